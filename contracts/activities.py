@@ -1,0 +1,104 @@
+"""Typed stubs of all activities: what workflows call and `activities/` implements.
+
+An implementation subclasses the stub and repeats the decorator with the same name.
+"""
+
+from abc import ABC, abstractmethod
+from decimal import Decimal
+
+from temporalio import activity
+
+from contracts.artifacts import ArtifactRef, Bindings, Value
+from contracts.base import Frozen
+from contracts.calls import ModelCall, ModelReply
+from contracts.plans import PlanPage
+from contracts.runs import RecordPage, RunRecord
+
+
+class PageRequest(Frozen):
+    """Asks for one page of a plan's graph."""
+
+    plan: ArtifactRef
+    number: int
+
+
+class BindingsPage(Frozen):
+    """Values to be stored as a page of bindings."""
+
+    values: dict[str, Value]
+
+
+class StepFact(Frozen):
+    """What an expression may read of a step: `agents.NAME.{status, output, cost, attempts}`."""
+
+    status: str
+    cost: Decimal = Decimal(0)
+    attempts: int = 0
+    output: Value | None = None
+
+
+class EvaluateCall(Frozen):
+    """An expression that is too large for the workflow: evaluated in a process of its own."""
+
+    expression: str
+    inputs: Bindings = Bindings()
+    agents: dict[str, StepFact] = {}
+    run_cost: Decimal = Decimal(0)
+    run_elapsed: float = 0.0
+    timeout: float = 10.0
+
+
+class RenderCall(Frozen):
+    """Renders the team's `outputs` templates at the end of a run."""
+
+    plan: ArtifactRef
+    bindings: Bindings = Bindings()
+
+
+class RenderReply(Frozen):
+    """The outputs by name, each stored."""
+
+    outputs: dict[str, Value]
+
+
+class ModelActivities(ABC):
+    """One streamed provider call. Served on the provider's own queue."""
+
+    @activity.defn(name="call_model")
+    @abstractmethod
+    async def call_model(self, call: ModelCall) -> ModelReply:
+        """Make one attempt; see activities.models for its duties."""
+
+
+class RunActivities(ABC):
+    """Light work for a run. Served on the workflow queue; safe to repeat."""
+
+    @activity.defn(name="load_plan")
+    @abstractmethod
+    async def load_plan(self, request: PageRequest) -> PlanPage:
+        """Return one page of the plan's graph, at most 12 kB of JSON."""
+
+    @activity.defn(name="store_bindings")
+    @abstractmethod
+    async def store_bindings(self, page: BindingsPage) -> ArtifactRef:
+        """Store values that are too many to travel."""
+
+    @activity.defn(name="evaluate")
+    @abstractmethod
+    async def evaluate(self, call: EvaluateCall) -> Value:
+        """Evaluate an expression over stored values, and store the result."""
+
+    @activity.defn(name="render_outputs")
+    @abstractmethod
+    async def render_outputs(self, call: RenderCall) -> RenderReply:
+        """Render and store the team's outputs."""
+
+    @activity.defn(name="store_page")
+    @abstractmethod
+    async def store_page(self, page: RecordPage) -> ArtifactRef:
+        """Store some of the run's results and attempts."""
+
+    @activity.defn(name="store_record")
+    @abstractmethod
+    async def store_record(self, record: RunRecord) -> ArtifactRef:
+        """Store the run artifact, and note it under the run's id for `status` and `bill`."""

@@ -1,0 +1,24 @@
+"""What every value that crosses a process boundary has in common.
+
+Frozen, so that a value can be shared; unknown fields are ignored and every new field has a
+default, so that histories and artifacts written by another version still load. Validation
+errors name the field and never repeat its value: values hold prompts and answers.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+type_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+Json = Any
+"""What JSON can hold: None, bool, int, float, str, list, dict with string keys."""
+
+StepName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=64)]
+"""A step's or an input's name: an identifier, since prompts and conditions spell it."""
+
+
+class Frozen(BaseModel):
+    """Base of all contracts."""
+
+    model_config = type_config

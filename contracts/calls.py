@@ -1,0 +1,106 @@
+"""One attempt at a model call: what an activity is asked, what it answers, how it fails.
+
+Texts travel by reference. Times are UTC, durations seconds.
+"""
+
+from datetime import datetime
+from typing import Literal
+
+from contracts.artifacts import ArtifactRef, Bindings, Value
+from contracts.base import Frozen
+from contracts.messages import ToolCall, Usage
+
+
+class Repair(Frozen):
+    """An answer that did not fit its schema, and why: the next attempt is shown both."""
+
+    answer: ArtifactRef
+    errors: tuple[str, ...]
+
+
+class Continuation(Frozen):
+    """The partial answer that an attempt has to go on from."""
+
+    partial: ArtifactRef
+    response_id: str | None = None
+
+
+class ModelCall(Frozen):
+    """One attempt. `attempt` counts from 1 over all candidates of the step.
+
+    `candidate` indexes the plan's candidates. `max_tokens` is what the reservation paid for.
+    `want_inline` asks for the answer beside its reference, where it is small.
+    """
+
+    run_id: str
+    plan: ArtifactRef
+    step: str
+    attempt: int
+    candidate: int
+    bindings: Bindings = Bindings()
+    max_tokens: int
+    timeout: float
+    first_token_timeout: float
+    idle_timeout: float
+    want_inline: bool = False
+    continuation: Continuation | None = None
+    repair: Repair | None = None
+
+
+class ModelReply(Frozen):
+    """A whole answer. `usage` is the vendor's, or estimated and marked so.
+
+    `output` is text, parsed JSON, or {"text": …, "tool_calls": […]} where the model asked for
+    the caller's tools.
+    """
+
+    output: Value
+    usage: Usage
+    finish_reason: str
+    model: str | None = None
+    response_id: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    started_at: datetime
+    first_token_at: datetime | None = None
+    ended_at: datetime
+    notes: tuple[str, ...] = ()
+
+
+class CallProgress(Frozen):
+    """What a heartbeat carries: at most 512 bytes, enough to bill and to go on from.
+
+    `phase` is "loading" before the request, "sent" from the moment it may cost money.
+    `chars` is how much of the answer the spool holds.
+    """
+
+    phase: Literal["loading", "sent"] = "loading"
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    chars: int = 0
+    first_token_at: datetime | None = None
+
+
+class CallFailure(Frozen):
+    """Details of a failed attempt: an ApplicationError of the same `kind` carries it.
+
+    `sent` False means that no money can have been spent. `usage_final` says that the vendor
+    reported the whole usage; otherwise `usage` is what was seen so far.
+    """
+
+    kind: str
+    message: str
+    retryable: bool
+    sent: bool
+    retry_after: float | None = None
+    usage: Usage | None = None
+    usage_final: bool = False
+    partial: ArtifactRef | None = None
+    partial_preview: str = ""
+    provider: str = ""
+    model: str = ""
+    status: int | None = None
+    response_id: str | None = None
+    invalid_output: Repair | None = None
+    started_at: datetime | None = None
+    first_token_at: datetime | None = None
+    ended_at: datetime | None = None

@@ -1,0 +1,152 @@
+"""Messages, tools, usage and the request and chunks of one chat call (seed 000).
+
+They are dataclasses, so that positional arguments work as the seed shows, and validated: a
+value out of range raises `pydantic.ValidationError`, which is a `ValueError`, before any
+connection is opened. Errors name the field, never the text.
+"""
+
+from dataclasses import field
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, field_validator
+from pydantic.dataclasses import dataclass
+
+from contracts.parts import Part
+
+_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+Role = Literal["user", "assistant", "system", "tool"]
+
+
+@dataclass(config=_config)
+class ToolCall:
+    """One invocation that a model asks for.
+
+    `arguments` is the parsed JSON object; where the vendor sent something else it is empty and
+    `arguments_error` says what was wrong with `raw_arguments`.
+    `signature` is the vendor's opaque proof of thought, echoed back to the same vendor.
+    """
+
+    id: str
+    name: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    raw_arguments: str = ""
+    arguments_error: str | None = None
+    signature: str | None = None
+
+
+@dataclass(config=_config)
+class Message:
+    """One turn of a conversation. `parts` carries images and documents beside `content`.
+
+    An assistant turn may hold `tool_calls`; a `tool` turn answers one by `tool_call_id`, its
+    `name` being the tool's. `vendor_state` is opaque state of the vendor that wrote the turn
+    (signed thoughts, response items), sent back only to that vendor: {"vendor": …, …}.
+    """
+
+    role: Role
+    content: str
+    name: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    parts: tuple[Part, ...] = ()
+    vendor_state: dict[str, Any] | None = None
+
+
+@dataclass(config=_config)
+class ToolParameter:
+    """One parameter of a tool. `type` is JSON Schema's: string, number, integer, boolean, …"""
+
+    name: Annotated[str, Field(min_length=1)]
+    type: Literal["string", "number", "integer", "boolean", "object", "array"]
+    description: str | None = None
+    required: bool = False
+    enum: list[str] | None = None
+
+
+@dataclass(config=_config)
+class ToolDefinition:
+    """A tool that a model may call. `schema`, where given, replaces `parameters` on the wire."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+    description: str = ""
+    parameters: list[ToolParameter] = field(default_factory=list)
+    schema: dict[str, Any] | None = None
+
+
+@dataclass(config=_config)
+class Usage:
+    """Tokens of one call, normalised (docs/providers.md has the table by vendor).
+
+    `prompt_tokens` counts the whole prompt, cached and cache-written tokens included;
+    `completion_tokens` includes reasoning. `total_tokens` is their sum unless given.
+    `estimated` marks numbers that the vendor did not report. `raw` is the wire's own object.
+    """
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    estimated: bool = False
+    raw: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.total_tokens:
+            object.__setattr__(self, "total_tokens", self.prompt_tokens + self.completion_tokens)
+
+
+@dataclass(config=_config)
+class ChatChunk:
+    """What a stream yields: any of a text delta, a complete tool call, the finish, the usage.
+
+    `finish_reason` is one of stop, length, tool_calls, content_filter, refusal, pause.
+    `delta_reasoning` is thought text where the vendor shows it; it is no part of the answer.
+    """
+
+    delta_text: str | None = None
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    tool_call: ToolCall | None = None
+    delta_reasoning: str | None = None
+    model: str | None = None
+    response_id: str | None = None
+    vendor_state: dict[str, Any] | None = None
+
+
+@dataclass(config=_config)
+class ChatRequest:
+    """One chat call (seed 000), and what later seeds need of it.
+
+    None means the vendor's default and is absent on the wire. `response_schema` asks for JSON
+    that fits the schema; `json_mode` for any JSON object. `reasoning_effort` is one of none,
+    minimal, low, medium, high, xhigh, max; `thinking_budget` is in tokens. `metadata` labels the call
+    ("run", "agent", "attempt") for the provider's own log; it is never sent as prompt.
+    """
+
+    messages: Annotated[list[Message], Field(min_length=1)]
+    max_tokens: Annotated[int | None, Field(ge=1)] = None
+    temperature: Annotated[float | None, Field(ge=0, le=2)] = None
+    top_p: Annotated[float | None, Field(ge=0, le=1)] = None
+    stop: list[str] | None = None
+    model: str | None = None
+    system: str | None = None
+    tools: list[ToolDefinition] | None = None
+    tool_choice: str | None = None
+    response_schema: dict[str, Any] | None = None
+    json_mode: bool = False
+    seed: int | None = None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = (
+        None
+    )
+    thinking_budget: Annotated[int | None, Field(ge=0)] = None
+    cache_key: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+
+    @field_validator("stop")
+    @classmethod
+    def _stop_not_empty(cls, stop: list[str] | None) -> list[str] | None:
+        if stop is not None and not all(stop):
+            raise ValueError("stop sequences must not be empty strings")
+        return stop or None

@@ -1,0 +1,133 @@
+"""A resolved team: which models each step may use, at which price, and the graph as data.
+
+The plan is one artifact. A run's workflow reads its graph in pages, so that no payload grows
+with the team; the texts stay in the artifact, where activities read them.
+"""
+
+from decimal import Decimal
+from typing import Any, Literal
+
+from pydantic import SerializerFunctionWrapHandler, model_serializer
+
+from contracts.base import Frozen, Json, StepName
+from contracts.prices import Price
+from contracts.retry import RetryRule
+from contracts.teams import TeamSpec
+
+DEFAULT_MAX_TOKENS = 4096
+"""Sent where neither the step nor its persona says how much it may answer."""
+
+
+class Candidate(Frozen):
+    """A provider and model that may serve a step. Sizes in tokens.
+
+    `overhead_tokens` is what the adapter adds to each request by itself. `options` go to the
+    adapter as they are (the simulator's faults, for example). `why` says how it was chosen.
+    """
+
+    provider: str
+    model: str
+    queue: str
+    price: Price
+    context_window: int | None = None
+    max_output_tokens: int | None = None
+    overhead_tokens: int = 0
+    can_prefill: bool = False
+    can_resume: bool = False
+    counts_tokens: bool = False
+    options: dict[str, Json] = {}
+    why: str = ""
+
+
+class PersonaProfile(Frozen):
+    """What a persona adds to each of its calls."""
+
+    name: str
+    system: str | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+
+
+class Plan(Frozen):
+    """The artifact: the team, the candidates by step (indexes into `candidates`), the rules."""
+
+    team: TeamSpec
+    candidates: tuple[Candidate, ...] = ()
+    step_candidates: dict[StepName, tuple[int, ...]] = {}
+    personas: dict[str, PersonaProfile] = {}
+    retry: RetryRule = RetryRule()
+    notes: tuple[str, ...] = ()
+
+
+class StepNode(Frozen):
+    """What the workflow knows of a step. Other steps are named by their index in the plan.
+
+    `uses` lists the steps and `uses_inputs` the inputs that the prompt or expression reads, once
+    per occurrence, so that the size of the rendered prompt can be bounded from `prompt_bytes`
+    (all fixed text) and the sizes of the values. `inline`: some expression reads the output.
+    """
+
+    name: StepName
+    kind: Literal["model", "set", "gate", "end", "approval", "wait", "team", "agent"]
+    dependencies: tuple[int, ...] = ()
+    optional_dependencies: tuple[int, ...] = ()
+    when: str | None = None
+    when_uses: tuple[int, ...] = ()
+    when_uses_inputs: tuple[str, ...] = ()
+    expression: str | None = None
+    uses: tuple[int, ...] = ()
+    uses_inputs: tuple[str, ...] = ()
+    inline: bool = False
+    priority: int = 5
+    module: str | None = None
+    persona: str | None = None
+    candidates: tuple[int, ...] = ()
+    max_retries: int = 3
+    timeout: float = 300.0
+    first_token_timeout: float = 120.0
+    idle_timeout: float = 60.0
+    cost_limit: Decimal = Decimal("1.0")
+    max_tokens: int = DEFAULT_MAX_TOKENS
+    min_output_tokens: int = 256
+    on_interrupt: Literal["restart", "continue"] = "restart"
+    structured: bool = False
+    repairs: int = 0
+    prompt_bytes: int = 0
+    end_status: Literal["completed", "failed", "cancelled"] | None = None
+    because: str = ""
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave defaults out: pages stay small, and defaults here never change."""
+        fields = type(self).model_fields
+        data: dict[str, Any] = handler(self)
+        return {
+            key: value
+            for key, value in data.items()
+            if fields[key].is_required() or getattr(self, key) != fields[key].default
+        }
+
+
+class PlanHeader(Frozen):
+    """What the workflow needs of a plan beside its steps."""
+
+    team: str
+    steps: int
+    pages: int
+    candidates: tuple[Candidate, ...] = ()
+    retry: RetryRule = RetryRule()
+    cost_budget: Decimal
+    on_budget: Literal["fail", "pause"] = "fail"
+    max_parallel_agents: int = 10
+    timeout: float = 3600.0
+    allow_partial_completion: bool = True
+    has_outputs: bool = False
+    personas: tuple[str, ...] = ()
+
+
+class PlanPage(Frozen):
+    """A page of the plan's graph. `header` comes with page 0 only."""
+
+    number: int
+    header: PlanHeader | None = None
+    nodes: tuple[StepNode, ...] = ()

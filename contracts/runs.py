@@ -1,0 +1,172 @@
+"""A run: what starts it, what it answers to queries, what it leaves behind."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal
+
+from contracts.artifacts import ArtifactRef, Value
+from contracts.base import Frozen, Json
+from contracts.messages import Usage
+from contracts.prices import Price
+from contracts.teams import AgentStatus, WorkflowStatus
+
+RUN_WORKFLOW = "callboard.run"
+"""The run workflow's type, as Temporal knows it."""
+
+WORKFLOW_QUEUE = "callboard"
+"""Task queue of workflows and light activities."""
+
+
+def provider_queue(provider: str) -> str:
+    """Return the task queue whose workers hold the provider's key."""
+    return f"{WORKFLOW_QUEUE}-{provider.replace('_', '-')}"
+
+
+class RunRequest(Frozen):
+    """Starts a run. `run_id` is the workflow id too."""
+
+    run_id: str
+    team: str
+    plan: ArtifactRef
+    inputs: dict[str, Value] = {}
+
+
+AttemptState = Literal["reserved", "settled", "uncertain", "released"]
+
+
+class AttemptRecord(Frozen):
+    """One attempt as the ledger and the bill know it. Money in dollars.
+
+    `reserved` was its worst case; `cost` is what counts against every cap; `served` is the
+    price of the usage that was seen, equal to `cost` once settled. `outcome` is "running",
+    "completed" or a FailureKind; `decision` says what was done next and why.
+    """
+
+    step: str
+    number: int
+    provider: str
+    model: str
+    state: AttemptState
+    reserved: Decimal
+    cost: Decimal = Decimal(0)
+    served: Decimal = Decimal(0)
+    usage: Usage | None = None
+    over_bound: bool = False
+    outcome: str = "running"
+    error: str | None = None
+    decision: str | None = None
+    max_tokens: int = 0
+    input_bound: int = 0
+    queued_at: datetime | None = None
+    started_at: datetime | None = None
+    first_token_at: datetime | None = None
+    ended_at: datetime | None = None
+    response_id: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The attempt's name in ledgers, spools and summaries."""
+        return f"{self.step}#{self.number}"
+
+
+class StepResult(Frozen):
+    """What became of a step: seed 004's AgentResult. Times in seconds, cost in dollars."""
+
+    agent_id: str
+    status: AgentStatus = AgentStatus.PENDING
+    output: Value | None = None
+    error: str | None = None
+    tokens_used: int = 0
+    cost: Decimal = Decimal(0)
+    execution_time: float = 0.0
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    retry_count: int = 0
+    metadata: dict[str, Json] = {}
+
+
+class StepStatus(Frozen):
+    """A line of `status`: one step now."""
+
+    name: str
+    status: AgentStatus
+    kind: str = "model"
+    provider: str | None = None
+    model: str | None = None
+    attempt: int = 0
+    tokens: int = 0
+    cost: Decimal = Decimal(0)
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    note: str | None = None
+
+
+class RunStatus(Frozen):
+    """Answer to the query `status`."""
+
+    run_id: str
+    team: str
+    status: WorkflowStatus
+    steps: tuple[StepStatus, ...] = ()
+    cost: Decimal = Decimal(0)
+    reserved: Decimal = Decimal(0)
+    budget: Decimal
+    tokens: int = 0
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    error: str | None = None
+    artifact: ArtifactRef | None = None
+
+
+class RunCost(Frozen):
+    """Answer to the query `cost`: the ledger. `uncertain` is the part of `cost` that is "at most"."""
+
+    run_id: str
+    budget: Decimal
+    cost: Decimal
+    served: Decimal
+    uncertain: Decimal
+    reserved: Decimal
+    by_step: dict[str, Decimal] = {}
+    attempts: tuple[AttemptRecord, ...] = ()
+
+
+class RunResult(Frozen):
+    """What a run's workflow returns: small, the rest is in the run artifact."""
+
+    run_id: str
+    team: str
+    status: WorkflowStatus
+    outputs: dict[str, Value] = {}
+    cost: Decimal = Decimal(0)
+    tokens: int = 0
+    error: str | None = None
+    artifact: ArtifactRef | None = None
+
+
+class RecordPage(Frozen):
+    """Some of a run's steps and attempts, stored as one artifact when the run ends."""
+
+    results: tuple[StepResult, ...] = ()
+    attempts: tuple[AttemptRecord, ...] = ()
+
+
+class RunRecord(Frozen):
+    """The run artifact: all that `status`, `result` and `bill` need when the server forgot."""
+
+    run_id: str
+    team: str
+    status: WorkflowStatus
+    plan: ArtifactRef
+    inputs: dict[str, Value] = {}
+    outputs: dict[str, Value] = {}
+    budget: Decimal
+    cost: Decimal
+    served: Decimal
+    uncertain: Decimal
+    tokens: int = 0
+    error: str | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    pages: tuple[ArtifactRef, ...] = ()
+    prices: tuple[Price, ...] = ()

@@ -1,0 +1,22 @@
+"""Records of a run's spool: where an answer lives while it is being written.
+
+Offsets count characters of the step's one coherent text. A new attempt first writes a
+`superseded` record whose `offset` is where its text begins: what an earlier attempt wrote
+from there on no longer counts.
+"""
+
+from typing import Literal
+
+from contracts.base import Frozen
+
+
+class SpoolRecord(Frozen):
+    """One line of a spool. `seq` counts an attempt's records from 0."""
+
+    kind: Literal["superseded", "delta", "ended"]
+    agent: str
+    attempt: int
+    seq: int
+    offset: int = 0
+    text: str = ""
+    note: str = ""
