@@ -121,8 +121,8 @@ class ChatRequest:
 
     None means the vendor's default and is absent on the wire. `response_schema` asks for JSON
     that fits the schema; `json_mode` for any JSON object. `reasoning_effort` is one of none,
-    minimal, low, medium, high, xhigh, max; `thinking_budget` is in tokens. `metadata` labels the call
-    ("run", "agent", "attempt") for the provider's own log; it is never sent as prompt.
+    minimal, low, medium, high, xhigh, max; `thinking_budget` is in tokens. `metadata` labels the
+    call ("run", "agent", "attempt") for the provider's own log; it is never sent as prompt.
     """
 
     messages: Annotated[list[Message], Field(min_length=1)]

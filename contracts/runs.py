@@ -119,7 +119,7 @@ class RunStatus(Frozen):
 
 
 class RunCost(Frozen):
-    """Answer to the query `cost`: the ledger. `uncertain` is the part of `cost` that is "at most"."""
+    """Answer to the query `cost`: the ledger. `uncertain` is the "at most" part of `cost`."""
 
     run_id: str
     budget: Decimal

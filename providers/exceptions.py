@@ -5,9 +5,11 @@ ExecutionPlatformError
 ├─ RouterError                    configuration, persona, capability
 │  ├─ PersonaNotFoundError        also ValueError
 │  └─ NoProviderError             also ValueError; names what each provider lacks
-├─ ProviderError                  .kind .retryable .retry_after .usage .partial_text .provider .status
-│  ├─ AuthenticationFailed  InvalidRequest  ModelNotFound  ContextTooLong  ContentRefused     final
-│  └─ RateLimited  Overloaded  ServerFailed  Unreachable  StreamInterrupted                   retryable
+├─ ProviderError                  .kind .retryable .retry_after .usage .partial_text …
+│  │     final:
+│  ├─ AuthenticationFailed  InvalidRequest  ModelNotFound  ContextTooLong  ContentRefused
+│  │     retryable:
+│  └─ RateLimited  Overloaded  ServerFailed  Unreachable  StreamInterrupted
 └─ TimeoutError                   also builtins.TimeoutError; which of first_token, idle, total
 ```
 

@@ -1,0 +1,437 @@
+"""The service provider interface (seed 000): what an adapter implements and a caller holds.
+
+A client implements one of three methods: `stream` (an async generator of chunks; all adapters
+do), `chat` (as seed 000 shows it) or `complete` (as seed 004 shows it). The other two are built
+on it. Adapters know one vendor's wire format and nothing of runs, retries or budgets:
+
+- one call makes at most one request; nothing is retried or continued behind the caller's back;
+- text is yielded as it arrives, a tool call once and whole, `finish_reason` and `usage` at the end;
+- a stream that ends without the vendor's terminal marker raises `StreamInterrupted`;
+- every error is one of `providers.exceptions`, holds the usage seen and the partial text, and
+  never a key or a prompt;
+- leaving the stream early, by `aclose()`, `break` or cancellation, closes the connection at once.
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Generator
+from dataclasses import field
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
+
+from pydantic.dataclasses import dataclass
+
+from contracts.messages import (
+    ChatChunk,
+    ChatRequest,
+    Message,
+    ToolCall,
+    ToolDefinition,
+    ToolParameter,
+    Usage,
+)
+from providers.exceptions import ExecutionPlatformError, ProviderError, TimeoutError
+from providers.toolspecs import tool_definition
+
+__all__ = [
+    "Caching",
+    "ChatChunk",
+    "ChatReply",
+    "ChatRequest",
+    "ChatStream",
+    "Generation",
+    "LLMClient",
+    "LLMResponse",
+    "Message",
+    "Resume",
+    "Timeouts",
+    "TokenCounting",
+    "ToolCall",
+    "ToolDefinition",
+    "ToolParameter",
+    "Uploads",
+    "Usage",
+]
+
+DEFAULT_TIMEOUT = 300.0
+"""Seconds that a whole call may take (`EP_TIMEOUT`)."""
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """Three clocks of one call, in seconds: to the first chunk, between chunks, in all."""
+
+    first_token: float
+    idle: float
+    total: float
+
+    @classmethod
+    def of(
+        cls, total: float | None, first_token: float | None = None, idle: float | None = None
+    ) -> "Timeouts":
+        """Fill in the defaults: EP_TIMEOUT or 300 s in all, 120 s to the first, 60 s between."""
+        total = total if total is not None else float(os.environ.get("EP_TIMEOUT") or 300.0)
+        return cls(
+            first_token=min(total, 120.0 if first_token is None else first_token),
+            idle=min(total, 60.0 if idle is None else idle),
+            total=total,
+        )
+
+
+@dataclass(frozen=True)
+class ChatReply:
+    """A collected stream: the whole answer."""
+
+    text: str
+    finish_reason: str
+    usage: Usage | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    reasoning: str = ""
+    model: str | None = None
+    response_id: str | None = None
+    vendor_state: dict[str, Any] | None = None
+
+    @property
+    def message(self) -> Message:
+        """The assistant's turn, to be appended to the conversation."""
+        return Message(
+            "assistant", self.text, tool_calls=self.tool_calls, vendor_state=self.vendor_state
+        )
+
+
+class ChatStream:
+    """One call in flight: iterate it for chunks, await it for the whole, close it to stop paying.
+
+    Keeps what has arrived (`text`, `usage`, …), so that an error can tell what was lost. The
+    three clocks run here, for every provider alike. Nothing is sent before the first chunk is
+    asked for. A stream is read once.
+    """
+
+    def __init__(
+        self, chunks: AsyncIterator[ChatChunk], timeouts: Timeouts, provider: str = ""
+    ) -> None:
+        self._chunks = chunks
+        self._timeouts = timeouts
+        self._provider = provider
+        self._deadline: float | None = None
+        self._started = False
+        self._closed = False
+        self._texts: list[str] = []
+        self._reasoning: list[str] = []
+        self.tool_calls: list[ToolCall] = []
+        self.usage: Usage | None = None
+        self.finish_reason: str | None = None
+        self.model: str | None = None
+        self.response_id: str | None = None
+        self.vendor_state: dict[str, Any] | None = None
+
+    @property
+    def text(self) -> str:
+        """The answer so far."""
+        return "".join(self._texts)
+
+    def __aiter__(self) -> "ChatStream":
+        return self
+
+    async def __anext__(self) -> ChatChunk:
+        loop = asyncio.get_running_loop()
+        if self._deadline is None:
+            self._deadline = loop.time() + self._timeouts.total
+        wait = self._timeouts.idle if self._started else self._timeouts.first_token
+        at = min(loop.time() + wait, self._deadline)
+        try:
+            async with asyncio.timeout_at(at) as clock:
+                chunk = await anext(self._chunks)
+        except StopAsyncIteration:
+            await self.aclose()
+            raise
+        except asyncio.CancelledError:
+            await self.aclose()
+            raise
+        except asyncio.TimeoutError as error:
+            await self.aclose()
+            if clock.expired():
+                raise self._timed_out(at) from None
+            raise self._with_partial(error) from error.__cause__
+        except ExecutionPlatformError as error:
+            await self.aclose()
+            raise self._with_partial(error) from error.__cause__
+        except BaseException:
+            await self.aclose()
+            raise
+        self._note(chunk)
+        return chunk
+
+    def _note(self, chunk: ChatChunk) -> None:
+        self._started = True
+        if chunk.delta_text:
+            self._texts.append(chunk.delta_text)
+        if chunk.delta_reasoning:
+            self._reasoning.append(chunk.delta_reasoning)
+        if chunk.tool_call:
+            self.tool_calls.append(chunk.tool_call)
+        self.usage = chunk.usage or self.usage
+        self.finish_reason = chunk.finish_reason or self.finish_reason
+        self.model = chunk.model or self.model
+        self.response_id = chunk.response_id or self.response_id
+        self.vendor_state = chunk.vendor_state or self.vendor_state
+
+    def _timed_out(self, at: float) -> TimeoutError:
+        if self._deadline is not None and at >= self._deadline:
+            which, seconds = "total", self._timeouts.total
+        elif self._started:
+            which, seconds = "idle", self._timeouts.idle
+        else:
+            which, seconds = "first_token", self._timeouts.first_token
+        what = {
+            "total": "no complete answer",
+            "idle": "no further text",
+            "first_token": "no first token",
+        }[which]
+        return TimeoutError(
+            f"timeout: {what} from {self._provider or 'the provider'} within {seconds:g} seconds",
+            which=which,  # type: ignore[arg-type]
+            seconds=seconds,
+            usage=self.usage,
+            partial_text=self.text,
+            provider=self._provider,
+            model=self.model or "",
+            response_id=self.response_id,
+        )
+
+    def _with_partial(self, error: BaseException) -> BaseException:
+        if isinstance(error, ProviderError | TimeoutError):
+            error.partial_text = error.partial_text or self.text
+            error.usage = error.usage or self.usage
+            error.provider = error.provider or self._provider
+            error.response_id = error.response_id or self.response_id
+        return error
+
+    async def aclose(self) -> None:
+        """Close the connection. Safe to call twice."""
+        if self._closed:
+            return
+        self._closed = True
+        close = getattr(self._chunks, "aclose", None)
+        if close is not None:
+            with contextlib.suppress(RuntimeError):
+                await close()
+
+    async def __aenter__(self) -> "ChatStream":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def collect(self) -> ChatReply:
+        """Read to the end and return the whole answer."""
+        async for _ in self:
+            pass
+        return ChatReply(
+            text=self.text,
+            finish_reason=self.finish_reason or "stop",
+            usage=self.usage,
+            tool_calls=tuple(self.tool_calls),
+            reasoning="".join(self._reasoning),
+            model=self.model,
+            response_id=self.response_id,
+            vendor_state=self.vendor_state,
+        )
+
+    def __await__(self) -> Generator[Any, None, ChatReply]:
+        return self.collect().__await__()
+
+
+@dataclass
+class LLMResponse:
+    """Answer of `complete` and `complete_with_tools` (seed 004)."""
+
+    content: str
+    model: str
+    input_tokens: int
+    output_tokens: int
+    finish_reason: str = "stop"
+    tool_calls: list[dict[str, Any]] | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+class LLMClient:
+    """A provider as its callers see it. See the module for an implementation's duties."""
+
+    provider: ClassVar[str] = "custom"
+
+    def __new__(cls, *_: Any, **__: Any) -> Self:
+        """Refuse a client that implements none of the three methods."""
+        ways = ("stream", "chat", "complete")
+        if all(getattr(cls, way) is getattr(LLMClient, way) for way in ways):
+            raise TypeError(f"{cls.__name__} must implement one of {', '.join(ways)}")
+        return super().__new__(cls)
+
+    def stream(self, req: ChatRequest) -> AsyncIterator[ChatChunk]:
+        """Make the request and yield its chunks. Adapters implement this."""
+        return self._stream_of_complete(req)
+
+    def chat(self, req: ChatRequest, timeout: float | None = None) -> ChatStream:
+        """Start a chat call: an async iterator of chunks that can also be awaited for the whole.
+
+        `timeout` bounds the whole call in seconds (default: EP_TIMEOUT, else 300).
+        """
+        return self.open(req, Timeouts.of(timeout))
+
+    def open(self, req: ChatRequest, timeouts: Timeouts) -> ChatStream:
+        """Start a chat call with all three clocks set; works for every kind of client."""
+        if type(self).chat is not LLMClient.chat:
+            return ChatStream(aiter(self.chat(req)), timeouts, self.provider)
+        return ChatStream(self.stream(req), timeouts, self.provider)
+
+    async def complete(
+        self,
+        prompt: str,
+        model: str | None = None,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        tools: list[dict[str, Any]] | None = None,
+        **kwargs: Any,
+    ) -> LLMResponse:
+        """Answer one prompt (seed 004)."""
+        return await self.complete_with_tools(
+            [Message("user", prompt)], model, tools, temperature, max_tokens, **kwargs
+        )
+
+    async def complete_with_tools(
+        self,
+        messages: list[Message | dict[str, Any]],
+        model: str | None = None,
+        tools: list[dict[str, Any]] | None = None,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        **kwargs: Any,
+    ) -> LLMResponse:
+        """Answer a conversation; the model may ask for the given tools (seed 004)."""
+        timeout = kwargs.pop("timeout", None)
+        request = ChatRequest(
+            messages=[Message(**m) if isinstance(m, dict) else m for m in messages],
+            model=model,
+            temperature=temperature,
+            max_tokens=max_tokens,
+            tools=[tool_definition(tool) for tool in tools] if tools else None,
+            **kwargs,
+        )
+        reply = await self.open(request, Timeouts.of(timeout)).collect()
+        usage = reply.usage or Usage()
+        return LLMResponse(
+            content=reply.text,
+            model=reply.model or model or "",
+            input_tokens=usage.prompt_tokens,
+            output_tokens=usage.completion_tokens,
+            finish_reason=reply.finish_reason,
+            tool_calls=[
+                {"id": c.id, "name": c.name, "arguments": c.arguments} for c in reply.tool_calls
+            ]
+            or None,
+            metadata={"response_id": reply.response_id} if reply.response_id else {},
+        )
+
+    async def _stream_of_complete(self, req: ChatRequest) -> AsyncIterator[ChatChunk]:
+        """Serve `chat` from a client that only completes."""
+        response = await _complete(self, req)
+        if response.content:
+            yield ChatChunk(delta_text=response.content)
+        for number, call in enumerate(response.tool_calls or ()):
+            yield ChatChunk(
+                tool_call=ToolCall(
+                    id=str(call.get("id") or f"call_{number}"),
+                    name=call["name"],
+                    arguments=call.get("arguments") or {},
+                )
+            )
+        yield ChatChunk(
+            finish_reason=response.finish_reason or "stop",
+            usage=Usage(response.input_tokens, response.output_tokens),
+            model=response.model or None,
+        )
+
+    async def aclose(self) -> None:
+        """Give back connections. Safe to call twice."""
+
+
+async def _complete(client: LLMClient, req: ChatRequest) -> LLMResponse:
+    tools = (
+        [
+            {"name": t.name, "description": t.description, "parameters": t.parameters}
+            for t in req.tools
+        ]
+        if req.tools
+        else None
+    )
+    plain = len(req.messages) == 1 and not req.system
+    if plain or type(client).complete_with_tools is LLMClient.complete_with_tools:
+        turns = [("system", req.system)] if req.system else []
+        turns += [(m.role, m.content) for m in req.messages]
+        prompt = turns[0][1] if plain else "\n\n".join(f"{role}: {text}" for role, text in turns)
+        return await client.complete(
+            prompt or "",
+            model=req.model,
+            temperature=req.temperature,
+            max_tokens=req.max_tokens,
+            tools=tools,
+        )
+    messages = list(req.messages)
+    if req.system:
+        messages.insert(0, Message("system", req.system))
+    return await client.complete_with_tools(
+        list(messages), req.model, tools, req.temperature, req.max_tokens
+    )
+
+
+@runtime_checkable
+class Generation(Protocol):
+    """Required of every provider."""
+
+    def stream(self, req: ChatRequest) -> AsyncIterator[ChatChunk]:
+        """Yield the answer's chunks."""
+        ...
+
+
+@runtime_checkable
+class Uploads(Protocol):
+    """Optional: the provider keeps files."""
+
+    async def upload(self, data: bytes, mime_type: str, name: str) -> str:
+        """Upload a file and return the vendor's reference to it."""
+        ...
+
+    async def delete_upload(self, uri: str) -> None:
+        """Delete an uploaded file."""
+        ...
+
+
+@runtime_checkable
+class Caching(Protocol):
+    """Optional: the provider caches a shared prefix under a name."""
+
+    async def create_cache(self, req: ChatRequest, ttl_s: float) -> str:
+        """Cache the request's system text and messages; return the cache's name."""
+        ...
+
+    async def delete_cache(self, name: str) -> None:
+        """Delete a cache."""
+        ...
+
+
+@runtime_checkable
+class TokenCounting(Protocol):
+    """Optional: the provider counts a request's tokens without charge."""
+
+    async def count_tokens(self, req: ChatRequest) -> int:
+        """Return the prompt's size in tokens."""
+        ...
+
+
+@runtime_checkable
+class Resume(Protocol):
+    """Optional: an interrupted answer can be taken up where it broke off."""
+
+    def resume(self, req: ChatRequest, response_id: str, after: int) -> AsyncIterator[ChatChunk]:
+        """Yield what follows event number `after` of the response."""
+        ...
