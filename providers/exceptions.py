@@ -8,6 +8,7 @@ ExecutionPlatformError
 ├─ ProviderError                  .kind .retryable .retry_after .usage .partial_text …
 │  │     final:
 │  ├─ AuthenticationFailed  InvalidRequest  ModelNotFound  ContextTooLong  ContentRefused
+│  ├─ Unavailable                 no key, package or program: nothing was sent
 │  │     retryable:
 │  └─ RateLimited  Overloaded  ServerFailed  Unreachable  StreamInterrupted
 └─ TimeoutError                   also builtins.TimeoutError; which of first_token, idle, total
@@ -101,6 +102,13 @@ class ContextTooLong(ProviderError):
 
 class ContentRefused(ProviderError):
     """The provider's policy refuses the prompt or the answer."""
+
+
+class Unavailable(ProviderError):
+    """The provider cannot be used in this process; the text names the cure. Nothing was sent."""
+
+    def __init__(self, message: str, *, provider: str = "", model: str = "") -> None:
+        super().__init__(message, provider=provider, model=model, sent=False)
 
 
 class RateLimited(ProviderError):
