@@ -19,16 +19,21 @@ class Repair(Frozen):
 
 
 class Continuation(Frozen):
-    """The partial answer that an attempt has to go on from."""
+    """The partial answer that an attempt has to go on from: stored, or still in the spool.
 
-    partial: ArtifactRef
+    Where neither can be read any more the attempt starts afresh.
+    """
+
+    partial: ArtifactRef | None = None
+    spool_attempt: int | None = None
     response_id: str | None = None
 
 
 class ModelCall(Frozen):
     """One attempt. `attempt` counts from 1 over all candidates of the step.
 
-    `candidate` indexes the plan's candidates. `max_tokens` is what the reservation paid for.
+    `candidate` indexes the plan's candidates. `max_tokens` and `input_bound` (tokens) are what
+    the reservation paid for: a larger prompt is refused before it is sent.
     `want_inline` asks for the answer beside its reference, where it is small.
     """
 
@@ -39,6 +44,7 @@ class ModelCall(Frozen):
     candidate: int
     bindings: Bindings = Bindings()
     max_tokens: int
+    input_bound: int
     timeout: float
     first_token_timeout: float
     idle_timeout: float

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
+from contracts.artifacts import ArtifactRef
 from contracts.base import Frozen, Json, StepName
 from contracts.prices import Price
 from contracts.retry import RetryRule
@@ -109,7 +110,10 @@ class StepNode(Frozen):
 
 
 class PlanHeader(Frozen):
-    """What the workflow needs of a plan beside its steps."""
+    """What the workflow needs of a plan beside its steps.
+
+    `output_uses` lists the steps (by index) that the team's `outputs` read.
+    """
 
     team: str
     steps: int
@@ -122,6 +126,7 @@ class PlanHeader(Frozen):
     timeout: float = 3600.0
     allow_partial_completion: bool = True
     has_outputs: bool = False
+    output_uses: tuple[int, ...] = ()
     personas: tuple[str, ...] = ()
 
 
@@ -129,5 +134,13 @@ class PlanPage(Frozen):
     """A page of the plan's graph. `header` comes with page 0 only."""
 
     number: int
+    header: PlanHeader | None = None
+    nodes: tuple[StepNode, ...] = ()
+
+
+class PlanView(Frozen):
+    """Answer to the query `plan`."""
+
+    plan: ArtifactRef
     header: PlanHeader | None = None
     nodes: tuple[StepNode, ...] = ()

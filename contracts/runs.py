@@ -7,7 +7,6 @@ from typing import Literal
 from contracts.artifacts import ArtifactRef, Value
 from contracts.base import Frozen, Json
 from contracts.messages import Usage
-from contracts.prices import Price
 from contracts.teams import AgentStatus, WorkflowStatus
 
 RUN_WORKFLOW = "callboard.run"
@@ -23,12 +22,17 @@ def provider_queue(provider: str) -> str:
 
 
 class RunRequest(Frozen):
-    """Starts a run. `run_id` is the workflow id too."""
+    """Starts a run. `run_id` is the workflow id too.
+
+    `searchable` says that the namespace knows our search attributes: an unknown one would fail
+    the workflow's task for ever.
+    """
 
     run_id: str
     team: str
     plan: ArtifactRef
     inputs: dict[str, Value] = {}
+    searchable: bool = False
 
 
 AttemptState = Literal["reserved", "settled", "uncertain", "released"]
@@ -145,7 +149,7 @@ class RunResult(Frozen):
 
 
 class RecordPage(Frozen):
-    """Some of a run's steps and attempts, stored as one artifact when the run ends."""
+    """A run's steps and attempts; a large run's are stored in several pages when it ends."""
 
     results: tuple[StepResult, ...] = ()
     attempts: tuple[AttemptRecord, ...] = ()
@@ -168,5 +172,5 @@ class RunRecord(Frozen):
     error: str | None = None
     started_at: datetime | None = None
     completed_at: datetime | None = None
+    page: RecordPage = RecordPage()
     pages: tuple[ArtifactRef, ...] = ()
-    prices: tuple[Price, ...] = ()

@@ -1,0 +1,50 @@
+"""The worker's provider clients: made once per (provider, model, options), shared, closed at the end."""
+
+import json
+from abc import ABC, abstractmethod
+
+from contracts.plans import Candidate
+from providers import registry
+from providers.spi import LLMClient
+
+
+class Clients(ABC):
+    """Gives the client that serves a candidate."""
+
+    @abstractmethod
+    def client(self, candidate: Candidate) -> LLMClient:
+        """Return the client. Raises a ProviderError or RouterError that names the cure."""
+
+    async def aclose(self) -> None:
+        """Give back connections."""
+
+
+class RegisteredClients(Clients):
+    """Clients of the providers that this worker has keys for."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[str, str, str], LLMClient] = {}
+
+    def client(self, candidate: Candidate) -> LLMClient:
+        options = json.dumps(candidate.options, sort_keys=True, default=str)
+        key = (candidate.provider, candidate.model, options)
+        if key not in self._made:
+            self._made[key] = registry.create(
+                candidate.provider, candidate.model, dict(candidate.options)
+            )
+        return self._made[key]
+
+    async def aclose(self) -> None:
+        made, self._made = self._made, {}
+        for client in made.values():
+            await client.aclose()
+
+
+class OwnClient(Clients):
+    """A caller's own client object, served by the process that holds it."""
+
+    def __init__(self, client: LLMClient) -> None:
+        self._client = client
+
+    def client(self, candidate: Candidate) -> LLMClient:
+        return self._client

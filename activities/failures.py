@@ -1,0 +1,146 @@
+"""The one place where an attempt's every exit becomes a failure that the workflow can judge.
+
+Strategy: deny by default. After the request was sent nothing may be retried by the server,
+whatever went wrong: each exit, our own bugs and a reply that cannot be encoded included, becomes
+a non-retryable `ApplicationError` of the failure's kind whose single detail is a `CallFailure`
+with the usage seen. Only what happened before the request is left to the server's retries, and
+only as `Throttled`: benign, with the exact delay.
+"""
+
+import asyncio
+import builtins
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+
+from contracts.artifacts import ArtifactRef
+from contracts.calls import CallFailure, ModelReply, Repair
+from contracts.failures import FailureKind
+from contracts.messages import Usage
+from providers.exceptions import ExecutionPlatformError, ProviderError, RouterError, TimeoutError
+from stores.exceptions import StoreError
+
+MESSAGE_LIMIT = 600
+"""Characters of an error's message that reach history."""
+
+
+class InvalidOutput(Exception):
+    """The answer is whole and paid for, but is not what the step must return."""
+
+    def __init__(self, message: str, repair: Repair | None = None) -> None:
+        super().__init__(message)
+        self.repair = repair
+
+
+class Throttled(Exception):
+    """Not sent yet, and not to be sent for another `delay` seconds."""
+
+    def __init__(self, message: str, delay: float) -> None:
+        super().__init__(message)
+        self.delay = delay
+
+
+class CallState:
+    """What is known of an attempt while it runs; read by its heartbeats and by its failure."""
+
+    def __init__(self, provider: str = "", model: str = "") -> None:
+        self.provider = provider
+        self.model = model
+        self.sent = False
+        self.usage: Usage | None = None
+        self.usage_final = False
+        self.chars = 0
+        self.text = ""
+        self.response_id: str | None = None
+        self.started_at = datetime.now(UTC)
+        self.first_token_at: datetime | None = None
+
+
+def describe(error: BaseException, state: CallState, partial: ArtifactRef | None) -> CallFailure:
+    """Return what the workflow needs to know of an error. Never raises."""
+    kind, message, retryable = _classify(error, state)
+    usage = getattr(error, "usage", None) or state.usage
+    return CallFailure(
+        kind=kind,
+        message=message[:MESSAGE_LIMIT],
+        retryable=retryable,
+        sent=state.sent and getattr(error, "sent", True),
+        retry_after=getattr(error, "retry_after", None),
+        usage=usage,
+        usage_final=state.usage_final or bool(getattr(error, "usage_final", False)),
+        partial=partial,
+        partial_preview=" ".join(state.text[:160].split()),
+        provider=state.provider,
+        model=state.model,
+        status=getattr(error, "status", None),
+        response_id=state.response_id,
+        invalid_output=error.repair if isinstance(error, InvalidOutput) else None,
+        started_at=state.started_at,
+        first_token_at=state.first_token_at,
+        ended_at=datetime.now(UTC),
+    )
+
+
+def _classify(error: BaseException, state: CallState) -> tuple[str, str, bool]:
+    """Return kind, message and whether another try may help."""
+    if isinstance(error, ProviderError | TimeoutError):
+        return error.kind, str(error), error.retryable
+    if isinstance(error, asyncio.CancelledError):
+        return _cancelled()
+    if isinstance(error, InvalidOutput):
+        return FailureKind.INVALID_OUTPUT, str(error), True
+    if isinstance(error, builtins.TimeoutError):
+        return FailureKind.TIMEOUT, f"timeout: {error}", True
+    if isinstance(error, StoreError):
+        return FailureKind.INTERNAL, f"{type(error).__name__}: {error}", False
+    if isinstance(error, RouterError | ExecutionPlatformError):
+        return FailureKind.UNAVAILABLE, str(error), False
+    # The text of an unforeseen error may quote a prompt: its class has to do.
+    return FailureKind.INTERNAL, f"{type(error).__name__} in Callboard's own code", False
+
+
+def _cancelled() -> tuple[str, str, bool]:
+    details = activity.cancellation_details() if activity.in_activity() else None
+    if details is not None and details.worker_shutdown:
+        return FailureKind.WORKER_STOPPING, "the worker was stopped", True
+    return FailureKind.STOPPED, "cancelled", False
+
+
+def to_application_error(failure: CallFailure) -> ApplicationError:
+    """Return the error that history keeps: final for the server, of the failure's kind."""
+    return ApplicationError(failure.message, failure, type=failure.kind, non_retryable=True)
+
+
+def throttled(error: Throttled) -> ApplicationError:
+    """Return the only error that the server retries: no money, no history, no slot held."""
+    return ApplicationError(
+        str(error),
+        type=FailureKind.THROTTLED,
+        next_retry_delay=timedelta(seconds=max(error.delay, 0.01)),
+        category=ApplicationErrorCategory.BENIGN,
+    )
+
+
+async def guard(
+    attempt: Callable[[], Awaitable[ModelReply]],
+    state: CallState,
+    keep_partial: Callable[[str], Awaitable[ArtifactRef | None]],
+) -> ModelReply:
+    """Run an attempt; let out a reply that can be encoded, or one of the two errors above."""
+    try:
+        reply = await attempt()
+        activity.payload_converter().to_payloads([reply])
+        return reply
+    except Throttled as error:
+        if not state.sent:
+            raise throttled(error) from None
+        failure = describe(error, state, None)
+    except (Exception, asyncio.CancelledError) as error:
+        failure = describe(error, state, None)
+        if failure.kind == FailureKind.INTERNAL:
+            activity.logger.exception("attempt failed in our own code")
+    if state.text:
+        failure = failure.model_copy(update={"partial": await keep_partial(state.text)})
+    raise to_application_error(failure) from None

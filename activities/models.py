@@ -1,0 +1,283 @@
+"""`call_model`: one streamed provider call, made at most once per attempt.
+
+Promises: the request leaves only after the heartbeat that says so; a later run of the same
+activity task finds that heartbeat and refuses; every exit carries the usage seen
+(`activities.failures`). Heartbeats, every second whatever the provider does, prove that the
+worker lives; the provider is judged by the stream's own three clocks. Deltas go to the spool,
+the answer to the store, the reply holds references.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+
+from rules.seams import Seam
+from stores.artifacts import ArtifactStore
+from stores.spools import AttemptSpool, FileSpools
+from stores.values import load_bindings, store_value
+from temporalio import activity
+
+from activities import answers, prompts
+from activities.clients import Clients
+from activities.failures import CallState, InvalidOutput, guard
+from activities.plans import PlanCache
+from contracts.activities import ModelActivities
+from contracts.artifacts import ArtifactRef
+from contracts.calls import CallProgress, Continuation, ModelCall, ModelReply, Repair
+from contracts.messages import ChatRequest, Usage
+from contracts.plans import Candidate
+from contracts.teams import ModelStep
+from providers.exceptions import ContentRefused, ProviderError, StreamInterrupted
+from providers.spi import ChatReply, ChatStream, LLMClient, Timeouts
+from stores.exceptions import StoreError
+
+HEARTBEAT_S = 1.0
+"""Between two signs of life; the workflow's heartbeat timeout is five times that."""
+
+
+class CallModel(ModelActivities):
+    """The activity, with what it needs to act."""
+
+    def __init__(self, store: ArtifactStore, spools: FileSpools, clients: Clients) -> None:
+        self._store = store
+        self._spools = spools
+        self._clients = clients
+        self._plans = PlanCache(store)
+
+    @activity.defn(name="call_model")
+    async def call_model(self, call: ModelCall) -> ModelReply:
+        state = CallState()
+        attempt = _Attempt(self._store, self._spools, self._clients, self._plans, call, state)
+        return await guard(attempt.run, state, attempt.keep_partial)
+
+
+class _Attempt:
+    """One run of the activity."""
+
+    def __init__(
+        self,
+        store: ArtifactStore,
+        spools: FileSpools,
+        clients: Clients,
+        plans: PlanCache,
+        call: ModelCall,
+        state: CallState,
+    ) -> None:
+        self._store, self._spools, self._clients, self._plans = store, spools, clients, plans
+        self._call, self._state = call, state
+        self._before = ""
+        self._seam: Seam | None = None
+
+    async def run(self) -> ModelReply:
+        self._refuse_second_run()
+        async with _heartbeats(self._progress):
+            return await self._make()
+
+    async def _make(self) -> ModelReply:
+        plan = await self._plans.get(self._call.plan)
+        step = _model_step(plan.team.agents, self._call.step)
+        candidate = plan.candidates[self._call.candidate]
+        self._state.provider, self._state.model = candidate.provider, candidate.model
+        client = self._clients.client(candidate)
+        values = await load_bindings(self._store, self._call.bindings)
+        request = prompts.build_request(plan, step, values, self._call.max_tokens, self._metadata())
+        request = await self._continued_or_repaired(request, candidate)
+        self._check_bound(request)
+        reply = await self._stream(client, request)
+        return await self._reply(step, reply)
+
+    def _metadata(self) -> dict[str, str]:
+        call = self._call
+        return {"run": call.run_id, "agent": call.step, "attempt": str(call.attempt)}
+
+    def _refuse_second_run(self) -> None:
+        """Second lock: a task that the server hands out again after its request was sent."""
+        info = activity.info()
+        if info.attempt == 1 or not info.heartbeat_details:
+            return
+        progress = CallProgress.model_validate(info.heartbeat_details[0])
+        if progress.phase == "sent":
+            self._state.sent = True
+            self._state.usage = Usage(
+                progress.prompt_tokens, progress.completion_tokens, estimated=True
+            )
+            raise StreamInterrupted("a worker was lost after it had sent the request")
+
+    async def _continued_or_repaired(
+        self, request: ChatRequest, candidate: Candidate
+    ) -> ChatRequest:
+        call = self._call
+        if call.repair is not None:
+            answer = await self._store.get_text(call.repair.answer)
+            return prompts.repaired(request, answer, call.repair.errors)
+        if call.continuation is None:
+            return request
+        self._before = await self._partial(call.continuation)
+        if not self._before:
+            return request
+        if candidate.can_prefill:
+            self._before = self._before.rstrip()
+        self._seam = Seam(self._before)
+        return prompts.continued(request, self._before, candidate.can_prefill)
+
+    async def _partial(self, continuation: Continuation) -> str:
+        """Return the interrupted text; empty, so that the attempt starts afresh, where it is gone."""
+        if continuation.partial is not None:
+            with contextlib.suppress(StoreError):
+                return await self._store.get_text(continuation.partial)
+        if continuation.spool_attempt is not None:
+            call = self._call
+            return self._spools.partial(call.run_id, call.step, continuation.spool_attempt)
+        return ""
+
+    def _check_bound(self, request: ChatRequest) -> None:
+        """Refuse to send more than the reservation paid for."""
+        size = prompts.request_bytes(request)
+        if size > self._call.input_bound:
+            raise ProviderError(
+                f"the prompt has {size:,} bytes, the reservation was made for "
+                f"{self._call.input_bound:,}: not sent",
+                sent=False,
+            )
+
+    async def _stream(self, client: LLMClient, request: ChatRequest) -> ChatReply:
+        call, state = self._call, self._state
+        timeouts = Timeouts(
+            first_token=call.first_token_timeout, idle=call.idle_timeout, total=call.timeout
+        )
+        spool = self._spools.open_attempt(
+            call.run_id, call.step, call.attempt, offset=len(self._before)
+        )
+        state.text, state.chars = self._before, len(self._before)
+        state.started_at = datetime.now(UTC)
+        state.sent = True
+        activity.heartbeat(self._progress())
+        stream = client.open(request, timeouts)
+        try:
+            return await self._read(stream, spool)
+        finally:
+            state.usage = stream.usage or state.usage
+            state.response_id = stream.response_id
+            await stream.aclose()
+            spool.close()
+
+    async def _read(self, stream: ChatStream, spool: AttemptSpool) -> ChatReply:
+        state = self._state
+        async for chunk in stream:
+            if state.first_token_at is None and (chunk.delta_text or chunk.delta_reasoning):
+                state.first_token_at = datetime.now(UTC)
+            if chunk.usage is not None:
+                state.usage = chunk.usage
+            if chunk.delta_text:
+                self._take(
+                    self._seam.feed(chunk.delta_text) if self._seam else chunk.delta_text, spool
+                )
+        if self._seam is not None:
+            self._take(self._seam.finish(), spool)
+        if stream.finish_reason is None:
+            raise StreamInterrupted("the stream ended without saying that the answer is whole")
+        spool.ended(stream.finish_reason)
+        state.usage_final = stream.usage is not None
+        reply = await stream.collect()
+        return reply
+
+    def _take(self, text: str, spool: AttemptSpool) -> None:
+        if text:
+            self._state.text += text
+            self._state.chars += len(text)
+            spool.delta(text)
+
+    def _progress(self) -> CallProgress:
+        state = self._state
+        usage = state.usage or Usage()
+        return CallProgress(
+            phase="sent" if state.sent else "loading",
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens or _tokens_seen(state.chars),
+            chars=state.chars,
+            first_token_at=state.first_token_at,
+        )
+
+    async def _reply(self, step: ModelStep, reply: ChatReply) -> ModelReply:
+        state = self._state
+        usage = reply.usage or self._estimated()
+        state.usage = usage
+        notes = [] if reply.usage else ["the provider reported no usage: estimated"]
+        if reply.finish_reason in ("content_filter", "refusal"):
+            raise ContentRefused(f"the provider ended the answer: {reply.finish_reason}")
+        if reply.finish_reason == "length":
+            notes.append(f"cut at max_tokens ({self._call.max_tokens})")
+        value = await self._output(step, reply)
+        return ModelReply(
+            output=await store_value(self._store, value, want_inline=self._call.want_inline),
+            usage=usage,
+            finish_reason=reply.finish_reason,
+            model=reply.model,
+            response_id=reply.response_id,
+            started_at=state.started_at,
+            first_token_at=state.first_token_at,
+            ended_at=datetime.now(UTC),
+            notes=tuple(notes),
+        )
+
+    def _estimated(self) -> Usage:
+        return Usage(self._call.input_bound, _tokens_seen(len(self._state.text)), estimated=True)
+
+    async def _output(self, step: ModelStep, reply: ChatReply) -> object:
+        text = self._state.text
+        if reply.tool_calls:
+            calls = [
+                {"id": c.id, "name": c.name, "arguments": c.arguments} for c in reply.tool_calls
+            ]
+            return {"text": text, "tool_calls": calls}
+        if not text.strip():
+            raise InvalidOutput("the answer is empty")
+        if step.output.kind == "text":
+            return text
+        value, errors = answers.parse_json(text, step.output)
+        if errors:
+            answer = await self._store.put_text(text)
+            listed = "; ".join(errors)
+            raise InvalidOutput(
+                f"the answer does not fit the schema: {listed}",
+                Repair(answer=answer, errors=errors),
+            )
+        return value
+
+    async def keep_partial(self, text: str) -> ArtifactRef | None:
+        """Store the text of a failed attempt, if the store still works."""
+        try:
+            return await self._store.put_text(text)
+        except StoreError:
+            return None
+
+
+def _model_step(agents: tuple[object, ...], name: str) -> ModelStep:
+    for step in agents:
+        if isinstance(step, ModelStep) and step.name == name:
+            return step
+    raise LookupError(name)
+
+
+def _tokens_seen(chars: int) -> int:
+    """Estimate the tokens of a text whose usage was not reported: four characters each."""
+    return -(-chars // 4)
+
+
+@contextlib.asynccontextmanager
+async def _heartbeats(progress: Callable[[], CallProgress]) -> AsyncIterator[None]:
+    """Beat every second. The mark "sent" is a beat of its own, right before the request."""
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            activity.heartbeat(progress())
+
+    beating = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        beating.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await beating

@@ -1,0 +1,115 @@
+"""Light activities of a run: the plan's pages, stored values, outputs, the run artifact.
+
+All are safe to repeat: what they write is content-addressed, and the pointer from a run's id to
+its artifact is written last. A store that is out of reach is retried by the server (no money is
+at stake); a wrong expression or template is final.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from stores.artifacts import ArtifactStore
+from stores.values import load_bindings, load_value, store_value
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.evaluation import evaluate_apart
+from activities.plans import PlanCache
+from contracts.activities import (
+    BindingsPage,
+    EvaluateCall,
+    PageRequest,
+    RenderCall,
+    RenderReply,
+    RunActivities,
+)
+from contracts.artifacts import ArtifactRef, Value
+from contracts.base import Json
+from contracts.failures import FailureKind
+from contracts.plans import PlanPage
+from contracts.runs import RecordPage, RunRecord
+from rules import conditions, planning, templates
+from stores.exceptions import ArtifactMissing
+
+
+class RunWork(RunActivities):
+    """The activities, on one artifact store."""
+
+    def __init__(self, store: ArtifactStore) -> None:
+        self._store = store
+        self._plans = PlanCache(store)
+
+    @activity.defn(name="load_plan")
+    async def load_plan(self, request: PageRequest) -> PlanPage:
+        try:
+            plan = await self._plans.get(request.plan)
+        except ArtifactMissing as error:
+            raise _final(str(error)) from None
+        return planning.page(plan, request.number)
+
+    @activity.defn(name="store_bindings")
+    async def store_bindings(self, page: BindingsPage) -> ArtifactRef:
+        return await self._store.put_json(
+            {name: value.model_dump(mode="json") for name, value in page.values.items()}
+        )
+
+    @activity.defn(name="evaluate")
+    async def evaluate(self, call: EvaluateCall) -> Value:
+        agents: dict[str, Mapping[str, Json]] = {}
+        for name, fact in call.agents.items():
+            output = await load_value(self._store, fact.output) if fact.output else None
+            agents[name] = {
+                "status": fact.status,
+                "output": output,
+                "cost": _number(fact.cost),
+                "attempts": fact.attempts,
+            }
+        inputs = await load_bindings(self._store, call.inputs)
+        run = {"cost": _number(call.run_cost), "elapsed": call.run_elapsed}
+        try:
+            value = await evaluate_apart(
+                call.expression, conditions.context(inputs, agents, run), call.timeout
+            )
+        except conditions.ConditionError as error:
+            raise _final(str(error)) from None
+        return await store_value(self._store, value, want_inline=True)
+
+    @activity.defn(name="render_outputs")
+    async def render_outputs(self, call: RenderCall) -> RenderReply:
+        plan = await self._plans.get(call.plan)
+        values = await load_bindings(self._store, call.bindings)
+        outputs = {}
+        for name, text in plan.team.outputs.items():
+            rendered = _rendered(text, values)
+            outputs[name] = await store_value(self._store, rendered, want_inline=False)
+        return RenderReply(outputs=outputs)
+
+    @activity.defn(name="store_page")
+    async def store_page(self, page: RecordPage) -> ArtifactRef:
+        return await self._store.put_json(page)
+
+    @activity.defn(name="store_record")
+    async def store_record(self, record: RunRecord) -> ArtifactRef:
+        ref = await self._store.put_json(record)
+        await self._store.note(f"runs/{record.run_id}", ref)
+        return ref
+
+
+def _rendered(text: str, values: Mapping[str, Json]) -> Json:
+    """Render an output; one that is a lone reference keeps the value's own type."""
+    template = templates.parse(text)
+    names = template.references
+    if len(names) == 1 and template.literal_bytes == 0 and not names[0].path:
+        return values.get(names[0].name)
+    try:
+        return templates.render(template, values)
+    except templates.TemplateError:
+        return None
+
+
+def _number(value: Decimal) -> float:
+    return float(value)
+
+
+def _final(message: str) -> ApplicationError:
+    return ApplicationError(message, type=FailureKind.INTERNAL, non_retryable=True)

@@ -1,0 +1,196 @@
+"""The end of a run: its outputs rendered, its record stored, its workflow closed as it deserves."""
+
+from datetime import datetime
+
+import pydantic_core
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError
+
+from contracts.activities import RenderCall, RunActivities
+from contracts.artifacts import ArtifactRef, Value
+from contracts.base import Frozen
+from contracts.failures import RUN_FAILED
+from contracts.runs import AttemptRecord, RecordPage, RunRecord, RunResult, StepResult
+from contracts.teams import AgentStatus, WorkflowStatus
+from rules import graph
+from workflows.reading import LIGHT, STORE_RETRIES, bindings_of
+from workflows.state import RunState
+
+PAGE_BYTES = 10_000
+"""Of JSON in a record's page: payloads stay under 16 kB."""
+
+INLINE_OUTPUTS_BYTES = 4_000
+"""Of outputs in the run's result; more are found in the artifact only."""
+
+
+def final_status(state: RunState) -> WorkflowStatus:
+    """Return how the run ended (SEMANTICS D10 to D12; an `end` step decides by itself)."""
+    if state.forced is not None:
+        return WorkflowStatus(state.forced)
+    if state.error is not None:
+        return WorkflowStatus.FAILED
+    return graph.run_status(
+        [
+            (state.results[name].status, node.priority, name in state.skipped)
+            for name, node in state.nodes.items()
+        ],
+        state.header.allow_partial_completion,
+        cancelled=False,
+    )
+
+
+async def render_outputs(state: RunState) -> dict[str, Value]:
+    """Return the run's outputs: the declared ones, else those of the steps that nobody reads."""
+    if not state.header.has_outputs:
+        return _leaves(state)
+    completed = [n for n, r in state.results.items() if r.status is AgentStatus.COMPLETED]
+    wanted = [name for name in completed if state.nodes[name].inline or name in _read(state)]
+    call = RenderCall(
+        plan=state.request.plan,
+        bindings=await bindings_of(state, wanted, state.request.inputs),
+    )
+    reply = await workflow.execute_activity_method(
+        RunActivities.render_outputs,
+        call,
+        start_to_close_timeout=LIGHT,
+        retry_policy=STORE_RETRIES,
+        summary="outputs",
+    )
+    return reply.outputs
+
+
+def _read(state: RunState) -> set[str]:
+    return {state.names[index] for index in state.header.output_uses}
+
+
+def _leaves(state: RunState) -> dict[str, Value]:
+    needed = {
+        name
+        for node in state.nodes.values()
+        for name in state.names_of((*node.dependencies, *node.optional_dependencies))
+    }
+    values = {name: state.value(name) for name in state.names if name not in needed}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+async def store_record(state: RunState) -> ArtifactRef:
+    """Store the run artifact, in pages where it is large."""
+    pages = _pages(state)
+    refs: tuple[ArtifactRef, ...] = ()
+    if len(pages) > 1:
+        refs = tuple([await _store_page(page) for page in pages])
+    ledger = state.ledger
+    record = RunRecord(
+        run_id=state.request.run_id,
+        team=state.header.team,
+        status=state.status,
+        plan=state.request.plan,
+        inputs=state.request.inputs if _size(state.request.inputs) < PAGE_BYTES // 2 else {},
+        outputs=_small_outputs(state),
+        budget=ledger.cap,
+        cost=ledger.counted,
+        served=ledger.served,
+        uncertain=ledger.uncertain,
+        tokens=state.tokens,
+        error=state.error,
+        started_at=state.started_at,
+        completed_at=state.completed_at,
+        page=pages[0] if len(pages) == 1 else RecordPage(),
+        pages=refs,
+    )
+    return await workflow.execute_activity_method(
+        RunActivities.store_record,
+        record,
+        start_to_close_timeout=LIGHT,
+        retry_policy=STORE_RETRIES,
+        summary="run artifact",
+    )
+
+
+async def _store_page(page: RecordPage) -> ArtifactRef:
+    return await workflow.execute_activity_method(
+        RunActivities.store_page,
+        page,
+        start_to_close_timeout=LIGHT,
+        retry_policy=STORE_RETRIES,
+        summary="run artifact, a page",
+    )
+
+
+def _pages(state: RunState) -> list[RecordPage]:
+    """Cut results and attempts into pages of at most PAGE_BYTES (one item may be more)."""
+    pages: list[RecordPage] = []
+    results: list[StepResult] = []
+    attempts: list[AttemptRecord] = []
+    used = 0
+    for name in state.names:
+        result, tried = state.results[name], state.attempts_of(name)
+        size = _size(result) + sum(_size(attempt) for attempt in tried)
+        if used and used + size > PAGE_BYTES:
+            pages.append(RecordPage(results=tuple(results), attempts=tuple(attempts)))
+            results, attempts, used = [], [], 0
+        results.append(result)
+        attempts.extend(tried)
+        used += size
+    pages.append(RecordPage(results=tuple(results), attempts=tuple(attempts)))
+    return pages
+
+
+def _size(value: Frozen | dict[str, Value]) -> int:
+    return len(pydantic_core.to_json(value))
+
+
+def _small_outputs(state: RunState) -> dict[str, Value]:
+    return state.outputs if _size(state.outputs) <= INLINE_OUTPUTS_BYTES else _refs(state.outputs)
+
+
+def _refs(outputs: dict[str, Value]) -> dict[str, Value]:
+    """Keep references only: previews and inline copies are what makes outputs large."""
+    bare = {
+        name: value.model_copy(update={"preview": "", "inline": None, "has_inline": False})
+        for name, value in outputs.items()
+        if value.ref is not None
+    }
+    return dict(list(bare.items())[:40])
+
+
+def close(state: RunState, artifact: ArtifactRef | None, now: datetime) -> RunResult:
+    """Return the run's result, or raise the failure that the Temporal UI is to show."""
+    result = RunResult(
+        run_id=state.request.run_id,
+        team=state.header.team,
+        status=state.status,
+        outputs=_small_outputs(state),
+        cost=state.ledger.counted,
+        tokens=state.tokens,
+        error=state.error,
+        artifact=artifact,
+    )
+    if state.status is WorkflowStatus.FAILED:
+        raise ApplicationError(
+            state.error or _why_failed(state), result, type=RUN_FAILED, non_retryable=True
+        )
+    return result
+
+
+def _why_failed(state: RunState) -> str:
+    failed = [
+        f"{name}: {result.error or result.status.value}"
+        for name, result in state.results.items()
+        if result.status
+        in (AgentStatus.FAILED, AgentStatus.BUDGET_EXCEEDED, AgentStatus.RATE_LIMITED)
+    ]
+    return "; ".join(failed[:5])[:1000] or "the run failed"
+
+
+async def archive(state: RunState) -> ArtifactRef | None:
+    """Render and store, as well as that still goes: a run never hangs on its own archive."""
+    try:
+        if state.status in (WorkflowStatus.COMPLETED, WorkflowStatus.PARTIALLY_COMPLETED):
+            state.outputs = await render_outputs(state)
+        else:
+            state.outputs = _leaves(state)
+        return await store_record(state)
+    except ActivityError as error:
+        state.error = state.error or f"the run's record could not be stored: {error.cause}"
+        return None

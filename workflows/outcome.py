@@ -1,0 +1,100 @@
+"""One attempt as the workflow sees it end: a reply, or a failure that says what was spent.
+
+Strategy: the activity runs under `asyncio.shield` and is cancelled with
+WAIT_CANCELLATION_COMPLETED, so that its last word, with the usage, always arrives.
+"""
+
+import asyncio
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.common import Priority, RetryPolicy
+from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, TimeoutError
+from temporalio.exceptions import TimeoutType as Clock
+
+from contracts.activities import ModelActivities
+from contracts.calls import CallFailure, CallProgress, ModelCall, ModelReply
+from contracts.failures import FailureKind
+from contracts.messages import Usage
+from contracts.plans import Candidate
+
+HEARTBEAT_TIMEOUT = timedelta(seconds=5)
+LOAD_AND_STORE = timedelta(seconds=60)
+"""Beside the provider's own time: reading the inputs, writing the answer."""
+
+SATURATED_AFTER = timedelta(seconds=60)
+"""A queue that gives no slot for so long is left for the next candidate."""
+
+_NEVER_BY_THE_SERVER = ["TemporalTimeout:Heartbeat", "TemporalTimeout:StartToClose"]
+
+
+async def attempt(
+    call: ModelCall, candidate: Candidate, priority: int, has_next: bool
+) -> ModelReply | CallFailure:
+    """Run one attempt to its end and return what came of it. Never raises.
+
+    A cancellation of the calling task is passed on to the activity and then absorbed: the caller
+    settles what was spent and sees from the outcome ("Stopped", or a reply that was faster).
+    """
+    handle = workflow.start_activity_method(
+        ModelActivities.call_model,
+        call,
+        task_queue=candidate.queue,
+        start_to_close_timeout=timedelta(seconds=call.timeout) + LOAD_AND_STORE,
+        schedule_to_start_timeout=SATURATED_AFTER if has_next else None,
+        heartbeat_timeout=HEARTBEAT_TIMEOUT,
+        retry_policy=RetryPolicy(non_retryable_error_types=_NEVER_BY_THE_SERVER),
+        cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+        summary=f"{call.step} · {candidate.provider} {candidate.model} · attempt {call.attempt}",
+        priority=Priority(priority_key=(12 - priority) // 2),
+    )
+    try:
+        return await asyncio.shield(handle)
+    except ActivityError as error:
+        return failure_of(error)
+    except asyncio.CancelledError:
+        handle.cancel()
+        try:
+            return await handle
+        except ActivityError as error:
+            return failure_of(error)
+
+
+def failure_of(error: ActivityError) -> CallFailure:
+    """Read an activity's error. What cannot be known to be unsent counts as sent."""
+    cause = error.cause
+    if isinstance(cause, ApplicationError):
+        return _reported(cause)
+    if isinstance(cause, TimeoutError):
+        return _timed_out(cause)
+    if isinstance(cause, CancelledError):
+        return _failure(FailureKind.STOPPED, "cancelled before it was sent", sent=False)
+    return _failure(FailureKind.INTERNAL, f"the server ended the attempt: {cause}", sent=True)
+
+
+def _reported(cause: ApplicationError) -> CallFailure:
+    if cause.details:
+        return CallFailure.model_validate(cause.details[0])
+    if cause.type == FailureKind.THROTTLED:
+        return _failure(FailureKind.SATURATED, cause.message, sent=False)
+    return _failure(FailureKind.INTERNAL, f"{cause.type}: {cause.message}", sent=True)
+
+
+def _timed_out(cause: TimeoutError) -> CallFailure:
+    if cause.type in (Clock.SCHEDULE_TO_START, Clock.SCHEDULE_TO_CLOSE):
+        return _failure(FailureKind.SATURATED, "no worker had a free slot in time", sent=False)
+    details = cause.last_heartbeat_details
+    progress = CallProgress.model_validate(details[0]) if details else CallProgress()
+    seen = Usage(progress.prompt_tokens, progress.completion_tokens, estimated=True)
+    return CallFailure(
+        kind=FailureKind.WORKER_LOST,
+        message="the worker was lost in mid-call",
+        retryable=True,
+        sent=True,
+        usage=seen if details else None,
+        first_token_at=progress.first_token_at,
+    )
+
+
+def _failure(kind: FailureKind, message: str, *, sent: bool) -> CallFailure:
+    return CallFailure(kind=kind, message=message, retryable=False, sent=sent)

@@ -1,0 +1,126 @@
+"""Reservations: nothing is scheduled before its worst case is held.
+
+A reservation that does not fit waits, first in first out, while outstanding ones could make
+room. Where the full answer can never be paid, `max_tokens` is lowered to what can, down to the
+step's `min_output_tokens`: the cap on money becomes the cap on the wire.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from rules.ledger import Granted, Refused
+from temporalio import workflow
+
+from contracts.plans import Candidate, StepNode
+from rules import prices
+from workflows.state import RunState
+
+
+class Unaffordable(Exception):
+    """The step cannot be paid: names the bound, the estimate and the key to raise."""
+
+
+@dataclass(frozen=True)
+class Grant:
+    """A held reservation: dollars, and the answer's length that they pay for."""
+
+    amount: Decimal
+    max_tokens: int
+
+
+class Reserver:
+    """The run's ledger as its steps use it."""
+
+    def __init__(self, state: RunState) -> None:
+        self._state = state
+        self._granted: set[str] = set()
+        self._refused: set[str] = set()
+
+    async def reserve(
+        self, attempt_id: str, node: StepNode, candidate: Candidate, input_bound: int
+    ) -> Grant:
+        """Hold an attempt's worst case. Raises Unaffordable; may wait, and be cancelled then."""
+        ledger = self._state.ledger
+        bound = input_bound + candidate.overhead_tokens
+        wanted = min(node.max_tokens, candidate.max_output_tokens or node.max_tokens)
+        while True:
+            room = ledger.affordable_eventually(node.name, node.cost_limit)
+            tokens = min(wanted, prices.affordable_output(candidate.price, bound, room))
+            if tokens < min(node.min_output_tokens, wanted):
+                await self._unaffordable(node, candidate, bound, wanted)
+                continue
+            amount = prices.worst_case(candidate.price, bound, tokens)
+            answer = ledger.ask(attempt_id, node.name, amount, node.cost_limit)
+            if isinstance(answer, Refused):
+                await self._unaffordable(node, candidate, bound, wanted)
+            elif isinstance(answer, Granted) or await self._wait(attempt_id):
+                return Grant(amount, tokens)
+
+    async def _wait(self, attempt_id: str) -> bool:
+        """Wait for room; False where none can come any more."""
+        try:
+            await workflow.wait_condition(
+                lambda: attempt_id in self._granted or attempt_id in self._refused
+            )
+        except BaseException:
+            if attempt_id in self._granted:
+                self.release(attempt_id)
+            elif attempt_id not in self._refused:
+                self._state.ledger.withdraw(attempt_id)
+                self._admit()
+            raise
+        finally:
+            granted = attempt_id in self._granted
+            self._granted.discard(attempt_id)
+            self._refused.discard(attempt_id)
+        return granted
+
+    async def _unaffordable(
+        self, node: StepNode, candidate: Candidate, bound: int, wanted: int
+    ) -> None:
+        """Raise, or pause the run until its cap was raised, where that is what binds."""
+        state, ledger = self._state, self._state.ledger
+        least = prices.worst_case(candidate.price, bound, min(node.min_output_tokens, wanted))
+        spent = ledger.by_step.get(node.name, Decimal(0))
+        if spent + least > node.cost_limit:
+            raise Unaffordable(
+                f"cost_limit {node.cost_limit} of {node.name}: {spent} is spent, the next call on "
+                f"{candidate.model} may cost {least} (at most {bound:,} input tokens); "
+                f"raise agents.{node.name}.cost_limit"
+            )
+        message = (
+            f"cost_budget {ledger.cap}: {ledger.counted} is spent, {node.name} on "
+            f"{candidate.model} may cost {least} (at most {bound:,} input tokens); "
+            f"raise cost_budget"
+        )
+        if state.header.on_budget == "fail":
+            raise Unaffordable(message)
+        cap = ledger.cap
+        state.paused_for = message
+        await workflow.wait_condition(lambda: ledger.cap > cap)
+        state.paused_for = None
+
+    def settle(self, attempt_id: str, actual: Decimal) -> None:
+        """Count what an attempt cost."""
+        self._state.ledger.settle(attempt_id, actual)
+        self._admit()
+
+    def settle_uncertain(self, attempt_id: str, seen: Decimal) -> None:
+        """Count an attempt whose cost is not known at its whole reservation."""
+        self._state.ledger.settle_uncertain(attempt_id, seen)
+        self._admit()
+
+    def release(self, attempt_id: str) -> None:
+        """Give back the reservation of an attempt that was never sent."""
+        self._state.ledger.release(attempt_id)
+        self._admit()
+
+    def raise_cap(self, cap: Decimal) -> None:
+        """Raise the run's budget."""
+        self._state.ledger.raise_cap(cap)
+        self._admit()
+
+    def _admit(self) -> None:
+        """Let the queue move on: only here, never inside a wait condition."""
+        self._granted.update(self._state.ledger.granted())
+        self._refused.update(self._state.ledger.refused())

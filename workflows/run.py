@@ -1,0 +1,264 @@
+"""The run workflow: starts whatever is ready, waits, and closes the books.
+
+It asks `rules.graph` what may start, hands each step to a task of its own, and wakes when one
+has ended. Texts never pass through here: the plan is read in pages, prompts and answers by
+reference. Queries `status`, `cost`, `result` and `plan` answer at any time.
+"""
+
+import asyncio
+from decimal import Decimal
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from contracts.activities import PageRequest, RunActivities
+    from contracts.artifacts import Value
+    from contracts.plans import PlanPage, PlanView, StepNode
+    from contracts.runs import (
+        RUN_WORKFLOW,
+        RunCost,
+        RunRequest,
+        RunResult,
+        RunStatus,
+        StepResult,
+    )
+    from contracts.teams import AgentStatus, WorkflowStatus
+    from contracts.updates import BudgetRaise, BudgetView
+    from rules import conditions
+    from workflows import closing, reading
+    from workflows.model_step import ModelStepRun
+    from workflows.reserving import Reserver
+    from workflows.state import RunState
+    from workflows.visibility import Display
+
+
+@workflow.defn(name=RUN_WORKFLOW)
+class RunWorkflow:
+    """One run of a team."""
+
+    @workflow.init
+    def __init__(self, request: RunRequest) -> None:
+        self._request = request
+        self._state: RunState | None = None
+        self._tasks: dict[str, asyncio.Task[StepResult]] = {}
+        self._changed = False
+        self._result: RunResult | None = None
+
+    @workflow.run
+    async def run(self, request: RunRequest) -> RunResult:
+        """Run the team to its end."""
+        state = self._state = await self._load(request)
+        state.started_at = workflow.now()
+        self._reserver = Reserver(state)
+        display = Display(state)
+        cancelled = await self._until_done(state, display)
+        state.status = WorkflowStatus.CANCELLED if cancelled else closing.final_status(state)
+        state.completed_at = workflow.now()
+        artifact = await asyncio.shield(asyncio.create_task(closing.archive(state)))
+        display.update(final=True)
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        if cancelled:
+            raise asyncio.CancelledError
+        self._result = closing.close(state, artifact, workflow.now())
+        return self._result
+
+    async def _load(self, request: RunRequest) -> RunState:
+        """Read the plan's graph, page by page after the first."""
+        first = await self._page(request, 0)
+        header = first.header
+        if header is None:
+            raise ValueError("page 0 of a plan has no header")
+        rest = await asyncio.gather(
+            *(self._page(request, number) for number in range(1, header.pages))
+        )
+        nodes: list[StepNode] = [node for page in (first, *rest) for node in page.nodes]
+        return RunState(request, header, nodes)
+
+    async def _page(self, request: RunRequest, number: int) -> PlanPage:
+        return await workflow.execute_activity_method(
+            RunActivities.load_plan,
+            PageRequest(plan=request.plan, number=number),
+            start_to_close_timeout=reading.LIGHT,
+            retry_policy=reading.STORE_RETRIES,
+            summary="plan" if number == 0 else f"plan, page {number}",
+        )
+
+    async def _until_done(self, state: RunState, display: Display) -> bool:
+        """Run steps until none is left or the run is stopped. True if it was cancelled."""
+        deadline = asyncio.create_task(workflow.sleep(state.header.timeout, summary="run timeout"))
+        try:
+            while True:
+                self._start_ready(state)
+                display.update()
+                if not self._tasks:
+                    return False
+                await workflow.wait_condition(lambda: self._changed or deadline.done())
+                self._collect(state)
+                if deadline.done():
+                    state.error = f"timeout: the run took longer than {state.header.timeout:g} s"
+                    await self._stop(state, state.error)
+                    return False
+                if state.forced is not None:
+                    await self._stop(state, f"skipped: the run was ended: {state.error or ''}")
+                    return False
+        except asyncio.CancelledError:
+            await self._stop(state, "cancelled")
+            return True
+        finally:
+            deadline.cancel()
+
+    def _start_ready(self, state: RunState) -> None:
+        """Start what is ready, highest priority first, as far as `max_parallel_agents` goes."""
+        free = state.header.max_parallel_agents - len(self._tasks)
+        for name in state.frontier.ready(free):
+            state.begin(name, workflow.now())
+            task = asyncio.create_task(self._step(state, state.nodes[name]))
+            task.add_done_callback(self._note_change)
+            self._tasks[name] = task
+
+    def _note_change(self, _: asyncio.Task[StepResult]) -> None:
+        self._changed = True
+
+    def _collect(self, state: RunState) -> None:
+        """Write down the steps that have ended, in the order in which they were started."""
+        self._changed = False
+        now = workflow.now()
+        for name in [name for name, task in self._tasks.items() if task.done()]:
+            task = self._tasks.pop(name)
+            if task.cancelled():
+                result = StepResult(agent_id=name, status=AgentStatus.CANCELLED, error="cancelled")
+            else:
+                result = task.result()
+            if result.metadata.get("skipped"):
+                state.skip(name, str(result.metadata["reason"]), now)
+            else:
+                state.end(result, now)
+
+    async def _stop(self, state: RunState, reason: str) -> None:
+        """End what is in flight, keep what it gave and cost, and cancel the rest."""
+        for task in self._tasks.values():
+            task.cancel()
+        await workflow.wait_condition(lambda: all(t.done() for t in self._tasks.values()))
+        self._collect(state)
+        for skip in state.frontier.cancel_rest(reason):
+            state.mark_skipped(skip.name, skip.reason, workflow.now())
+
+    async def _step(self, state: RunState, node: StepNode) -> StepResult:
+        """Run one step to its result."""
+        try:
+            if node.when is not None and not await self._holds(
+                state, node.when, node.when_uses, node.when_uses_inputs
+            ):
+                return _skipped(node, f"skipped: {node.when} is false")
+            if node.kind == "model":
+                return await ModelStepRun(state, node, self._reserver).run()
+            return await self._plain_step(state, node)
+        except conditions.ConditionError as error:
+            return _failed(node, str(error))
+
+    async def _plain_step(self, state: RunState, node: StepNode) -> StepResult:
+        """Run a step that calls no model: `set`, `gate` or `end`."""
+        if node.kind == "end":
+            state.forced = node.end_status or "completed"
+            state.error = node.because or None
+            return StepResult(
+                agent_id=node.name,
+                status=AgentStatus.COMPLETED,
+                metadata={"ended": state.forced, "because": node.because},
+            )
+        expression = node.expression or "true"
+        if node.kind == "gate":
+            if not await self._holds(state, expression, node.uses, node.uses_inputs):
+                return _failed(node, f"gate: {expression} is false")
+            true = Value(kind="json", inline=True, has_inline=True, size_bytes=4)
+            return StepResult(agent_id=node.name, status=AgentStatus.COMPLETED, output=true)
+        value = await reading.evaluate(
+            state, expression, state.names_of(node.uses), node.uses_inputs
+        )
+        return StepResult(agent_id=node.name, status=AgentStatus.COMPLETED, output=value)
+
+    async def _holds(
+        self, state: RunState, source: str, uses: tuple[int, ...], inputs: tuple[str, ...]
+    ) -> bool:
+        value = await reading.evaluate(state, source, state.names_of(uses), inputs)
+        return conditions.truth(value.inline)
+
+    @workflow.query(name="status")
+    def status(self) -> RunStatus:
+        """Return every step's state, and the money."""
+        if self._state is None:
+            return RunStatus(
+                run_id=self._request.run_id,
+                team=self._request.team,
+                status=WorkflowStatus.PENDING,
+                budget=Decimal(0),
+            )
+        return self._state.status_view()
+
+    @workflow.query(name="cost")
+    def cost(self) -> RunCost:
+        """Return the ledger: every attempt, and what counts against the budget."""
+        if self._state is None:
+            zero = Decimal(0)
+            return RunCost(
+                run_id=self._request.run_id,
+                budget=zero,
+                cost=zero,
+                served=zero,
+                uncertain=zero,
+                reserved=zero,
+            )
+        return self._state.cost_view()
+
+    @workflow.query(name="result")
+    def result(self) -> tuple[StepResult, ...]:
+        """Return the results of all steps so far."""
+        return tuple(self._state.results.values()) if self._state else ()
+
+    @workflow.query(name="plan")
+    def plan(self) -> PlanView:
+        """Return the graph and the candidates that the run was started with."""
+        if self._state is None:
+            return PlanView(plan=self._request.plan)
+        state = self._state
+        return PlanView(
+            plan=self._request.plan, header=state.header, nodes=tuple(state.nodes.values())
+        )
+
+    @workflow.update(name="raise_budget")
+    def raise_budget(self, raised: BudgetRaise) -> BudgetView:
+        """Raise the run's budget; what waits for money goes on."""
+        state = self._running()
+        if raised.to > state.ledger.cap:
+            self._reserver.raise_cap(raised.to)
+        return BudgetView(budget=state.ledger.cap, cost=state.ledger.counted)
+
+    @raise_budget.validator
+    def _check_raise(self, raised: BudgetRaise) -> None:
+        state = self._running()
+        if raised.to < state.ledger.cap:
+            raise ValueError(f"the budget is {state.ledger.cap} already; it can only be raised")
+
+    def _running(self) -> RunState:
+        if self._state is None:
+            raise ValueError("the run has not started yet: try again in a moment")
+        if self._state.completed_at is not None:
+            raise ValueError(f"the run has ended ({self._state.status.value})")
+        return self._state
+
+
+def _failed(node: StepNode, error: str) -> StepResult:
+    return StepResult(
+        agent_id=node.name,
+        status=AgentStatus.FAILED,
+        error=error,
+        metadata={"reason": error},
+    )
+
+
+def _skipped(node: StepNode, reason: str) -> StepResult:
+    return StepResult(
+        agent_id=node.name,
+        status=AgentStatus.CANCELLED,
+        metadata={"reason": reason, "skipped": True},
+    )

@@ -1,0 +1,168 @@
+"""All that a run knows: its graph, its ledger, its results. One object, owned by the workflow."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal
+
+from rules.graph import Frontier, Node
+from rules.ledger import Ledger
+
+from contracts.artifacts import Value
+from contracts.plans import PlanHeader, StepNode
+from contracts.runs import (
+    AttemptRecord,
+    RunCost,
+    RunRequest,
+    RunStatus,
+    StepResult,
+    StepStatus,
+)
+from contracts.teams import AgentStatus, WorkflowStatus
+
+
+class RunState:
+    """The run's memory. Steps change it through the methods; queries read it."""
+
+    def __init__(self, request: RunRequest, header: PlanHeader, nodes: list[StepNode]) -> None:
+        self.request = request
+        self.header = header
+        self.nodes = {node.name: node for node in nodes}
+        self.names = [node.name for node in nodes]
+        self.frontier = Frontier([self._graph_node(node) for node in nodes])
+        self.ledger = Ledger(header.cost_budget)
+        self.results = {name: StepResult(agent_id=name) for name in self.names}
+        self.attempts: dict[str, AttemptRecord] = {}
+        self.latest: dict[str, str] = {}
+        self.skipped: set[str] = set()
+        self.outputs: dict[str, Value] = {}
+        self.status = WorkflowStatus.RUNNING
+        self.forced: Literal["completed", "failed", "cancelled"] | None = None
+        self.error: str | None = None
+        self.paused_for: str | None = None
+        self.started_at: datetime | None = None
+        self.completed_at: datetime | None = None
+        self.tokens = 0
+
+    def _graph_node(self, node: StepNode) -> Node:
+        return Node(
+            name=node.name,
+            dependencies=tuple(self.names_of(node.dependencies)),
+            optional_dependencies=tuple(self.names_of(node.optional_dependencies)),
+            priority=node.priority,
+        )
+
+    def names_of(self, indexes: Iterable[int]) -> list[str]:
+        """Return the names of steps given by their index in the plan."""
+        return [self.names[index] for index in indexes]
+
+    def value(self, name: str) -> Value | None:
+        """Return what a completed step gave, or None."""
+        result = self.results[name]
+        return result.output if result.status is AgentStatus.COMPLETED else None
+
+    def begin(self, name: str, now: datetime) -> None:
+        """Mark a step as running."""
+        self.frontier.start(name)
+        self.results[name] = self.results[name].model_copy(
+            update={"status": AgentStatus.RUNNING, "started_at": now}
+        )
+
+    def end(self, result: StepResult, now: datetime) -> None:
+        """Record how a step ended, and skip what cannot run any more."""
+        name = result.agent_id
+        started = self.results[name].started_at
+        spent = [a for a in self.attempts_of(name)]
+        self.results[name] = result.model_copy(
+            update={
+                "started_at": started,
+                "completed_at": now,
+                "execution_time": (now - started).total_seconds() if started else 0.0,
+                "cost": sum((a.cost for a in spent), Decimal(0)),
+                "tokens_used": sum(a.usage.total_tokens for a in spent if a.usage),
+            }
+        )
+        for skip in self.frontier.finish(name, result.status):
+            self.mark_skipped(skip.name, skip.reason, now)
+
+    def skip(self, name: str, reason: str, now: datetime) -> None:
+        """Skip a step that was about to run, and what needs it."""
+        self.mark_skipped(name, reason, now)
+        for skip in self.frontier.skip(name, reason):
+            if skip.name != name:
+                self.mark_skipped(skip.name, skip.reason, now)
+
+    def mark_skipped(self, name: str, reason: str, now: datetime) -> None:
+        """Record a step that will not run."""
+        self.skipped.add(name)
+        self.results[name] = StepResult(
+            agent_id=name,
+            status=AgentStatus.CANCELLED,
+            completed_at=now,
+            metadata={"reason": reason},
+        )
+
+    def attempts_of(self, name: str) -> list[AttemptRecord]:
+        """Return a step's attempts in order."""
+        count = int(self.latest.get(name, "#0").rpartition("#")[2])
+        return [self.attempts[f"{name}#{number}"] for number in range(1, count + 1)]
+
+    def record(self, attempt: AttemptRecord) -> None:
+        """Add an attempt, or replace what was known of it."""
+        before = self.attempts.get(attempt.id)
+        seen = before.usage.total_tokens if before and before.usage else 0
+        self.tokens += (attempt.usage.total_tokens if attempt.usage else 0) - seen
+        self.attempts[attempt.id] = attempt
+        self.latest[attempt.step] = attempt.id
+
+    def status_view(self) -> RunStatus:
+        """Answer the query `status`."""
+        return RunStatus(
+            run_id=self.request.run_id,
+            team=self.header.team,
+            status=self.status,
+            steps=tuple(self._step_view(name) for name in self.names),
+            cost=self.ledger.counted,
+            reserved=self.ledger.reserved,
+            budget=self.ledger.cap,
+            tokens=self.tokens,
+            started_at=self.started_at,
+            completed_at=self.completed_at,
+            error=self.error or self.paused_for,
+        )
+
+    def _step_view(self, name: str) -> StepStatus:
+        result = self.results[name]
+        attempts = self.attempts_of(name)
+        last = attempts[-1] if attempts else None
+        return StepStatus(
+            name=name,
+            status=result.status,
+            kind=self.nodes[name].kind,
+            provider=last.provider if last else None,
+            model=last.model if last else None,
+            attempt=last.number if last else 0,
+            tokens=sum(a.usage.total_tokens for a in attempts if a.usage),
+            cost=sum((a.cost for a in attempts), Decimal(0)),
+            started_at=result.started_at,
+            completed_at=result.completed_at,
+            note=result.error or _text(result.metadata.get("reason")),
+        )
+
+    def cost_view(self) -> RunCost:
+        """Answer the query `cost`."""
+        ledger = self.ledger
+        return RunCost(
+            run_id=self.request.run_id,
+            budget=ledger.cap,
+            cost=ledger.counted,
+            served=ledger.served,
+            uncertain=ledger.uncertain,
+            reserved=ledger.reserved,
+            by_step=dict(ledger.by_step),
+            attempts=tuple(self.attempts.values()),
+        )
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
