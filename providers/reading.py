@@ -1,0 +1,140 @@
+"""From a response's bytes to chunks: the one loop in which every adapter reads a stream.
+
+Promise: the parser's chunks, each as soon as its event is complete; and one error of
+`providers.exceptions`, with the usage and the response's id seen so far, for whatever else
+happens: a broken connection, bytes that are no events, events that are no JSON or not of the
+vendor's shape, an error in the stream, an end without the vendor's terminal marker.
+
+Strategy: `SSEDecoder` splits, an `EventParser` (one per API, pure) understands, this loop owns
+the order of things and the translation of exceptions. After the terminal marker the rest of the
+body is read for a moment, so that the connection can be used again; nothing in it matters.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any, Protocol
+
+import httpx2
+import orjson
+
+from contracts.messages import ChatChunk, Usage
+from providers.exceptions import ProviderError, TimeoutError
+from providers.http_errors import Origin, error_from_event, error_from_transport, interrupted
+from providers.sse import ServerSentEvent, SSEDecoder
+
+DRAIN_S = 0.1
+"""How long the end of a body is waited for once the answer is whole."""
+
+
+class EventParser(Protocol):
+    """Understands one API's events. Pure: events in, chunks out; one instance per stream."""
+
+    usage: Usage | None
+    usage_final: bool
+    response_id: str | None
+
+    @property
+    def done(self) -> bool:
+        """The terminal marker was seen; what follows is not read any more."""
+        ...
+
+    def feed(self, event: ServerSentEvent) -> list[ChatChunk]:
+        """Return the chunks of one event. Raises a `ProviderError` for an error in the stream."""
+        ...
+
+    def close(self) -> list[ChatChunk]:
+        """Return the last chunks at the end of the stream.
+
+        Raises `StreamInterrupted` when the vendor's terminal marker has not been seen.
+        """
+        ...
+
+
+async def read_stream(
+    body: AsyncIterator[bytes], parser: EventParser, origin: Origin
+) -> AsyncIterator[ChatChunk]:
+    """Yield the chunks of a streamed answer; see the module for what it promises."""
+    decoder = SSEDecoder()
+    try:
+        async for data in body:
+            for event in decoder.feed(data):
+                for chunk in parser.feed(event):
+                    yield chunk
+                if parser.done:
+                    break
+            if parser.done:
+                break
+        for chunk in finish(decoder, parser, origin):
+            yield chunk
+    except (ProviderError, TimeoutError) as error:
+        raise _with_state(error, parser, origin) from error.__cause__
+    except (httpx2.HTTPError, httpx2.StreamError) as error:
+        raise _with_state(error_from_transport(origin, error, True), parser, origin) from error
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise _with_state(_not_understood(origin, error), parser, origin) from error
+    await _drain(body)
+
+
+def finish(decoder: SSEDecoder, parser: EventParser, origin: Origin) -> list[ChatChunk]:
+    """Return the chunks that the end of the body still gives, or raise the error it stands for."""
+    chunks: list[ChatChunk] = []
+    rest = None if parser.done else decoder.close()
+    if rest is not None and is_whole(rest.data):
+        chunks += parser.feed(rest)
+    elif not parser.done:
+        error = stray_error(decoder.stray, origin)
+        if error is not None:
+            raise error
+    return chunks + parser.close()
+
+
+def is_whole(data: bytes) -> bool:
+    """Tell an event that only lacks its last blank line from one that was cut off."""
+    if data.strip() == b"[DONE]":
+        return True
+    try:
+        orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
+def stray_error(stray: bytes, origin: Origin) -> ProviderError | None:
+    """Return the error that stands between or in place of the events as plain JSON, if any."""
+    text = stray.strip()
+    if not text:
+        return None
+    with contextlib.suppress(orjson.JSONDecodeError):
+        payload: Any = orjson.loads(text.removeprefix(b"error:"))
+        if isinstance(payload, list) and payload:
+            payload = payload[0]
+        if isinstance(payload, dict) and payload.get("error"):
+            return error_from_event(origin, payload)
+    return None
+
+
+def _not_understood(origin: Origin, error: Exception) -> ProviderError:
+    if isinstance(error, orjson.JSONDecodeError):
+        return interrupted(origin, "the stream holds an event that is not valid JSON")
+    return interrupted(
+        origin, f"the stream holds an event of a wrong shape ({type(error).__name__})"
+    )
+
+
+def _with_state(
+    error: ProviderError | TimeoutError, parser: EventParser, origin: Origin
+) -> ProviderError | TimeoutError:
+    error.usage = error.usage or parser.usage
+    error.usage_final = error.usage_final or parser.usage_final
+    error.response_id = error.response_id or parser.response_id
+    error.provider = error.provider or origin.provider
+    error.model = error.model or origin.model
+    return error
+
+
+async def _drain(body: AsyncIterator[bytes]) -> None:
+    with contextlib.suppress(httpx2.HTTPError, httpx2.StreamError, asyncio.TimeoutError):
+        async with asyncio.timeout(DRAIN_S):
+            async for _ in body:
+                pass
