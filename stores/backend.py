@@ -1,0 +1,163 @@
+"""The object store under the artifacts: obstore, called in threads, its errors made ours.
+
+Strategy: obstore's synchronous calls, which release the interpreter's lock, in a pool of our
+own. Its asynchronous ones were tried and abort about half of the processes that end right after
+a call (exit 134: a thread of its runtime asks for the lock while the interpreter shuts down);
+the pool is as fast and ends cleanly.
+
+Writes are atomic: a local store writes `name#1` beside the object and renames it, the cloud
+stores show an object when its last part has arrived. A killed process leaves no half object
+under a final name. Nothing is synced to the disk: a power cut may cost the last seconds, which
+reading then notices by the hash.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, MemoryStore, ObjectStore, from_url
+
+from stores.exceptions import InvalidStoreUrl, StoreError, StoreUnavailable
+
+T = TypeVar("T")
+
+PART_BYTES = 8 * 1024 * 1024
+"""Size of an upload's parts and of a download's ranges."""
+
+_PARTS_AT_ONCE = 4
+_THREADS = 16
+_RETRIES = {"max_retries": 5, "retry_timeout": timedelta(seconds=30)}
+_CLOUDS = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss")
+
+
+class Backend:
+    """Bytes by key. Every method may raise `StoreUnavailable`; none blocks the event loop.
+
+    `name` is the store's address without credentials, for messages. May be used from several
+    event loops and threads. `close` may be called twice; it does not wait.
+    """
+
+    def __init__(self, store: ObjectStore, name: str) -> None:
+        self.name = name
+        self._store = store
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="artifacts")
+
+    @classmethod
+    def open(cls, url: str) -> "Backend":
+        """Open a folder (path or file://), s3://, gs://, az:// or memory://.
+
+        Options and credentials come from the environment variables that obstore documents.
+        A folder is made if need be, for its owner only. Raises InvalidStoreUrl, StoreUnavailable.
+        """
+        parts = urlsplit(url)
+        if "://" not in url:
+            return cls._folder(Path(url))
+        if parts.scheme == "file":
+            return cls._folder(Path(unquote(parts.path)))
+        if parts.scheme == "memory":
+            return cls(MemoryStore(), "memory://")
+        return cls._cloud(url)
+
+    @classmethod
+    def _folder(cls, path: Path) -> "Backend":
+        path = path.expanduser().absolute()
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return cls(LocalStore(path), path.as_uri())
+        except (OSError, BaseError) as error:
+            raise StoreUnavailable(f"cannot use the folder {path}: {_reason(error)}") from None
+
+    @classmethod
+    def _cloud(cls, url: str) -> "Backend":
+        parts = urlsplit(url)
+        name = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        if parts.scheme not in _CLOUDS:
+            raise InvalidStoreUrl(
+                f"{name}: no such kind of store; use a folder, file://, s3://, gs:// or az://"
+            )
+        if "@" in parts.netloc or parts.query:
+            raise InvalidStoreUrl(
+                f"{name}: write credentials and options into the environment, not into the URL"
+            )
+        try:
+            return cls(from_url(url, retry_config=_RETRIES), name)  # type: ignore[call-overload]
+        except (BaseError, ValueError) as error:
+            raise InvalidStoreUrl(f"{name}: {_reason(error)}") from None
+
+    async def put(self, key: str, data: bytes) -> None:
+        """Write a whole object, over what is there."""
+        await self._call(lambda: obstore.put(self._store, key, data, use_multipart=False))
+
+    async def put_parts(self, key: str, parts: Iterator[bytes]) -> None:
+        """Write an object part by part; where the iterator raises, nothing appears.
+
+        The iterator runs in another thread. A StoreError of its is passed on.
+        """
+        await self._call(
+            lambda: obstore.put(
+                self._store,
+                key,
+                parts,
+                use_multipart=True,
+                chunk_size=PART_BYTES,
+                max_concurrency=_PARTS_AT_ONCE,
+            )
+        )
+
+    async def get(self, key: str) -> bytes | None:
+        """Return a whole object, or None."""
+        return await self._call_or_none(lambda: obstore.get(self._store, key).bytes().to_bytes())
+
+    async def get_range(self, key: str, start: int, end: int) -> bytes | None:
+        """Return the bytes from `start` to before `end`, or None where there is no object."""
+        return await self._call_or_none(
+            lambda: obstore.get_range(self._store, key, start=start, end=end).to_bytes()
+        )
+
+    async def size(self, key: str) -> int | None:
+        """Return an object's size in bytes, or None."""
+        return await self._call_or_none(lambda: obstore.head(self._store, key)["size"])
+
+    async def keys(self, prefix: str) -> list[str]:
+        """Return the keys below a folder, sorted."""
+
+        def listed() -> list[str]:
+            pages = obstore.list(self._store, prefix)
+            return sorted(meta["path"] for page in pages for meta in page)
+
+        return await self._call_or_none(listed) or []
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Run blocking work in the store's threads."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    def close(self) -> None:
+        """Let the threads end; what runs goes on to its end."""
+        self._threads.shutdown(wait=False)
+
+    async def _call_or_none(self, work: Callable[[], T]) -> T | None:
+        try:
+            return await self._call(work)
+        except FileNotFoundError:
+            return None
+
+    async def _call(self, work: Callable[[], T]) -> T:
+        try:
+            return await self.run(work)
+        except (StoreError, FileNotFoundError):
+            raise
+        except (BaseError, OSError, ValueError) as error:
+            raise StoreUnavailable(f"{self.name}: {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of an error without any URL's query, which may hold a signature."""
+    first = str(error).strip().partition("\n")[0]
+    return re.sub(r"\?\S+", "", first)[:300] or type(error).__name__

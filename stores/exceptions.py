@@ -1,0 +1,63 @@
+"""Errors of the stores.
+
+```text
+StoreError
+├─ InvalidStoreUrl     also ValueError; the address of a store cannot be used as it is written
+├─ StoreUnavailable    not reachable, not writable, or full; a later try may succeed
+├─ ArtifactMissing     .ref; the store answers, and does not hold it
+├─ ArtifactCorrupt     .ref; what the store holds is not what the reference names
+├─ SourceChanged       a file changed while it was being stored; nothing was stored
+└─ SealingError        sealed bytes cannot be opened here
+   ├─ WrongKey         another key sealed them; names the key's id, never the key
+   └─ SealBroken       the right key, and the bytes are damaged
+```
+
+Mapped once, in `stores.backend`. No message ever holds a key, a credential, a URL's query or
+any of the stored content.
+"""
+
+from contracts.artifacts import ArtifactRef
+
+
+class StoreError(Exception):
+    """Base of everything that the stores raise on purpose."""
+
+
+class InvalidStoreUrl(StoreError, ValueError):
+    """The address of a store cannot be used as it is written."""
+
+
+class StoreUnavailable(StoreError):
+    """The store could not be asked or could not take the bytes; a later try may succeed."""
+
+
+class ArtifactMissing(StoreError):
+    """The store answers, and does not hold what the reference names."""
+
+    def __init__(self, ref: ArtifactRef, store: str) -> None:
+        super().__init__(f"artifact {ref.sha256} ({ref.size_bytes:,} bytes) is not in {store}")
+        self.ref = ref
+
+
+class ArtifactCorrupt(StoreError):
+    """What the store holds under a reference is not what was stored."""
+
+    def __init__(self, ref: ArtifactRef, store: str, reason: str) -> None:
+        super().__init__(f"artifact {ref.sha256} in {store} is damaged: {reason}")
+        self.ref = ref
+
+
+class SourceChanged(StoreError):
+    """A file changed while it was being stored; nothing was stored."""
+
+
+class SealingError(StoreError):
+    """Sealed bytes cannot be opened here."""
+
+
+class WrongKey(SealingError):
+    """Another key sealed the bytes: it is not configured, or its id now names a different one."""
+
+
+class SealBroken(SealingError):
+    """The key is right and the sealed bytes are damaged."""
