@@ -12,7 +12,7 @@ body is read for a moment, so that the connection can be used again; nothing in 
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, Protocol
 
 import httpx2
@@ -76,17 +76,16 @@ async def read_stream(
     await _drain(body)
 
 
-def finish(decoder: SSEDecoder, parser: EventParser, origin: Origin) -> list[ChatChunk]:
-    """Return the chunks that the end of the body still gives, or raise the error it stands for."""
-    chunks: list[ChatChunk] = []
+def finish(decoder: SSEDecoder, parser: EventParser, origin: Origin) -> Iterator[ChatChunk]:
+    """Yield the chunks that the end of the body still gives, and raise the error it stands for."""
     rest = None if parser.done else decoder.close()
     if rest is not None and is_whole(rest.data):
-        chunks += parser.feed(rest)
+        yield from parser.feed(rest)
     elif not parser.done:
         error = stray_error(decoder.stray, origin)
         if error is not None:
             raise error
-    return chunks + parser.close()
+    yield from parser.close()
 
 
 def is_whole(data: bytes) -> bool:

@@ -1,0 +1,238 @@
+"""Anthropic's Messages stream, understood: server-sent events in, chunks out. No sockets, no SDK.
+
+Promise: text and thoughts as they come, each tool call once and whole, one last chunk with the
+finish reason and the usage; an error in the stream raises, and so does a stream that ends before
+`message_stop` or without a stop reason.
+
+Strategy: dispatch on the JSON's own `type` (`event:` lines may be missing), a list of content
+blocks in order, one open block per index. Proxies send blocks already filled, tool blocks that
+are never closed, or `message_start` twice: all of these add up to one message.
+
+Usage: counts are cumulative, later ones overwrite earlier ones, absent ones keep what was known.
+The prompt is input + cache writes + cache reads. Where `iterations` are listed (compaction,
+advisors, fallbacks), their sum is what is billed, since the top level leaves some of them out.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+from uuid import uuid4
+
+import orjson
+
+from contracts.messages import ChatChunk, ToolCall, Usage
+from providers.anthropic_blocks import Block
+from providers.http_errors import Origin, error_from_event, interrupted
+from providers.sse import ServerSentEvent
+
+VENDOR = "anthropic"
+
+_FINISH = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "tool_use": "tool_calls",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "refusal": "refusal",
+    "pause_turn": "pause",
+    "compaction": "pause",
+}
+_NO_CHUNKS: list[ChatChunk] = []
+
+
+class MessagesParser:
+    """Reads one stream. `tool_names` maps names on the wire back to the caller's."""
+
+    def __init__(self, origin: Origin, tool_names: Mapping[str, str] | None = None) -> None:
+        self.usage: Usage | None = None
+        self.usage_final = False
+        self.response_id: str | None = None
+        self._origin = origin
+        self._tool_names = tool_names or {}
+        self._model: str | None = None
+        self._counts: dict[str, Any] = {}
+        self._blocks: list[Block] = []
+        self._open: dict[int, Block] = {}
+        self._stop_reason: str | None = None
+        self._stop_details: dict[str, Any] | None = None
+        self._stopped = False
+
+    @property
+    def done(self) -> bool:
+        """`message_stop` was seen."""
+        return self._stopped
+
+    def feed(self, event: ServerSentEvent) -> list[ChatChunk]:
+        """Return the chunks of one event. Raises a `ProviderError` for an error in the stream."""
+        if event.event == "error":
+            raise error_from_event(self._origin, event.data)
+        if event.data == b"[DONE]":
+            return _NO_CHUNKS
+        data = orjson.loads(event.data)
+        kind = data.get("type")
+        if kind == "content_block_delta":
+            return self._on_delta(data)
+        if kind == "error" or (kind is None and data.get("error")):
+            raise error_from_event(self._origin, data)
+        handler = self._HANDLERS.get(kind or event.event)
+        return handler(self, data) if handler else _NO_CHUNKS
+
+    def close(self) -> list[ChatChunk]:
+        """Return the last chunks: what was left open, then finish reason and usage."""
+        if not self._stopped:
+            raise interrupted(self._origin, "the stream ended before message_stop")
+        if self._stop_reason is None:
+            raise interrupted(self._origin, "the stream ended without a stop reason")
+        chunks = [
+            ChatChunk(tool_call=self._tool_call(block, cut=True))
+            for block in self._open.values()
+            if block.kind == "tool_use"
+        ]
+        self._open.clear()
+        chunks.append(
+            ChatChunk(
+                finish_reason=_FINISH.get(self._stop_reason, "stop"),
+                usage=self.usage,
+                model=self._model,
+                response_id=self.response_id,
+                vendor_state=self._vendor_state(),
+            )
+        )
+        return chunks
+
+    def _on_message_start(self, data: dict[str, Any]) -> list[ChatChunk]:
+        message = data["message"]
+        again = self.response_id is not None and message.get("id") == self.response_id
+        self.response_id = message.get("id") or self.response_id
+        self._model = message.get("model") or self._model
+        self._stop_reason = message.get("stop_reason") or self._stop_reason
+        self._count(message.get("usage"))
+        chunks = [ChatChunk(model=self._model, response_id=self.response_id, usage=self.usage)]
+        for start in () if again else message.get("content") or ():
+            block = self._add(start)
+            chunks += self._first(block)
+            chunks += self._end(block)
+        return chunks
+
+    def _on_block_start(self, data: dict[str, Any]) -> list[ChatChunk]:
+        index = data.get("index", 0)
+        replaced = self._open.pop(index, None)
+        chunks = self._end(replaced) if replaced else []
+        block = self._open[index] = self._add(data["content_block"])
+        if block.kind == "fallback":
+            self._model = (block.start.get("to") or {}).get("model") or self._model
+        return chunks + self._first(block)
+
+    def _on_delta(self, data: dict[str, Any]) -> list[ChatChunk]:
+        delta = data["delta"]
+        kind = delta.get("type")
+        block = self._open.get(data.get("index", 0))
+        if kind == "text_delta":
+            text = delta.get("text")
+            if block:
+                block.texts.append(text or "")
+            return [ChatChunk(delta_text=text)] if text else _NO_CHUNKS
+        if kind == "thinking_delta":
+            thought = delta.get("thinking")
+            if block:
+                block.texts.append(thought or "")
+            return [ChatChunk(delta_reasoning=thought)] if thought else _NO_CHUNKS
+        if block:
+            block.apply(kind, delta)
+        return _NO_CHUNKS
+
+    def _on_block_stop(self, data: dict[str, Any]) -> list[ChatChunk]:
+        block = self._open.pop(data.get("index", 0), None)
+        return self._end(block) if block else _NO_CHUNKS
+
+    def _on_message_delta(self, data: dict[str, Any]) -> list[ChatChunk]:
+        delta = data.get("delta") or {}
+        self._stop_reason = delta.get("stop_reason") or self._stop_reason
+        self._stop_details = delta.get("stop_details") or self._stop_details
+        self._count(data.get("usage"))
+        self.usage_final = bool(self._stop_reason and self.usage)
+        return _NO_CHUNKS
+
+    def _on_message_stop(self, _: dict[str, Any]) -> list[ChatChunk]:
+        self._stopped = True
+        return _NO_CHUNKS
+
+    _HANDLERS: ClassVar[
+        dict[str, "Callable[[MessagesParser, dict[str, Any]], list[ChatChunk]]"]
+    ] = {
+        "message_start": _on_message_start,
+        "content_block_start": _on_block_start,
+        "content_block_delta": _on_delta,
+        "content_block_stop": _on_block_stop,
+        "message_delta": _on_message_delta,
+        "message_stop": _on_message_stop,
+    }
+
+    def _add(self, start: dict[str, Any]) -> Block:
+        block = Block(start)
+        self._blocks.append(block)
+        return block
+
+    def _first(self, block: Block) -> list[ChatChunk]:
+        """What a block holds from the start: most begin empty."""
+        if block.kind == "text" and block.texts:
+            return [ChatChunk(delta_text=block.texts[0])]
+        if block.kind == "thinking" and block.texts:
+            return [ChatChunk(delta_reasoning=block.texts[0])]
+        return []
+
+    def _end(self, block: Block) -> list[ChatChunk]:
+        if block.kind != "tool_use":
+            return []
+        return [ChatChunk(tool_call=self._tool_call(block))]
+
+    def _tool_call(self, block: Block, cut: bool = False) -> ToolCall:
+        """The whole call. A block that max_tokens cut off is no call without arguments."""
+        name = block.start.get("name") or ""
+        return block.tool_call(
+            fallback_id=f"toolu_{uuid4().hex[:24]}",
+            name=self._tool_names.get(name, name),
+            cut=cut and self._stop_reason != "tool_use",
+        )
+
+    def _count(self, reported: Mapping[str, Any] | None) -> None:
+        if not reported:
+            return
+        self._counts.update({k: v for k, v in reported.items() if v is not None})
+        self.usage = usage_of(self._counts)
+
+    def _vendor_state(self) -> dict[str, Any] | None:
+        """What the next turn must send back, or a caller may want to know; often nothing."""
+        state: dict[str, Any] = {}
+        if any(block.is_opaque for block in self._blocks):
+            state["content"] = [block.whole() for block in self._blocks]
+        if self._stop_details:
+            state["stop_details"] = self._stop_details
+        return {"vendor": VENDOR, **state} if state else None
+
+
+def usage_of(counts: Mapping[str, Any]) -> Usage:
+    """Normalise the vendor's usage object (top level, with `iterations` where it has them)."""
+    top = _tokens(counts)
+    rounds = [_tokens(entry) for entry in counts.get("iterations") or () if entry]
+    read, written, fresh, output = (
+        max(value, sum(entry[n] for entry in rounds)) for n, value in enumerate(top)
+    )
+    details = counts.get("output_tokens_details") or {}
+    return Usage(
+        prompt_tokens=fresh + read + written,
+        completion_tokens=output,
+        cached_tokens=read,
+        cache_write_tokens=written,
+        reasoning_tokens=details.get("thinking_tokens") or 0,
+        raw=dict(counts),
+    )
+
+
+def _tokens(counts: Mapping[str, Any]) -> tuple[int, int, int, int]:
+    """Cache reads, cache writes, fresh input, output; absent and null ones are 0."""
+    return (
+        counts.get("cache_read_input_tokens") or 0,
+        counts.get("cache_creation_input_tokens") or 0,
+        counts.get("input_tokens") or 0,
+        counts.get("output_tokens") or 0,
+    )
