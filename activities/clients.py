@@ -1,4 +1,4 @@
-"""The worker's provider clients: made once per (provider, model, options), shared, closed at the end."""
+"""The worker's provider clients: one per (provider, model, options), shared, closed at the end."""
 
 import json
 from abc import ABC, abstractmethod
@@ -15,8 +15,8 @@ class Clients(ABC):
     def client(self, candidate: Candidate) -> LLMClient:
         """Return the client. Raises a ProviderError or RouterError that names the cure."""
 
-    async def aclose(self) -> None:
-        """Give back connections."""
+    async def aclose(self) -> None:  # noqa: B027
+        """Give back connections, if there are any."""
 
 
 class RegisteredClients(Clients):

@@ -52,10 +52,15 @@ class CallState:
         self.usage: Usage | None = None
         self.usage_final = False
         self.chars = 0
-        self.text = ""
+        self.texts: list[str] = []
         self.response_id: str | None = None
         self.started_at = datetime.now(UTC)
         self.first_token_at: datetime | None = None
+
+    @property
+    def text(self) -> str:
+        """The answer so far."""
+        return "".join(self.texts)
 
 
 def describe(error: BaseException, state: CallState, partial: ArtifactRef | None) -> CallFailure:

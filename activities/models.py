@@ -122,7 +122,7 @@ class _Attempt:
         return prompts.continued(request, self._before, candidate.can_prefill)
 
     async def _partial(self, continuation: Continuation) -> str:
-        """Return the interrupted text; empty, so that the attempt starts afresh, where it is gone."""
+        """Return the interrupted text, or "" where it is gone: then the attempt starts afresh."""
         if continuation.partial is not None:
             with contextlib.suppress(StoreError):
                 return await self._store.get_text(continuation.partial)
@@ -149,7 +149,7 @@ class _Attempt:
         spool = self._spools.open_attempt(
             call.run_id, call.step, call.attempt, offset=len(self._before)
         )
-        state.text, state.chars = self._before, len(self._before)
+        state.texts, state.chars = [self._before], len(self._before)
         state.started_at = datetime.now(UTC)
         state.sent = True
         activity.heartbeat(self._progress())
@@ -179,12 +179,11 @@ class _Attempt:
             raise StreamInterrupted("the stream ended without saying that the answer is whole")
         spool.ended(stream.finish_reason)
         state.usage_final = stream.usage is not None
-        reply = await stream.collect()
-        return reply
+        return await stream.collect()
 
     def _take(self, text: str, spool: AttemptSpool) -> None:
         if text:
-            self._state.text += text
+            self._state.texts.append(text)
             self._state.chars += len(text)
             spool.delta(text)
 

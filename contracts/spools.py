@@ -11,7 +11,12 @@ from contracts.base import Frozen
 
 
 class SpoolRecord(Frozen):
-    """One line of a spool. `seq` counts an attempt's records from 0."""
+    """One line of a spool. `seq` counts an attempt's records from 0.
+
+    `offset` is where a delta's text begins, and where the text ends for `ended`. `gap` is set by
+    readers, never written: records just before this one are missing, so the text is not whole
+    and has to be taken from the artifact in the end.
+    """
 
     kind: Literal["superseded", "delta", "ended"]
     agent: str
@@ -20,3 +25,4 @@ class SpoolRecord(Frozen):
     offset: int = 0
     text: str = ""
     note: str = ""
+    gap: bool = False

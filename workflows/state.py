@@ -72,7 +72,7 @@ class RunState:
         """Record how a step ended, and skip what cannot run any more."""
         name = result.agent_id
         started = self.results[name].started_at
-        spent = [a for a in self.attempts_of(name)]
+        spent = self.attempts_of(name)
         self.results[name] = result.model_copy(
             update={
                 "started_at": started,

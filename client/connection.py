@@ -1,0 +1,53 @@
+"""Connecting to Temporal.
+
+Address, namespace, TLS and API key come from `temporalio.envconfig`, so a profile of the
+`temporal` command line or a Temporal Cloud key works as it is; CALLBOARD_TEMPORAL_ADDRESS goes
+first. All values travel as pydantic's JSON.
+"""
+
+import asyncio
+import os
+from collections.abc import Mapping
+
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.envconfig import ClientConfig
+from temporalio.service import RPCError
+
+CONNECT_TIMEOUT_S = 5.0
+DEFAULT_ADDRESS = "localhost:7233"
+
+
+class ServerUnreachable(Exception):
+    """No Temporal server answers at the address; the text says how to start one."""
+
+
+def configured_address(env: Mapping[str, str] = os.environ) -> str | None:
+    """Return the address that the environment or a profile names, or None for none at all."""
+    own = env.get("CALLBOARD_TEMPORAL_ADDRESS")
+    if own:
+        return own
+    return ClientConfig.load_client_connect_config(override_env_vars=dict(env)).get("target_host")
+
+
+async def connect(address: str | None = None, *, timeout: float = CONNECT_TIMEOUT_S) -> Client:
+    """Return a connected client.
+
+    Raises ServerUnreachable, which names the address and what to do, after `timeout` seconds.
+    """
+    config = ClientConfig.load_client_connect_config()
+    target = address or configured_address() or DEFAULT_ADDRESS
+    config["target_host"] = target
+    try:
+        async with asyncio.timeout(timeout):
+            return await Client.connect(**config, data_converter=pydantic_data_converter)
+    except (RuntimeError, RPCError, TimeoutError, OSError) as error:
+        raise ServerUnreachable(
+            f"no Temporal server answers at {target} ({_brief(error)}). Start one with "
+            "`python starter.py dev`, or name another in TEMPORAL_ADDRESS."
+        ) from None
+
+
+def _brief(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 120 else text[:119] + "…"

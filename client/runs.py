@@ -1,0 +1,344 @@
+"""Runs, as a Python caller holds them: start one, find one, ask it, stop it.
+
+What has ended is read from its artifact, so `status`, `cost` and `results` need no worker then
+and outlive the server's memory; what is going on is asked of its workflow.
+"""
+
+import contextlib
+import re
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from stores.spools import FileSpools
+from temporalio.client import (
+    Client,
+    WorkflowExecutionStatus,
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowQueryFailedError,
+)
+from temporalio.common import (
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+)
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from client.searchability import has_search_attributes
+from contracts import search
+from contracts.artifacts import Value
+from contracts.base import Json
+from contracts.failures import RUN_FAILED
+from contracts.plans import Plan, PlanView
+from contracts.runs import (
+    RUN_WORKFLOW,
+    WORKFLOW_QUEUE,
+    AttemptRecord,
+    RecordPage,
+    RunCost,
+    RunRecord,
+    RunRequest,
+    RunResult,
+    RunStatus,
+    StepResult,
+    StepStatus,
+)
+from contracts.spools import SpoolRecord
+from contracts.teams import AgentStatus, WorkflowStatus
+from contracts.updates import BudgetRaise, BudgetView
+from stores.artifacts import ArtifactStore
+from stores.values import load_value
+from workflows.run import RunWorkflow
+
+_ENDED = {
+    WorkflowExecutionStatus.CANCELED: WorkflowStatus.CANCELLED,
+    WorkflowExecutionStatus.TERMINATED: WorkflowStatus.CANCELLED,
+    WorkflowExecutionStatus.TIMED_OUT: WorkflowStatus.FAILED,
+    WorkflowExecutionStatus.FAILED: WorkflowStatus.FAILED,
+}
+
+
+class UnknownRun(Exception):
+    """No run of this id, neither on the server nor in the store."""
+
+
+class NoWorker(Exception):
+    """The run goes on, but no worker answers for it; the text says how to start one."""
+
+
+class Runs:
+    """All runs of one server and store."""
+
+    def __init__(self, client: Client, store: ArtifactStore, spools: FileSpools) -> None:
+        self.client = client
+        self.store = store
+        self.spools = spools
+
+    async def start(
+        self, plan: Plan, inputs: Mapping[str, Value], run_id: str | None = None
+    ) -> "Run":
+        """Start a run of a resolved team; the same `run_id` twice is the same run."""
+        team = plan.team
+        run_id = run_id or new_run_id(team.name)
+        searchable = await has_search_attributes(self.client)
+        request = RunRequest(
+            run_id=run_id,
+            team=team.name,
+            plan=await self.store.put_json(plan),
+            inputs=dict(inputs),
+            searchable=searchable,
+        )
+        with contextlib.suppress(WorkflowAlreadyStartedError):
+            await self.client.start_workflow(
+                RUN_WORKFLOW,
+                request,
+                id=run_id,
+                task_queue=WORKFLOW_QUEUE,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                static_summary=_summary(plan),
+                static_details=_details(plan),
+                search_attributes=_attributes(plan) if searchable else None,
+            )
+        return self.get(run_id)
+
+    def get(self, run_id: str) -> "Run":
+        """Return the run of an id, which need not exist."""
+        return Run(self, run_id)
+
+    async def latest(self, limit: int = 20) -> list[RunStatus]:
+        """Return the most recent runs, newest first, without their steps."""
+        found = []
+        query = f"WorkflowType = '{RUN_WORKFLOW}'"
+        async for execution in self.client.list_workflows(query, limit=limit):
+            attributes = execution.typed_search_attributes
+            status = attributes.get(SearchAttributeKey.for_keyword(search.STATUS))
+            ended = _ENDED.get(execution.status) if execution.status else None
+            found.append(
+                RunStatus(
+                    run_id=execution.id,
+                    team=attributes.get(SearchAttributeKey.for_keyword(search.TEAM)) or "",
+                    status=ended or WorkflowStatus(status or "running"),
+                    cost=_decimal(attributes.get(SearchAttributeKey.for_float(search.COST))),
+                    budget=_decimal(None),
+                    tokens=attributes.get(SearchAttributeKey.for_int(search.TOKENS)) or 0,
+                    started_at=execution.start_time,
+                    completed_at=execution.close_time,
+                )
+            )
+        return found
+
+
+class Run:
+    """One run."""
+
+    def __init__(self, runs: Runs, run_id: str) -> None:
+        self._runs = runs
+        self.run_id = run_id
+
+    @property
+    def handle(self) -> WorkflowHandle[RunWorkflow, RunResult]:
+        """The Temporal handle behind it."""
+        return self._runs.client.get_workflow_handle_for(RunWorkflow.run, self.run_id)
+
+    async def record(self) -> RunRecord | None:
+        """Return the run artifact, or None while the run goes on or was lost."""
+        ref = await self._runs.store.lookup(f"runs/{self.run_id}")
+        return await self._runs.store.get_model(ref, RunRecord) if ref else None
+
+    async def status(self) -> RunStatus:
+        """Return every step's state. Raises UnknownRun or NoWorker."""
+        record = await self.record()
+        if record is not None:
+            return await self._recorded_status(record)
+        return await self._ask(RunWorkflow.status)
+
+    async def cost(self) -> RunCost:
+        """Return the ledger. Raises UnknownRun or NoWorker."""
+        record = await self.record()
+        if record is None:
+            return await self._ask(RunWorkflow.cost)
+        attempts = [a for page in await self._pages(record) for a in page.attempts]
+        by_step = {a.step: _decimal(None) for a in attempts}
+        for attempt in attempts:
+            by_step[attempt.step] += attempt.cost
+        return RunCost(
+            run_id=self.run_id,
+            budget=record.budget,
+            cost=record.cost,
+            served=record.served,
+            uncertain=record.uncertain,
+            reserved=_decimal(None),
+            by_step=by_step,
+            attempts=tuple(attempts),
+        )
+
+    async def results(self) -> tuple[StepResult, ...]:
+        """Return the results of all steps so far. Raises UnknownRun or NoWorker."""
+        record = await self.record()
+        if record is None:
+            return await self._ask(RunWorkflow.result)
+        return tuple(r for page in await self._pages(record) for r in page.results)
+
+    async def plan(self) -> Plan:
+        """Return the resolved team that the run was started with."""
+        record = await self.record()
+        ref = record.plan if record else (await self._view()).plan
+        return await self._runs.store.get_model(ref, Plan)
+
+    async def _view(self) -> PlanView:
+        return await self._ask(RunWorkflow.plan)
+
+    async def wait(self) -> RunResult:
+        """Wait for the end and return the result, whatever it is. Raises UnknownRun."""
+        try:
+            return await self.handle.result()
+        except WorkflowFailureError as error:
+            return await self._failed(error)
+        except RPCError as error:
+            raise self._unknown(error) from None
+
+    async def _failed(self, error: WorkflowFailureError) -> RunResult:
+        cause = error.cause
+        if isinstance(cause, ApplicationError) and cause.type == RUN_FAILED and cause.details:
+            return RunResult.model_validate(cause.details[0])
+        record = await self.record()
+        if record is not None:
+            return RunResult(
+                run_id=self.run_id,
+                team=record.team,
+                status=record.status,
+                outputs=record.outputs,
+                cost=record.cost,
+                tokens=record.tokens,
+                error=record.error,
+            )
+        ended = (await self.handle.describe()).status
+        status = _ENDED.get(ended, WorkflowStatus.FAILED) if ended else WorkflowStatus.FAILED
+        return RunResult(run_id=self.run_id, team="", status=status, error=str(cause or error))
+
+    async def outputs(self, result: RunResult) -> dict[str, Json]:
+        """Return the outputs themselves, loaded from the store."""
+        return {
+            name: await load_value(self._runs.store, value)
+            for name, value in result.outputs.items()
+        }
+
+    async def cancel(self) -> None:
+        """Ask the run to end: calls in flight are stopped and settled. Raises UnknownRun."""
+        try:
+            await self.handle.cancel()
+        except RPCError as error:
+            raise self._unknown(error) from None
+
+    async def raise_budget(self, raised: BudgetRaise) -> BudgetView:
+        """Raise the run's budget."""
+        return await self.handle.execute_update(RunWorkflow.raise_budget, raised)
+
+    def follow(self, from_offset: int = 0) -> AsyncIterator[tuple[SpoolRecord, int]]:
+        """Yield the run's stream from a byte offset on, for ever: close it when the run ends."""
+        return self._runs.spools.follow(self.run_id, from_offset)
+
+    async def _ask(self, query):  # type: ignore[no-untyped-def]
+        try:
+            return await self.handle.query(query)
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                raise self._unknown(error) from None
+            raise NoWorker(
+                f"run {self.run_id} goes on, but no worker answers: start one with "
+                "`python starter.py dev` or `python worker.py`"
+            ) from None
+        except WorkflowQueryFailedError as error:
+            raise NoWorker(f"run {self.run_id} could not be asked: {error}") from None
+
+    def _unknown(self, error: RPCError) -> Exception:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            return UnknownRun(f"no run {self.run_id} on this server or in this store")
+        return error
+
+    async def _pages(self, record: RunRecord) -> list[RecordPage]:
+        if not record.pages:
+            return [record.page]
+        return [await self._runs.store.get_model(ref, RecordPage) for ref in record.pages]
+
+    async def _recorded_status(self, record: RunRecord) -> RunStatus:
+        pages = await self._pages(record)
+        attempts = [attempt for page in pages for attempt in page.attempts]
+        plan = await self._runs.store.get_model(record.plan, Plan)
+        kinds = {step.name: step.kind for step in plan.team.agents}
+        return RunStatus(
+            run_id=self.run_id,
+            team=record.team,
+            status=record.status,
+            steps=tuple(
+                _step_status(result, kinds.get(result.agent_id, "model"), attempts)
+                for page in pages
+                for result in page.results
+            ),
+            cost=record.cost,
+            budget=record.budget,
+            tokens=record.tokens,
+            started_at=record.started_at,
+            completed_at=record.completed_at,
+            error=record.error,
+        )
+
+
+def _step_status(result: StepResult, kind: str, attempts: list[AttemptRecord]) -> StepStatus:
+    own = [attempt for attempt in attempts if attempt.step == result.agent_id]
+    last = own[-1] if own else None
+    reason = result.metadata.get("reason")
+    return StepStatus(
+        name=result.agent_id,
+        status=AgentStatus(result.status),
+        kind=kind,
+        provider=last.provider if last else None,
+        model=last.model if last else None,
+        attempt=last.number if last else 0,
+        tokens=result.tokens_used,
+        cost=result.cost,
+        started_at=result.started_at,
+        completed_at=result.completed_at,
+        note=result.error or (reason if isinstance(reason, str) else None),
+    )
+
+
+def new_run_id(team: str) -> str:
+    """Return a fresh run id: the team's name, the time (UTC) and four random characters."""
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", team).strip("-")[:80] or "run"
+    return f"{name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def _summary(plan: Plan) -> str:
+    team = plan.team
+    return f"{team.name}: {len(team.agents)} agents, at most ${team.cost_budget}"
+
+
+def _details(plan: Plan) -> str:
+    lines = [plan.team.description or plan.team.name, ""]
+    lines += [f"- {note}" for note in plan.notes[:20]]
+    return "\n".join(lines)
+
+
+def _attributes(plan: Plan) -> TypedSearchAttributes:
+    personas = sorted(plan.personas)[:20]
+    return TypedSearchAttributes(
+        [
+            SearchAttributePair(SearchAttributeKey.for_keyword(search.TEAM), plan.team.name[:200]),
+            SearchAttributePair(
+                SearchAttributeKey.for_keyword(search.STATUS), WorkflowStatus.RUNNING.value
+            ),
+            SearchAttributePair(SearchAttributeKey.for_keyword_list(search.PERSONAS), personas),
+            SearchAttributePair(SearchAttributeKey.for_float(search.COST), 0.0),
+            SearchAttributePair(SearchAttributeKey.for_int(search.TOKENS), 0),
+            SearchAttributePair(SearchAttributeKey.for_int(search.BUDGET_USED), 0),
+        ]
+    )
+
+
+def _decimal(value: float | None) -> Decimal:
+    return Decimal(str(value or 0))
