@@ -136,7 +136,8 @@ class SSEDecoder:
             if not line:
                 if data:
                     body = data[0] if len(data) == 1 else b"\n".join(data)
-                    events.append(ServerSentEvent(body, self._event, self._id))
+                    if body:
+                        events.append(ServerSentEvent(body, self._event, self._id))
                     data.clear()
                     self._data_size = 0
                 self._event = ""

@@ -1,0 +1,178 @@
+"""Reads a Responses stream. Pure: events in, chunks out.
+
+Events are told apart by `type` inside the JSON; names on `event:` lines may be missing. A call is
+whole at `response.output_item.done`, whose ids count. What a server leaves out of its deltas is
+taken from the terminal event's `output`.
+
+Terminal marker: response.completed, response.incomplete, response.failed (an error). Everything
+that comes after it is not read.
+"""
+
+from typing import Any
+
+import orjson
+
+from contracts.messages import ChatChunk, ToolCall, Usage
+from providers.exceptions import StreamInterrupted
+from providers.http_errors import Origin, error_from_event, interrupted
+from providers.openai_usage import responses_usage
+from providers.sse import ServerSentEvent
+from providers.stops import StopCutter
+from providers.toolcalls import build_tool_call
+
+INCOMPLETE = {
+    "max_output_tokens": "length",
+    "max_tokens": "length",
+    "content_filter": "content_filter",
+    "max_messages": "pause",
+    "steered": "pause",
+}
+_TERMINAL = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
+_STATEFUL = ("reasoning", "message", "function_call", "custom_tool_call")
+
+
+class ResponsesParser:
+    """One stream's state; see `providers.reading.EventParser`."""
+
+    def __init__(self, origin: Origin, stops: StopCutter | None = None) -> None:
+        self.usage: Usage | None = None
+        self.usage_final = False
+        self.response_id: str | None = None
+        self.last_event = -1
+        self._origin = origin
+        self._stops = stops or StopCutter(None)
+        self._model: str | None = None
+        self._done = False
+        self._texts = 0
+        self._refusal = ""
+        self._calls: list[ToolCall] = []
+        self._items: list[dict[str, Any]] = []
+
+    @property
+    def done(self) -> bool:
+        """The response ended, or a stop sequence was read."""
+        return self._done
+
+    def feed(self, event: ServerSentEvent) -> list[ChatChunk]:
+        """Return the chunks of one event; raises for an error in the stream."""
+        if event.data.strip() == b"[DONE]":
+            return []
+        payload = orjson.loads(event.data)
+        kind = payload.get("type") or event.event
+        number = payload.get("sequence_number")
+        if isinstance(number, int):
+            self.last_event = number
+        if kind == "response.output_text.delta":
+            return self._text(payload["delta"])
+        if kind in ("response.reasoning_summary_text.delta", "response.reasoning_text.delta"):
+            return [ChatChunk(delta_reasoning=payload["delta"])] if payload["delta"] else []
+        if kind == "response.refusal.delta":
+            self._refusal += payload["delta"]
+        elif kind == "response.output_item.done":
+            return self._item(payload["item"])
+        elif kind in _TERMINAL:
+            self._note(payload.get("response"))
+            return self._ended(kind, payload.get("response") or {})
+        elif kind == "error" or payload.get("error"):
+            raise error_from_event(self._origin, payload)
+        elif "response" in payload:
+            self._note(payload["response"])
+        return []
+
+    def close(self) -> list[ChatChunk]:
+        """Return nothing more; raises where the response's end has not been seen."""
+        if not self._done:
+            raise interrupted(
+                self._origin, "the stream ended before the response did: the answer is not whole"
+            )
+        return []
+
+    def _note(self, response: Any) -> None:
+        if not isinstance(response, dict):
+            return
+        self.response_id = response.get("id") or self.response_id
+        self._model = response.get("model") or self._model
+        if response.get("usage"):
+            self.usage = responses_usage(response["usage"])
+
+    def _text(self, text: str) -> list[ChatChunk]:
+        self._texts += len(text)
+        shown = self._stops.feed(text)
+        chunks = [ChatChunk(delta_text=shown)] if shown else []
+        if self._stops.stopped and not self._done:
+            chunks.append(self._last("stop"))
+        return chunks
+
+    def _item(self, item: dict[str, Any]) -> list[ChatChunk]:
+        kind = item.get("type")
+        if kind in _STATEFUL:
+            self._items.append(item)
+        if kind == "function_call":
+            raw = item.get("arguments") or ""
+        elif kind == "custom_tool_call":
+            raw = item.get("input") or ""
+        else:
+            return []
+        call_id = item.get("call_id") or item.get("id") or f"call_{len(self._calls)}"
+        call = build_tool_call(call_id, item.get("name") or "", raw)
+        self._calls.append(call)
+        return [ChatChunk(tool_call=call)]
+
+    def _ended(self, kind: str, response: dict[str, Any]) -> list[ChatChunk]:
+        status = response.get("status")
+        if kind == "response.failed" or status == "failed":
+            self.usage_final = self.usage is not None
+            raise error_from_event(self._origin, response.get("error") or {"code": "server_error"})
+        if kind == "response.cancelled" or status == "cancelled":
+            raise StreamInterrupted(f"{self._origin.provider}: the response was cancelled")
+        chunks = self._left_out(response.get("output") or ())
+        if self._done:
+            return chunks
+        held = self._stops.flush()
+        if held:
+            chunks.append(ChatChunk(delta_text=held))
+        self.usage_final = self.usage is not None
+        chunks.append(self._last(self._reason(kind, response)))
+        return chunks
+
+    def _left_out(self, output: Any) -> list[ChatChunk]:
+        """Return the text and the calls of the final output that no event has given."""
+        chunks: list[ChatChunk] = []
+        no_calls, no_text = not self._calls, not self._texts
+        for item in output:
+            if item.get("type") in ("function_call", "custom_tool_call") and no_calls:
+                chunks += self._item(item)
+            elif item.get("type") == "message" and no_text:
+                for part in item.get("content") or ():
+                    if part.get("type") == "output_text" and part.get("text"):
+                        chunks += self._text(part["text"])
+                    elif part.get("type") == "refusal" and not self._refusal:
+                        self._refusal = part.get("refusal") or ""
+        return chunks
+
+    def _reason(self, kind: str, response: dict[str, Any]) -> str:
+        if kind == "response.incomplete" or response.get("status") == "incomplete":
+            reason = str((response.get("incomplete_details") or {}).get("reason") or "length")
+            return INCOMPLETE.get(reason, reason)
+        if self._calls:
+            return "tool_calls"
+        return "refusal" if self._refusal else "stop"
+
+    def _last(self, reason: str) -> ChatChunk:
+        self._done = True
+        return ChatChunk(
+            finish_reason=reason,
+            usage=self.usage,
+            model=self._model,
+            response_id=self.response_id,
+            vendor_state=self._state(),
+        )
+
+    def _state(self) -> dict[str, Any] | None:
+        """What the next turn has to send back: signed thoughts with the items around them."""
+        state: dict[str, Any] = {"vendor": "openai"}
+        if any(item.get("encrypted_content") for item in self._items):
+            state["items"] = self._items
+        if self._refusal:
+            state["refusal"] = self._refusal
+        return state if len(state) > 1 else None
