@@ -1,0 +1,80 @@
+"""Spools as files: one per run, JSON lines, appended by any process of this machine.
+
+The port and its duties are in stores.spooling, the form of a line in stores.spoollines, how it
+is written in stores.spoolwriting and read in stores.spoolreading. For local file systems only:
+appending in one piece is not promised by network ones.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import orjson
+
+from contracts.spools import SpoolRecord
+from stores.assembling import TextAssembler
+from stores.exceptions import StoreUnavailable
+from stores.naming import file_name
+from stores.sealing import PLAIN, Sealer
+from stores.spooling import AttemptSpool, SpoolReader, Spools, SpoolWriter
+from stores.spoollines import decode
+from stores.spoolreading import LineTail, Sifter, all_lines
+from stores.spoolwriting import FileAttemptSpool
+
+__all__ = ["AttemptSpool", "FileSpools", "SpoolReader", "SpoolWriter", "Spools"]
+
+logger = logging.getLogger(__name__)
+
+
+class FileSpools(Spools):
+    """The spools below one folder, `<run id>.jsonl` each; the folder is made when needed."""
+
+    def __init__(self, directory: str | Path, sealer: Sealer = PLAIN) -> None:
+        self._directory = Path(directory).expanduser().absolute()
+        self._sealer = sealer
+
+    def path(self, run_id: str) -> Path:
+        """Return where a run's spool lies, whether it exists or not."""
+        return self._directory / f"{file_name(run_id)}.jsonl"
+
+    def open_attempt(self, run_id: str, agent: str, attempt: int, offset: int = 0) -> AttemptSpool:
+        return FileAttemptSpool(self.path(run_id), agent, attempt, offset, self._sealer)
+
+    async def follow(
+        self,
+        run_id: str,
+        from_offset: int = 0,
+        poll_s: float = 0.01,
+        stop: asyncio.Event | None = None,
+    ) -> AsyncIterator[tuple[SpoolRecord, int]]:
+        tail = LineTail(self.path(run_id), from_offset)
+        sifter = Sifter(from_start=from_offset == 0)
+        try:
+            while True:
+                last_look = stop is not None and stop.is_set()
+                lines = tail.read()
+                for line, end in lines:
+                    record = decode(line, self._sealer)
+                    sifted = sifter.sift(record) if record else None
+                    if sifted is not None:
+                        yield sifted, end
+                if last_look and not lines:
+                    return
+                await asyncio.sleep(0 if lines else poll_s)
+        finally:
+            tail.close()
+
+    def partial(self, run_id: str, agent: str, attempt: int) -> str:
+        """Read a whole file: some milliseconds for each megabyte of the run's text."""
+        assembler = TextAssembler()
+        # Most lines are other agents': comparing bytes is far quicker than parsing.
+        name = b"" if self._sealer.suffix else orjson.dumps(agent)
+        try:
+            for line in all_lines(self.path(run_id)):
+                record = decode(line, self._sealer) if name in line else None
+                if record and record.agent == agent and record.attempt <= attempt:
+                    assembler.feed(record)
+        except StoreUnavailable as error:
+            logger.warning("no partial text: %s", error)
+        return assembler.sound_text(agent) if assembler.attempt(agent) == attempt else ""
