@@ -1,0 +1,51 @@
+# Everything a newcomer types. The virtual environment is made on the way, by scripts/venv.sh.
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test test-slow test-live check format-check lint types arrows lock fmt bench
+
+BIN := .venv/bin
+export PYTHON ?=
+# pytest's exit code for "no such tests".
+none_is_fine = { [ $$? -eq 5 ] && echo "there are none"; }
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv:
+	@sh scripts/venv.sh
+
+demo: venv ## Watch a team of agents review a licence (PROVIDER=openai for a real one)
+	@$(BIN)/python starter.py demo $(if $(PROVIDER),--provider $(PROVIDER))
+
+test: venv ## Run the tests; says which layers were skipped, and why (ARGS="-k graph")
+	@$(BIN)/python -m pytest -m "not slow and not live" $(ARGS)
+
+test-slow: venv ## Run the tests that take minutes
+	@$(BIN)/python -m pytest -m "slow and not live" $(ARGS) || $(none_is_fine)
+
+test-live: venv ## Run the tests against real providers: needs their keys, spends money
+	@$(BIN)/python -m pytest -m live $(ARGS) || $(none_is_fine)
+
+check: format-check lint types arrows lock ## Check format, lint, types, import arrows and lock
+
+format-check: venv
+	@$(BIN)/ruff format --check .
+
+lint: venv
+	@$(BIN)/ruff check .
+
+types: venv
+	@$(BIN)/mypy
+
+arrows: venv
+	@$(BIN)/lint-imports
+
+lock: venv
+	@sh scripts/uv.sh lock --check
+
+fmt: venv ## Format the code and fix what can be fixed
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+bench: venv ## Measure, beside the bare tools in the same run (ARGS="startup")
+	@$(BIN)/python -m benchmarks $(ARGS)
