@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from contracts.base import Frozen
 
@@ -24,7 +24,9 @@ class FileRefPart(Frozen):
 
 
 class FileInlinePart(Frozen):
-    """A file's bytes, carried in the request."""
+    """A file's bytes, carried in the request. In JSON they are base64."""
+
+    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
     kind: Literal["file_inline"] = "file_inline"
     data: bytes

@@ -18,7 +18,7 @@ Closing the iterator (`aclose`) or setting `stop` ends it.
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from contracts.spools import SpoolRecord
 
@@ -65,7 +65,7 @@ class SpoolReader(ABC):
         from_offset: int = 0,
         poll_s: float = 0.01,
         stop: asyncio.Event | None = None,
-    ) -> AsyncIterator[tuple[SpoolRecord, int]]:
+    ) -> AsyncGenerator[tuple[SpoolRecord, int], None]:
         """Yield records, each with the offset from which to follow on after it.
 
         Goes on for ever; once `stop` is set it ends after what had been written by then.

@@ -7,7 +7,7 @@ appending in one piece is not promised by network ones.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import orjson
@@ -47,7 +47,7 @@ class FileSpools(Spools):
         from_offset: int = 0,
         poll_s: float = 0.01,
         stop: asyncio.Event | None = None,
-    ) -> AsyncIterator[tuple[SpoolRecord, int]]:
+    ) -> AsyncGenerator[tuple[SpoolRecord, int], None]:
         tail = LineTail(self.path(run_id), from_offset)
         sifter = Sifter(from_start=from_offset == 0)
         try:
