@@ -54,7 +54,9 @@ class Layers:
         terminalreporter.section("layers")
         for layer in layers:
             counts = self.outcomes[layer]
-            told = ", ".join(f"{counts[o]} {o}" for o in ("passed", "failed", "skipped") if counts[o])
+            told = ", ".join(
+                f"{counts[o]} {o}" for o in ("passed", "failed", "skipped") if counts[o]
+            )
             terminalreporter.write_line(f"{layer:<12} {told or 'nothing ran'}")
             for reason, count in self.skips[layer].most_common():
                 terminalreporter.write_line(f"{'':<12}   {count} skipped: {reason}")

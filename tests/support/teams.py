@@ -37,9 +37,7 @@ def team(*steps: StepSpec, **more: Any) -> TeamSpec:
     return TeamSpec(name=more.pop("name", "tested"), agents=steps, **more)
 
 
-def plan(
-    spec: TeamSpec, *candidates: Candidate, retry: RetryRule = AT_ONCE, **more: Any
-) -> Plan:
+def plan(spec: TeamSpec, *candidates: Candidate, retry: RetryRule = AT_ONCE, **more: Any) -> Plan:
     """Return the plan in which every model step may use all the candidates in order."""
     used = candidates or (candidate(),)
     return Plan(

@@ -1,0 +1,104 @@
+"""Runs teams on a real server with a real worker and a scripted provider."""
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from temporalio.client import Client
+from temporalio.common import RetryPolicy
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.worker import Worker
+from tests.support.scripted import Script, ScriptedClients
+
+from activities.models import CallModel
+from activities.runs import RunWork
+from client.runs import Run, Runs
+from contracts.artifacts import Value
+from contracts.base import Json
+from contracts.plans import Plan
+from contracts.runs import RunResult, StepResult, provider_queue
+from stores.artifacts import ArtifactStore
+from stores.spools import FileSpools
+from stores.values import store_value
+from worker import activities_of, workflow_runner
+from workflows.run import RunWorkflow
+
+__all__ = ["Harness", "RetryPolicy", "harness"]
+
+
+@dataclass
+class Harness:
+    """A client, a store and a provider that plays a script."""
+
+    client: Client
+    store: ArtifactStore
+    spools: FileSpools
+    script: Script
+    queue: str
+    runs: Runs = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.runs = Runs(self.client, self.store, self.spools)
+
+    async def start(self, plan: Plan, inputs: Mapping[str, Json] | None = None) -> Run:
+        """Start a run on this harness's own workflow queue."""
+        values: dict[str, Value] = {}
+        for name, value in (inputs or {}).items():
+            values[name] = await store_value(self.store, value, want_inline=True)
+        return await self.runs.start(plan, values, f"test-{uuid.uuid4()}")
+
+    async def run(
+        self, plan: Plan, inputs: Mapping[str, Json] | None = None
+    ) -> tuple[RunResult, dict[str, StepResult]]:
+        """Run a team to its end; return the run's result and its steps' by name."""
+        run = await self.start(plan, inputs)
+        result = await asyncio.wait_for(run.wait(), 60)
+        return result, {step.agent_id: step for step in await run.results()}
+
+    async def text(self, result: StepResult) -> str:
+        """Return a step's output text."""
+        assert result.output is not None
+        assert result.output.ref is not None
+        return await self.store.get_text(result.output.ref)
+
+
+@contextlib.asynccontextmanager
+async def harness(
+    address: str, folder: Path, script: Script, providers: tuple[str, ...] = ("scripted",)
+) -> AsyncIterator[Harness]:
+    """Run workers for the workflow queue and the providers' queues. Every task is replayed."""
+    namespace = "default"
+    client = await Client.connect(
+        address, namespace=namespace, data_converter=pydantic_data_converter
+    )
+    store = ArtifactStore.open(str(folder / "artifacts"))
+    spools = FileSpools(folder / "spools")
+    call_model = CallModel(store, spools, ScriptedClients(script))
+    throttle = timedelta(seconds=1)
+    async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(
+            Worker(
+                client,
+                task_queue="callboard",
+                workflows=[RunWorkflow],
+                activities=activities_of(RunWork(store)),
+                workflow_runner=workflow_runner(),
+                max_cached_workflows=0,
+                max_heartbeat_throttle_interval=throttle,
+            )
+        )
+        for provider in providers:
+            await stack.enter_async_context(
+                Worker(
+                    client,
+                    task_queue=provider_queue(provider),
+                    activities=[call_model.call_model],
+                    max_heartbeat_throttle_interval=throttle,
+                )
+            )
+        yield Harness(client, store, spools, script, "callboard")
+    await asyncio.sleep(0.05)

@@ -1,0 +1,57 @@
+"""A dev server process for tests, on a file of its own."""
+
+import contextlib
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class LocalServer:
+    """A running server."""
+
+    address: str
+    pid: int
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def local_server(binary: Path, folder: Path) -> Iterator[LocalServer]:
+    """Run a server for the duration of the context."""
+    port = free_port()
+    command = [
+        str(binary), "server", "start-dev", "--ip", "127.0.0.1", "--port", str(port),
+        "--headless", "--db-filename", str(folder / "server.db"), "--log-level", "error",
+        "--dynamic-config-value", "frontend.WorkflowTimeSkippingEnabled=true",
+    ]  # fmt: skip
+    with (folder / "server.log").open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+        try:
+            _wait_for(port, process, folder / "server.log")
+            yield LocalServer(f"127.0.0.1:{port}", process.pid)
+        finally:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _wait_for(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    for _ in range(600):
+        if process.poll() is not None:
+            raise RuntimeError(f"the dev server died: {log.read_text()[-2000:]}")
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.05)
+    raise RuntimeError("the dev server did not start within 30 s")

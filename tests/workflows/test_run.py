@@ -1,0 +1,318 @@
+"""The run workflow on a real server: SEMANTICS D8 to D17, and what a step can be."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from tests.support.harness import Harness, harness
+from tests.support.scripted import Say, Script
+from tests.support.server import LocalServer
+from tests.support.teams import agent, candidate, plan, team
+
+from contracts.messages import Usage
+from contracts.retry import RetryRule
+from contracts.teams import AgentStatus, EndStep, GateStep, OutputSpec, SetStep, WorkflowStatus
+from contracts.updates import BudgetRaise
+from providers.exceptions import AuthenticationFailed, Overloaded, RateLimited, StreamInterrupted
+
+pytestmark = pytest.mark.integration
+
+Open = Callable[[Script], AbstractAsyncContextManager[Harness]]
+
+
+@pytest.fixture
+def opened(server: LocalServer, tmp_path: Path) -> Open:
+    return lambda script: harness(server.address, tmp_path, script, ("scripted", "second"))
+
+
+@pytest.fixture
+async def plain(opened: Open) -> AsyncIterator[Harness]:
+    """A harness whose every agent answers at once."""
+    async with opened(Script()) as running:
+        yield running
+
+
+async def test_an_answer_is_stored_and_counted(plain: Harness) -> None:
+    result, steps = await plain.run(
+        plan(
+            team(agent("one", "Sum up: {text}")),
+        ),
+        {"text": "abc"},
+    )
+    assert result.status is WorkflowStatus.COMPLETED
+    assert result.cost == Decimal("0.006")
+    assert result.tokens == 150
+    assert await plain.text(steps["one"]) == "An answer."
+    assert plain.script.requests[0][2].messages[0].content == "Sum up: abc"
+    assert steps["one"].execution_time > 0
+    assert steps["one"].metadata["finish_reason"] == "stop"
+
+
+async def test_a_dependency_is_given_to_the_prompt(opened: Open) -> None:
+    script = Script({"a": [Say("first words")]})
+    async with opened(script) as running:
+        spec = team(agent("a"), agent("b", "Go on from: {a}", dependencies=("a",)))
+        _, steps = await running.run(plan(spec))
+    assert [name for name, _, _ in script.requests] == ["a", "b"]
+    assert script.requests[1][2].messages[0].content == "Go on from: first words"
+    assert steps["b"].started_at >= steps["a"].completed_at  # type: ignore[operator]
+
+
+async def test_D8_never_more_in_flight_than_allowed(opened: Open) -> None:
+    script = Script(default=Say("done", seconds=0.1))
+    async with opened(script) as running:
+        spec = team(*(agent(f"a{n}") for n in range(5)), max_parallel_agents=2)
+        result, steps = await running.run(plan(spec))
+    assert result.status is WorkflowStatus.COMPLETED
+    assert {step.status for step in steps.values()} == {AgentStatus.COMPLETED}
+    assert script.most_in_flight == 2
+
+
+async def test_D10_what_depends_on_a_failure_is_skipped_with_a_reason(opened: Open) -> None:
+    script = Script({"a": [AuthenticationFailed("no such key")]})
+    async with opened(script) as running:
+        spec = team(agent("a"), agent("b", dependencies=("a",)), agent("c"))
+        result, steps = await running.run(plan(spec))
+    assert result.status is WorkflowStatus.PARTIALLY_COMPLETED
+    assert script.count("b") == 0
+    assert steps["a"].status is AgentStatus.FAILED
+    assert steps["b"].status is AgentStatus.CANCELLED
+    assert "a failed" in str(steps["b"].metadata["reason"])
+    assert steps["c"].status is AgentStatus.COMPLETED
+
+
+async def test_D12_without_partial_completion_nothing_follows_a_failure(opened: Open) -> None:
+    script = Script({"a0": [AuthenticationFailed("no such key")]}, Say("done", seconds=0.3))
+    async with opened(script) as running:
+        first = [agent(f"a{n}") for n in range(4)]
+        second = [agent(f"b{n}", dependencies=(f"a{n}",)) for n in range(1, 4)]
+        spec = team(*first, *second, allow_partial_completion=False)
+        result, _ = await running.run(plan(spec))
+    assert result.status is WorkflowStatus.FAILED
+    assert not [name for name, _, _ in script.requests if name.startswith("b")]
+
+
+async def test_D13_a_cost_limit_that_pays_nothing_ends_without_a_call(plain: Harness) -> None:
+    spec = team(agent("a", cost_limit=Decimal("0.0001")))
+    result, steps = await plain.run(plan(spec))
+    assert steps["a"].status is AgentStatus.BUDGET_EXCEEDED
+    assert "cost_limit" in str(steps["a"].error)
+    assert plain.script.count() == 0
+    assert result.status is WorkflowStatus.FAILED
+
+
+async def test_D14_the_budget_is_never_passed(plain: Harness) -> None:
+    prompt = "x" * 90
+    agents = [agent(f"a{n}", prompt) for n in range(5)]
+    spec = team(*agents, cost_budget=Decimal("0.013"), max_parallel_agents=5)
+    result, steps = await plain.run(plan(spec))
+    done = [step for step in steps.values() if step.status is AgentStatus.COMPLETED]
+    rest = {step.status for step in steps.values()} - {AgentStatus.COMPLETED}
+    assert len(done) == plain.script.count() == 2
+    assert rest == {AgentStatus.BUDGET_EXCEEDED}
+    assert result.cost == Decimal("0.012")
+    assert result.status is WorkflowStatus.FAILED
+
+
+async def test_max_tokens_is_lowered_to_what_can_be_paid(opened: Open) -> None:
+    script = Script(default=Say("short", usage=Usage(10, 10)))
+    async with opened(script) as running:
+        step = agent("a", llm_config={"max_tokens": 4000}, cost_limit=Decimal("0.1"))
+        _, steps = await running.run(plan(team(step)))
+    assert steps["a"].status is AgentStatus.COMPLETED
+    sent = script.requests[0][2].max_tokens
+    assert sent is not None
+    assert 256 <= sent < 4000
+
+
+async def test_D15_a_run_that_takes_too_long_is_stopped_and_settled(opened: Open) -> None:
+    script = Script(default=Say("too slow to matter here", seconds=5))
+    async with opened(script) as running:
+        run = await running.start(plan(team(agent("a"), timeout=0.4)))
+        started = time.monotonic()
+        result = await run.wait()
+        assert time.monotonic() - started < 3
+        steps = {step.agent_id: step for step in await run.results()}
+        cost = await run.cost()
+    assert result.status is WorkflowStatus.FAILED
+    assert "timeout" in str(result.error)
+    assert steps["a"].status is AgentStatus.CANCELLED
+    assert cost.reserved == 0
+    assert cost.attempts[0].outcome == "Stopped"
+    assert script.in_flight == 0
+
+
+async def test_D16_an_attempt_that_takes_too_long_fails_retriably(opened: Open) -> None:
+    script = Script(default=Say("too slow to matter", seconds=1))
+    async with opened(script) as running:
+        spec = team(agent("a", timeout=0.05, max_retries=0))
+        _, steps = await running.run(plan(spec))
+    assert steps["a"].status is AgentStatus.FAILED
+    assert "timeout" in str(steps["a"].error)
+    assert "0.05 seconds" in str(steps["a"].error)
+
+
+@pytest.mark.parametrize(
+    ("policy", "own", "calls"), [(3, 3, 4), (5, 10, 6), (3, 0, 1)], ids=["both", "policy", "own"]
+)
+async def test_D17_attempts_are_one_and_the_smaller_bound(
+    opened: Open, policy: int, own: int, calls: int
+) -> None:
+    script = Script(default=Overloaded("busy"))
+    rule = RetryRule(max_retries=policy, base_delay=0, jitter=False)
+    async with opened(script) as running:
+        _, steps = await running.run(plan(team(agent("a", max_retries=own)), retry=rule))
+    assert script.count() == calls
+    assert steps["a"].retry_count == calls - 1
+    assert steps["a"].status is AgentStatus.FAILED
+
+
+async def test_a_final_error_goes_on_with_the_next_candidate(opened: Open) -> None:
+    script = Script({"a": [AuthenticationFailed("no such key"), Say("from the second")]})
+    async with opened(script) as running:
+        chain = plan(team(agent("a")), candidate(), candidate("second", "gpt-4-turbo"))
+        run = await running.start(chain)
+        result = await run.wait()
+        cost = await run.cost()
+    assert result.status is WorkflowStatus.COMPLETED
+    assert [(a.provider, a.outcome) for a in cost.attempts] == [
+        ("scripted", "AuthenticationFailed"),
+        ("second", "completed"),
+    ]
+    assert cost.attempts[0].decision
+
+
+async def test_an_interrupted_answer_is_continued_without_a_doubled_word(opened: Open) -> None:
+    broken = Say("one two three", fails=StreamInterrupted("cut", usage=Usage(100, 3)))
+    script = Script({"a": [broken, Say("two three four five")]})
+    async with opened(script) as running:
+        step = agent("a", on_interrupt="continue")
+        chain = plan(team(step), candidate(), candidate("second"), retry=RetryRule(max_retries=0))
+        _, steps = await running.run(chain)
+        assert await running.text(steps["a"]) == "one two three four five"
+    turns = script.requests[1][2].messages
+    assert [turn.role for turn in turns] == ["user", "assistant", "user"]
+    assert turns[1].content == "one two three"
+
+
+async def test_a_restarted_answer_keeps_nothing_of_the_first(opened: Open) -> None:
+    broken = Say("one two three", fails=StreamInterrupted("cut"))
+    script = Script({"a": [broken, Say("quite another answer")]})
+    async with opened(script) as running:
+        run = await running.start(plan(team(agent("a"))))
+        await run.wait()
+        cost = await run.cost()
+        steps = await run.results()
+        assert await running.text(steps[0]) == "quite another answer"
+    first = cost.attempts[0]
+    assert first.state == "uncertain"
+    assert first.cost == first.reserved
+    assert cost.cost == first.reserved + Decimal("0.006")
+    assert cost.served <= cost.cost
+
+
+async def test_throttled_to_the_end_is_rate_limited(opened: Open) -> None:
+    script = Script(default=RateLimited("slow down", retry_after=0.01))
+    async with opened(script) as running:
+        _, steps = await running.run(plan(team(agent("a", max_retries=1))))
+    assert steps["a"].status is AgentStatus.RATE_LIMITED
+    assert script.count() == 2
+
+
+async def test_json_that_does_not_fit_is_repaired_once(opened: Open) -> None:
+    schema = {"type": "object", "required": ["score"], "properties": {"score": {"type": "number"}}}
+    script = Script({"a": [Say('{"points": 3}'), Say('```json\n{"score": 7}\n```')]})
+    async with opened(script) as running:
+        step = agent("a", output=OutputSpec(kind="json", schema_=schema, repairs=1))
+        gate = GateStep(name="good", dependencies=("a",), expression="agents.a.output.score >= 7")
+        result, steps = await running.run(plan(team(step, gate)))
+    assert result.status is WorkflowStatus.COMPLETED
+    assert steps["a"].output is not None
+    assert steps["a"].output.inline == {"score": 7}
+    shown = script.requests[1][2].messages
+    assert shown[1].content == '{"points": 3}'
+    assert "'score' is a required property" in shown[2].content
+
+
+async def test_a_gate_that_is_false_fails_and_what_follows_is_skipped(plain: Harness) -> None:
+    gate = GateStep(name="gate", dependencies=("a",), expression="agents.a.cost > 1.0", priority=8)
+    spec = team(agent("a"), gate, agent("b", dependencies=("gate",)))
+    result, steps = await plain.run(plan(spec))
+    assert steps["gate"].status is AgentStatus.FAILED
+    assert "agents.a.cost > 1.0 is false" in str(steps["gate"].error)
+    assert plain.script.count("b") == 0
+    assert result.status is WorkflowStatus.FAILED
+
+
+async def test_set_computes_and_when_skips(plain: Harness) -> None:
+    numbers = SetStep(name="numbers", expression="inputs.given.filter(n, n > 2)")
+    spec = team(
+        numbers,
+        agent("many", dependencies=("numbers",), when="size(agents.numbers.output) > 5"),
+        agent("few", "Those: {numbers}", dependencies=("numbers",)),
+        agent("after", "Any? {many?}", optional_dependencies=("many",)),
+        inputs={"given": {"type": "list"}},
+    )
+    result, steps = await plain.run(plan(spec), {"given": [1, 2, 3, 4]})
+    assert steps["many"].status is AgentStatus.CANCELLED
+    assert str(steps["many"].metadata["reason"]).startswith("skipped:")
+    assert steps["after"].status is AgentStatus.COMPLETED
+    prompts = {name: request.messages[0].content for name, _, request in plain.script.requests}
+    assert prompts == {"few": "Those: [3,4]", "after": "Any? "}
+    assert result.status is WorkflowStatus.COMPLETED
+
+
+async def test_an_end_step_ends_the_run(plain: Harness) -> None:
+    spec = team(
+        agent("a"),
+        EndStep(name="stop", dependencies=("a",), status="completed", because="enough"),
+        agent("b", dependencies=("stop",)),
+    )
+    result, steps = await plain.run(plan(spec))
+    assert result.status is WorkflowStatus.COMPLETED
+    assert plain.script.count("b") == 0
+    assert steps["b"].status is AgentStatus.CANCELLED
+
+
+async def test_cancel_stops_the_call_and_keeps_what_was_done(opened: Open) -> None:
+    script = Script({"slow": [Say("never to be finished here", seconds=20)]})
+    async with opened(script) as running:
+        run = await running.start(plan(team(agent("fast"), agent("slow"))))
+        while (await run.status()).steps[0].status is not AgentStatus.COMPLETED:
+            await asyncio.sleep(0.05)
+        await run.cancel()
+        result = await asyncio.wait_for(run.wait(), 10)
+        steps = {step.agent_id: step for step in await run.results()}
+        cost = await run.cost()
+    assert result.status is WorkflowStatus.CANCELLED
+    assert steps["fast"].status is AgentStatus.COMPLETED
+    assert steps["slow"].status is AgentStatus.CANCELLED
+    assert cost.reserved == 0
+    assert {a.outcome for a in cost.attempts} == {"completed", "Stopped"}
+    assert script.in_flight == 0
+
+
+async def test_a_paused_run_goes_on_when_its_budget_is_raised(plain: Harness) -> None:
+    spec = team(agent("a"), cost_budget=Decimal("0.001"), on_budget="pause")
+    run = await plain.start(plan(spec))
+    while not (status := await run.status()).error:
+        await asyncio.sleep(0.05)
+    assert "raise cost_budget" in str(status.error)
+    assert plain.script.count() == 0
+    view = await run.raise_budget(BudgetRaise(to=Decimal(1)))
+    assert view.budget == 1
+    result = await asyncio.wait_for(run.wait(), 10)
+    assert result.status is WorkflowStatus.COMPLETED
+
+
+async def test_declared_outputs_are_rendered(opened: Open) -> None:
+    script = Script({"a": [Say("alpha")], "b": [Say("beta")]})
+    async with opened(script) as running:
+        spec = team(agent("a"), agent("b"), outputs={"both": "{a} and {b}", "one": "{a}"})
+        run = await running.start(plan(spec))
+        outputs = await run.outputs(await run.wait())
+    assert outputs == {"both": "alpha and beta", "one": "alpha"}
