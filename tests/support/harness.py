@@ -12,7 +12,6 @@ from temporalio.client import Client
 from temporalio.common import RetryPolicy
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Worker
-from tests.support.scripted import Script, ScriptedClients
 
 from activities.models import CallModel
 from activities.runs import RunWork
@@ -24,6 +23,7 @@ from contracts.runs import RunResult, StepResult, provider_queue
 from stores.artifacts import ArtifactStore
 from stores.spools import FileSpools
 from stores.values import store_value
+from tests.support.scripted import Script, ScriptedClients
 from worker import activities_of, workflow_runner
 from workflows.run import RunWorkflow
 

@@ -8,16 +8,16 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from tests.support.harness import Harness, harness
-from tests.support.scripted import Say, Script
-from tests.support.server import LocalServer
-from tests.support.teams import agent, candidate, plan, team
 
 from contracts.messages import Usage
 from contracts.retry import RetryRule
 from contracts.teams import AgentStatus, EndStep, GateStep, OutputSpec, SetStep, WorkflowStatus
 from contracts.updates import BudgetRaise
 from providers.exceptions import AuthenticationFailed, Overloaded, RateLimited, StreamInterrupted
+from tests.support.harness import Harness, harness
+from tests.support.scripted import Say, Script
+from tests.support.server import LocalServer
+from tests.support.teams import agent, candidate, plan, team
 
 pytestmark = pytest.mark.integration
 
