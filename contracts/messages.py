@@ -103,6 +103,8 @@ class ChatChunk:
 
     `finish_reason` is one of stop, length, tool_calls, content_filter, refusal, pause.
     `delta_reasoning` is thought text where the vendor shows it; it is no part of the answer.
+    `notes` tell what the adapter had to change of the request. `sequence` is the number of the
+    vendor's event, where an answer can be taken up again after it.
     """
 
     delta_text: str | None = None
@@ -113,6 +115,8 @@ class ChatChunk:
     model: str | None = None
     response_id: str | None = None
     vendor_state: dict[str, Any] | None = None
+    notes: tuple[str, ...] = ()
+    sequence: int | None = None
 
 
 @dataclass(config=_config)

@@ -90,6 +90,7 @@ class ChatReply:
     model: str | None = None
     response_id: str | None = None
     vendor_state: dict[str, Any] | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def message(self) -> Message:
@@ -124,6 +125,8 @@ class ChatStream:
         self.model: str | None = None
         self.response_id: str | None = None
         self.vendor_state: dict[str, Any] | None = None
+        self.notes: list[str] = []
+        self.sequence: int | None = None
 
     @property
     def text(self) -> str:
@@ -163,7 +166,8 @@ class ChatStream:
         return chunk
 
     def _note(self, chunk: ChatChunk) -> None:
-        self._started = True
+        if chunk.delta_text or chunk.delta_reasoning or chunk.tool_call or chunk.finish_reason:
+            self._started = True
         if chunk.delta_text:
             self._texts.append(chunk.delta_text)
         if chunk.delta_reasoning:
@@ -175,6 +179,8 @@ class ChatStream:
         self.model = chunk.model or self.model
         self.response_id = chunk.response_id or self.response_id
         self.vendor_state = chunk.vendor_state or self.vendor_state
+        self.notes += chunk.notes
+        self.sequence = self.sequence if chunk.sequence is None else chunk.sequence
 
     def _timed_out(self, at: float) -> TimeoutError:
         if self._deadline is not None and at >= self._deadline:
@@ -236,6 +242,7 @@ class ChatStream:
             model=self.model,
             response_id=self.response_id,
             vendor_state=self.vendor_state,
+            notes=tuple(self.notes),
         )
 
     def __await__(self) -> Generator[Any, None, ChatReply]:
@@ -259,6 +266,8 @@ class LLMClient:
     """A provider as its callers see it. See the module for an implementation's duties."""
 
     provider: ClassVar[str] = "custom"
+    timeout: float | None = None
+    """Seconds that a whole call may take where the caller does not say; None: EP_TIMEOUT."""
 
     def __new__(cls, *_: Any, **__: Any) -> Self:
         """Refuse a client that implements none of the three methods."""
@@ -274,9 +283,9 @@ class LLMClient:
     def chat(self, req: ChatRequest, timeout: float | None = None) -> ChatStream:
         """Start a chat call: an async iterator of chunks that can also be awaited for the whole.
 
-        `timeout` bounds the whole call in seconds (default: EP_TIMEOUT, else 300).
+        `timeout` bounds the whole call in seconds (default: the client's, EP_TIMEOUT, else 300).
         """
-        return self.open(req, Timeouts.of(timeout))
+        return self.open(req, Timeouts.of(self.timeout if timeout is None else timeout))
 
     def open(self, req: ChatRequest, timeouts: Timeouts) -> ChatStream:
         """Start a chat call with all three clocks set; works for every kind of client."""
@@ -317,7 +326,9 @@ class LLMClient:
             tools=[tool_definition(tool) for tool in tools] if tools else None,
             **kwargs,
         )
-        reply = await self.open(request, Timeouts.of(timeout)).collect()
+        reply = await self.open(
+            request, Timeouts.of(self.timeout if timeout is None else timeout)
+        ).collect()
         usage = reply.usage or Usage()
         return LLMResponse(
             content=reply.text,
