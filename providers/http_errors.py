@@ -137,11 +137,11 @@ def _text(
     marks = [str(report.status) if report.status else "", report.code or "", request_id]
     mark = ", ".join(m for m in marks if m)
     text = f"{origin.provider}: {said.rstrip('.')}" + (f" ({mark})" if mark else "")
-    cure = _cure(origin, cls, retryable)
+    cure = _cure(origin, cls, retryable, report.status)
     return f"{text}. {cure}" if cure else text
 
 
-def _cure(origin: Origin, cls: type[ProviderError], retryable: bool) -> str:
+def _cure(origin: Origin, cls: type[ProviderError], retryable: bool, status: int | None) -> str:
     if cls is AuthenticationFailed and origin.key_vars:
         return f"Set {' or '.join(origin.key_vars)} to a key that is valid here"
     if cls is ModelNotFound:
@@ -149,6 +149,8 @@ def _cure(origin: Origin, cls: type[ProviderError], retryable: bool) -> str:
         return f"Check the model name{f' {origin.model!r}' if origin.model else ''}{where}"
     if cls is RateLimited and not retryable:
         return "The account's quota or spending limit is used up: raise it, or use another provider"
+    if status and 300 <= status < 400:
+        return f"The address redirects; set {origin.url_var or 'the base URL'} to where it leads"
     if cls is ContextTooLong:
         return "Shorten the prompt, lower max_tokens, or use a model with a larger window"
     return ""

@@ -32,14 +32,20 @@ _STATEFUL = ("reasoning", "message", "function_call", "custom_tool_call")
 
 
 class ResponsesParser:
-    """One stream's state; see `providers.reading.EventParser`."""
+    """One stream's state; see `providers.reading.EventParser`.
 
-    def __init__(self, origin: Origin, stops: StopCutter | None = None) -> None:
+    `resumed`: the stream begins in mid-answer, so that the final output repeats what was read.
+    """
+
+    def __init__(
+        self, origin: Origin, stops: StopCutter | None = None, resumed: bool = False
+    ) -> None:
         self.usage: Usage | None = None
         self.usage_final = False
         self.response_id: str | None = None
         self.last_event = -1
         self._origin = origin
+        self._resumed = resumed
         self._stops = stops or StopCutter(None)
         self._model: str | None = None
         self._done = False
@@ -76,7 +82,7 @@ class ResponsesParser:
         elif kind == "error" or payload.get("error"):
             raise error_from_event(self._origin, payload)
         elif "response" in payload:
-            self._note(payload["response"])
+            return self._begun(payload["response"])
         return []
 
     def close(self) -> list[ChatChunk]:
@@ -86,6 +92,14 @@ class ResponsesParser:
                 self._origin, "the stream ended before the response did: the answer is not whole"
             )
         return []
+
+    def _begun(self, response: Any) -> list[ChatChunk]:
+        """Tell the response's id as soon as it is known: whoever resumes it needs it."""
+        known = self.response_id
+        self._note(response)
+        if self.response_id == known:
+            return []
+        return [ChatChunk(response_id=self.response_id, model=self._model)]
 
     def _note(self, response: Any) -> None:
         if not isinstance(response, dict):
@@ -98,7 +112,8 @@ class ResponsesParser:
     def _text(self, text: str) -> list[ChatChunk]:
         self._texts += len(text)
         shown = self._stops.feed(text)
-        chunks = [ChatChunk(delta_text=shown)] if shown else []
+        at = self.last_event if self.last_event >= 0 else None
+        chunks = [ChatChunk(delta_text=shown, sequence=at)] if shown else []
         if self._stops.stopped and not self._done:
             chunks.append(self._last("stop"))
         return chunks
@@ -138,6 +153,8 @@ class ResponsesParser:
     def _left_out(self, output: Any) -> list[ChatChunk]:
         """Return the text and the calls of the final output that no event has given."""
         chunks: list[ChatChunk] = []
+        if self._resumed:
+            return chunks
         no_calls, no_text = not self._calls, not self._texts
         for item in output:
             if item.get("type") in ("function_call", "custom_tool_call") and no_calls:

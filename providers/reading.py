@@ -12,7 +12,7 @@ body is read for a moment, so that the connection can be used again; nothing in 
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import Any, Protocol
 
 import httpx2
@@ -22,6 +22,7 @@ from contracts.messages import ChatChunk, Usage
 from providers.exceptions import ProviderError, TimeoutError
 from providers.http_errors import Origin, error_from_event, error_from_transport, interrupted
 from providers.sse import ServerSentEvent, SSEDecoder
+from providers.verdicts import plain_text
 
 DRAIN_S = 0.1
 """How long the end of a body is waited for once the answer is whole."""
@@ -53,7 +54,7 @@ class EventParser(Protocol):
 
 async def read_stream(
     body: AsyncIterator[bytes], parser: EventParser, origin: Origin
-) -> AsyncIterator[ChatChunk]:
+) -> AsyncGenerator[ChatChunk, None]:
     """Yield the chunks of a streamed answer; see the module for what it promises."""
     decoder = SSEDecoder()
     try:
@@ -73,7 +74,12 @@ async def read_stream(
         raise _with_state(error_from_transport(origin, error, True), parser, origin) from error
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise _with_state(_not_understood(origin, error), parser, origin) from error
-    await _drain(body)
+    else:
+        await _drain(body)
+    finally:
+        close = getattr(body, "aclose", None)
+        if close is not None:
+            await close()
 
 
 def finish(decoder: SSEDecoder, parser: EventParser, origin: Origin) -> Iterator[ChatChunk]:
@@ -111,6 +117,12 @@ def stray_error(stray: bytes, origin: Origin) -> ProviderError | None:
         if isinstance(payload, dict) and payload.get("error"):
             return error_from_event(origin, payload)
     return None
+
+
+def describe(stray: bytes) -> str:
+    """Name what came in place of events: a page by its title, other text by its first words."""
+    text = plain_text(stray.decode("utf-8", "replace"))
+    return repr(text[:80])
 
 
 def _not_understood(origin: Origin, error: Exception) -> ProviderError:

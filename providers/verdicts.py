@@ -179,8 +179,10 @@ _STATUS: dict[int, type[ProviderError]] = {
 
 def _by_status(report: Report) -> type[ProviderError] | None:
     status = report.status
-    if status is None or status < 400:
+    if status is None or status < 300:
         return None
+    if status < 400:
+        return InvalidRequest
     if status == 400 and report.codes & {"not_found", "not_found_error"}:
         return ModelNotFound
     if status == 404 and report.message and not _is_about_model(report):
@@ -220,7 +222,7 @@ def read_report(status: int | None, body: Any) -> Report:
     if isinstance(payload, list):
         payload = next((entry for entry in payload if isinstance(entry, dict)), {})
     if not isinstance(payload, dict):
-        return Report(status, message=_plain(str(payload or "")))
+        return Report(status, message=plain_text(str(payload or "")))
     inner = payload.get("error")
     nested = inner if isinstance(inner, dict) else payload
     words = _words(nested)
@@ -242,8 +244,8 @@ def _parsed(body: Any) -> Any:
         return bytes(body[:65536]).decode("utf-8", "replace")
 
 
-def _plain(text: str) -> str:
-    """An HTML page is reduced to its title; other text stays."""
+def plain_text(text: str) -> str:
+    """Return a page's title, or any other text as it is."""
     if not re.search(r"<(?:!doctype|html|head|title|body)\b", text[:2048], re.I):
         return text.strip()
     title = re.search(r"<title[^>]*>(.*?)</title>", text, re.I | re.S)
@@ -265,7 +267,7 @@ def _words(error: dict[str, Any]) -> list[str]:
 
 def _status(status: int | None, error: dict[str, Any]) -> int | None:
     """The HTTP status, or where there is none of an error the number that the body gives."""
-    if status is not None and status >= 400:
+    if status is not None and status >= 300:
         return status
     for key in ("code", "status", "status_code", "http_code"):
         value = error.get(key)
@@ -278,13 +280,13 @@ def _status(status: int | None, error: dict[str, Any]) -> int | None:
 
 def _message(error: dict[str, Any], inner: Any) -> str:
     if isinstance(inner, str):
-        return _plain(inner)
+        return plain_text(inner)
     for key in ("message", "detail", "msg", "error_message", "title", "description"):
         value = error.get(key)
         if isinstance(value, str) and value.strip():
-            return _plain(value)
+            return plain_text(value)
         if isinstance(value, list):
             return "; ".join(str(v.get("msg", "")) for v in value[:3] if isinstance(v, dict))
         if isinstance(value, dict) and isinstance(value.get("message"), str):
-            return _plain(value["message"])
+            return plain_text(value["message"])
     return ""

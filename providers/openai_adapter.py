@@ -1,0 +1,190 @@
+"""OpenAI, and every server that speaks its API (seed 000).
+
+Promise: see `providers.spi`. One call is one request; the SDK's own retries are off.
+
+Strategy: the SDK authenticates and sends; the response's bytes are read by `providers.reading`
+(the SDK's own stream costs seven times as much), understood by a pure parser per API. Responses
+is used at OpenAI's own address, Chat Completions everywhere else, unless `api` says otherwise.
+"""
+
+import contextlib
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import httpx2
+import openai
+import openai.resources.chat.completions
+import openai.resources.responses
+
+from contracts.messages import ChatChunk, ChatRequest
+from providers.exceptions import InvalidRequest, ProviderError, TimeoutError
+from providers.http_errors import Origin, error_from_response, error_from_transport
+from providers.keys import find_key, find_url, is_loopback, missing_key
+from providers.loops import PerLoop
+from providers.openai_chat import ChatParser
+from providers.openai_content import texts
+from providers.openai_profile import Api, endpoint
+from providers.openai_requests import Written, chat_body, responses_body
+from providers.openai_responses import ResponsesParser
+from providers.reading import EventParser, read_stream
+from providers.spi import LLMClient
+from providers.stops import StopCutter
+
+KEYS = ("EP_OPENAI_API_KEY", "OPENAI_API_KEY")
+URLS = ("EP_OPENAI_BASE_URL", "OPENAI_BASE_URL")
+
+SILENCE_S = 600.0
+"""Seconds without a byte after which a connection counts as dead, whatever the caller's clocks."""
+
+
+class OpenAIClient(LLMClient):
+    """Client of OpenAI's API.
+
+    `api_key` and `base_url` come from EP_OPENAI_API_KEY / OPENAI_API_KEY and EP_OPENAI_BASE_URL /
+    OPENAI_BASE_URL where not given; a server on this machine needs no key. `timeout`: seconds for
+    a whole call where `chat` is not told. `api`: "responses" or "chat". `background`: the vendor
+    keeps the answer, so that `resume` can take it up again after a broken connection (Responses
+    only; otherwise nothing is stored there). `connections`: as many as calls at once.
+
+    Raises `AuthenticationFailed` without a key, `ValueError` for a key, address or api that
+    cannot be.
+    """
+
+    provider: ClassVar[str] = "openai"
+
+    def __init__(
+        self,
+        model: str = "gpt-4",
+        api_key: str | None = None,
+        base_url: str | None = None,
+        timeout: float | None = None,
+        api: Api | None = None,
+        background: bool = False,
+        connections: int = 1000,
+    ) -> None:
+        self.model = model
+        self.timeout = timeout
+        self._endpoint = endpoint(find_url(base_url, URLS))
+        self._loopback = is_loopback(self._endpoint.url)
+        key = find_key(api_key, KEYS, self.provider)
+        if key is None and not self._loopback:
+            raise missing_key(KEYS, self.provider)
+        self._key = key or "none"
+        self.api = api or self._endpoint.api
+        if self.api not in ("chat", "responses"):
+            raise ValueError(f"api must be 'chat' or 'responses', not {api!r}")
+        if background and self.api != "responses":
+            raise ValueError("background works with api='responses' only")
+        self.background = background
+        self._connections = connections
+        self._clients: PerLoop[openai.AsyncOpenAI] = PerLoop(self._make, openai.AsyncOpenAI.close)
+
+    def _make(self) -> openai.AsyncOpenAI:
+        timeout = httpx2.Timeout(SILENCE_S, connect=10.0, write=60.0, pool=30.0)
+        return openai.AsyncOpenAI(
+            api_key=self._key,
+            base_url=self._endpoint.url,
+            max_retries=0,
+            timeout=timeout,
+            http_client=httpx2.AsyncClient(
+                timeout=timeout,
+                limits=httpx2.Limits(
+                    max_connections=self._connections, max_keepalive_connections=100
+                ),
+                # A redirect would be a second request, and a proxy does not know this machine.
+                follow_redirects=False,
+                trust_env=not self._loopback,
+            ),
+        )
+
+    async def stream(self, req: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
+        """Make the request and yield its chunks; `req.model` outranks the client's."""
+        model = req.model or self.model
+        origin = self._origin(req, model)
+        parser: EventParser
+        if self.api == "chat":
+            written = chat_body(req, model, self._endpoint)
+            parser = ChatParser(origin, StopCutter(written.cut))
+        else:
+            written = responses_body(req, model, self._endpoint, self.background)
+            parser = ResponsesParser(origin, StopCutter(written.cut))
+        client: Any = self._clients.get()
+        resource = client.chat.completions if self.api == "chat" else client.responses
+        chunks = self._chunks(
+            lambda: resource.with_streaming_response.create(**written.body), parser, origin
+        )
+        async with contextlib.aclosing(chunks):
+            async for chunk in chunks:
+                yield _noted(chunk, written) if chunk.finish_reason else chunk
+
+    async def resume(
+        self, req: ChatRequest, response_id: str, after: int
+    ) -> AsyncGenerator[ChatChunk, None]:
+        """Yield what follows event number `after` of a background response (`ChatChunk.sequence`).
+
+        Costs nothing more: the vendor went on writing while nobody listened.
+        """
+        if not self.background:
+            raise InvalidRequest(
+                "openai: only responses made with background=True can be resumed",
+                provider=self.provider,
+                sent=False,
+            )
+        origin = self._origin(req, req.model or self.model)
+        parser = ResponsesParser(origin, StopCutter(req.stop), resumed=True)
+        client: Any = self._clients.get()
+        chunks = self._chunks(
+            lambda: client.responses.with_streaming_response.retrieve(
+                response_id, stream=True, starting_after=after, include_obfuscation=False
+            ),
+            parser,
+            origin,
+        )
+        async with contextlib.aclosing(chunks):
+            async for chunk in chunks:
+                yield chunk
+
+    async def _chunks(
+        self, send: Callable[[], Any], parser: EventParser, origin: Origin
+    ) -> AsyncGenerator[ChatChunk, None]:
+        """Send, read, and close the connection however this ends."""
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                response = await stack.enter_async_context(send())
+            except openai.APIStatusError as error:
+                raise await _refused(origin, error) from None
+            except (openai.APIConnectionError, httpx2.HTTPError, httpx2.InvalidURL) as error:
+                raise error_from_transport(origin, error, started=False) from None
+            chunks = read_stream(response.http_response.aiter_bytes(), parser, origin)
+            await stack.enter_async_context(contextlib.aclosing(chunks))
+            async for chunk in chunks:
+                yield chunk
+
+    def _origin(self, req: ChatRequest, model: str) -> Origin:
+        return Origin(
+            provider=self.provider,
+            model=model,
+            key_vars=KEYS,
+            url_var=URLS[0],
+            secrets=(self._key,),
+            private=(req.system or "", *texts(req.messages)),
+        )
+
+    async def aclose(self) -> None:
+        """Close this event loop's connections. Safe to call twice."""
+        await self._clients.aclose()
+
+
+async def _refused(origin: Origin, error: openai.APIStatusError) -> ProviderError | TimeoutError:
+    """The error for a status that is no success; the SDK has read the body by then."""
+    response = error.response
+    try:
+        body = await response.aread()
+    except (httpx2.HTTPError, httpx2.StreamError):
+        body = b""
+    return error_from_response(origin, response.status_code, response.headers, body)
+
+
+def _noted(chunk: ChatChunk, written: Written) -> ChatChunk:
+    return replace(chunk, notes=tuple(written.notes)) if written.notes else chunk
