@@ -57,10 +57,15 @@ def _name(data: Any) -> str:
 def _problems(path: Path, text: str, error: ValidationError) -> str:
     """Return one line per problem, each with the place in the file."""
     tree = _parse(path, text, "rt")
-    return "\n".join(
-        f"{path}{line_of(tree, tuple(problem['loc']))}: {_key(problem['loc'])}{problem['msg']}"
-        for problem in error.errors(include_url=False, include_input=False, include_context=False)
-    )
+    lines = []
+    for problem in error.errors(include_url=False, include_input=False):
+        place = tuple(problem.get("ctx", {}).get("place", problem["loc"]))
+        message = _WORDS.get(problem["type"], problem["msg"])
+        lines.append(f"{path}{line_of(tree, place)}: {_key(place)}{message}")
+    return "\n".join(lines)
+
+
+_WORDS = {"extra_forbidden": "unknown key", "missing": "missing"}
 
 
 def _key(place: tuple[int | str, ...]) -> str:
