@@ -123,7 +123,7 @@ def split(prompt: str) -> tuple[str, str]:
     rest = [part for i, part in enumerate(parts) if i not in chosen]
     for i, part in enumerate(questions):  # "Score this text from 0 to 10: <text>"
         head, tail = _split_line(part)
-        if tail:
+        if len(tail) > (len(head) if rest else 0):  # a short rest of a line only was wrapped
             questions[i], rest = head, [*rest, tail]
     return "\n\n".join(questions), "\n\n".join(rest)
 
