@@ -1,0 +1,156 @@
+"""What is wrong with a file that a person wrote: all of it, each with its line.
+
+A `Problem` is one line of output, `file:line: path: message`. Loaders collect problems and
+raise them together; pydantic's errors are turned into the same form here, in the words of the
+file: what is accepted, what was found, and the nearest spelling.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+KeyPath = tuple[str | int, ...]
+"""Where a value stands: ("agents", 1, "dependencies")."""
+
+SHORT, LONG = "(short)", "(long)"
+"""Tags of a value's two spellings in unions; they are no part of a path."""
+
+_NO_PART = (SHORT, LONG, "[key]")
+_SHOWN_CHARS = 60
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One mistake. `line` counts from 1; 0 means the file as a whole."""
+
+    file: str
+    line: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{place}: {self.path}: {self.message}" if self.path else f"{place}: {self.message}"
+
+
+class ConfigError(Exception):
+    """A file or setting that cannot be used; `problems` has all that is wrong with it."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = list(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+def spell_path(path: KeyPath) -> str:
+    """Return ("agents", 1, "set") as agents[1].set."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f".{part}" if text else part
+    return text
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ' Did you mean "…"?' for the nearest known name, or nothing."""
+    by_folded = {candidate.lower(): candidate for candidate in known}
+    near = get_close_matches(name.lower(), by_folded, n=1, cutoff=0.6)
+    return f' Did you mean "{by_folded[near[0]]}"?' if near else ""
+
+
+def unknown_key(key: object, accepted: Sequence[str]) -> str:
+    """Say that a key is not known, and which are."""
+    near = did_you_mean(str(key), accepted)
+    return f'unknown key "{key}".{near} Accepted: {", ".join(accepted)}'
+
+
+def accepted_keys(model: type[BaseModel]) -> list[str]:
+    """Return a model's keys as the file spells them."""
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> list[tuple[KeyPath, str]]:
+    """Return pydantic's errors as (path below the model, message in the file's words)."""
+    return [_explain_one(item, model) for item in error.errors(include_url=False)]
+
+
+def _explain_one(item: Any, model: type[BaseModel]) -> tuple[KeyPath, str]:
+    path: KeyPath = tuple(part for part in item["loc"] if part not in _NO_PART)
+    kind, context = item["type"], item.get("ctx", {})
+    if kind == "extra_forbidden":
+        return path, unknown_key(path[-1], accepted_keys(_model_at(model, path[:-1])))
+    if kind == "missing":
+        return path[:-1], f'"{path[-1]}" is missing'
+    if kind == "value_error":
+        return path, str(context["error"])
+    if kind == "literal_error":
+        near = ""
+        if isinstance(item["input"], str):
+            near = did_you_mean(item["input"], _quoted(context["expected"]))
+        return path, f"must be {_double_quoted(context['expected'])}{_found(item)}.{near}"
+    return path, _plain(item["msg"], kind) + _found(item)
+
+
+def _model_at(model: type[BaseModel], path: KeyPath) -> type[BaseModel]:
+    """Return the model that holds the value at a path, as far as annotations tell."""
+    for part in path:
+        for name, field in model.model_fields.items():
+            if part in (name, field.alias):
+                model = _find_model(field.annotation) or model
+    return model
+
+
+def _find_model(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in getattr(annotation, "__args__", ()):
+        found = _find_model(inner)
+        if found is not None:
+            return found
+    return None
+
+
+_WORDS = {
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "bool_type": "must be true or false",
+    "string_type": "must be a text",
+    "dict_type": "must be a mapping (key: value)",
+    "model_type": "must be a mapping (key: value)",
+    "model_attributes_type": "must be a mapping (key: value)",
+    "list_type": "must be a list",
+    "tuple_type": "must be a list",
+    "too_short": "must not be empty",
+    "string_too_short": "must not be empty",
+}
+
+
+def _plain(message: str, kind: str) -> str:
+    return _WORDS.get(kind) or message.replace("Input should be", "must be")
+
+
+def _found(item: Any) -> str:
+    """Return what stands there instead, where it is short enough to show."""
+    value = item["input"]
+    if value is None:
+        return ", but nothing stands there"
+    if isinstance(value, bool):
+        return f", not {str(value).lower()}"
+    if isinstance(value, int | float):
+        return f", not {value}"
+    if isinstance(value, str) and value and len(value) <= _SHOWN_CHARS and "\n" not in value:
+        return f', not "{value}"'
+    return ""
+
+
+def _double_quoted(expected: str) -> str:
+    return expected.replace("'", '"')
+
+
+def _quoted(expected: str) -> list[str]:
+    return expected.split("'")[1::2]

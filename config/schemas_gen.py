@@ -1,0 +1,63 @@
+"""Write the JSON Schema of the team file: `python -m config.schemas_gen`.
+
+The schema comes from the file's own models, so that editors show what the loader accepts; a test
+fails when the file in `config/schemas/` is stale.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from config.teammodel import TeamFile
+
+TARGET = Path(__file__).parent / "schemas" / "team.schema.json"
+
+
+def team_schema() -> dict[str, Any]:
+    """Return the schema, with titles that read well in an editor."""
+    schema = TeamFile.model_json_schema(by_alias=True)
+    for name, definition in schema.get("$defs", {}).items():
+        definition["title"] = _title(name)
+    _model_step(schema["$defs"]["ModelStepFile"])
+    _tidy(schema)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "Callboard team",
+    }
+
+
+def render() -> str:
+    """Return the file's text."""
+    return json.dumps(team_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _title(name: str) -> str:
+    words = "".join(f" {c.lower()}" if c.isupper() else c for c in name.removesuffix("File"))
+    return words.strip().capitalize()
+
+
+def _tidy(node: Any) -> None:
+    """Spell money as numbers, close mappings of names, and leave out defaults of nothing."""
+    if isinstance(node, list):
+        for item in node:
+            _tidy(item)
+    if not isinstance(node, dict):
+        return
+    if node.get("type") == "number" and isinstance(node.get("default"), str):
+        node["default"] = float(node["default"])
+    if "patternProperties" in node:
+        node["additionalProperties"] = False
+    if "default" in node and node["default"] is None:
+        del node["default"]
+    for value in node.values():
+        _tidy(value)
+
+
+def _model_step(definition: dict[str, Any]) -> None:
+    """A model step has one of the two keys that give its prompt."""
+    definition["oneOf"] = [{"required": ["prompt_template"]}, {"required": ["prompt_file"]}]
+
+
+if __name__ == "__main__":
+    TARGET.write_text(render(), encoding="utf-8")

@@ -1,0 +1,218 @@
+"""Settings of the machine and the account: from the environment, and from `.env`.
+
+Ours begin with CALLBOARD_; `.env.example` lists every one with its default, and a test holds the
+two together. An empty variable counts as unset, a variable that is set wins over `.env`. What
+`.env` has is put into the environment, since providers read their keys (EP_*, and the vendors'
+own names) there and nowhere else. Errors name the variable and never show a key.
+
+Addresses, namespaces and TLS of a Temporal server come from `temporalio.envconfig`; only what
+overrides it is here.
+"""
+
+import logging
+import os
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import orjson
+import platformdirs
+from dotenv import dotenv_values
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from config.problems import ConfigError, Problem, did_you_mean, explain, spell_path
+from config.yamlfile import load_yaml, read_text
+from providers.pricing import PriceOverride
+
+log = logging.getLogger(__name__)
+
+PREFIX = "CALLBOARD_"
+
+PROVIDER_VARIABLES = {
+    "EP_OPENAI_API_KEY": "",
+    "OPENAI_API_KEY": "",
+    "EP_OPENAI_BASE_URL": "https://api.openai.com/v1",
+    "EP_ANTHROPIC_API_KEY": "",
+    "ANTHROPIC_API_KEY": "",
+    "EP_ANTHROPIC_BASE_URL": "https://api.anthropic.com",
+    "EP_GEMINI_API_KEY": "",
+    "GEMINI_API_KEY": "",
+    "GOOGLE_API_KEY": "",
+    "EP_GEMINI_BASE_URL": "https://generativelanguage.googleapis.com",
+    "EP_DEFAULT_PROVIDER": "",
+    "EP_TIMEOUT": "300",
+}
+"""Variables that providers read themselves, and what holds without them."""
+
+_MAX_DOTENV_BYTES = 1_000_000
+
+
+class ProviderLimits(BaseModel):
+    """How much one provider account may be asked; seed 004's RateLimitConfig. 0: no limit."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    requests_per_minute: int = Field(60, ge=0)
+    requests_per_hour: int = Field(3000, ge=0)
+    requests_per_day: int = Field(50_000, ge=0)
+    tokens_per_minute: int = Field(100_000, ge=0)
+    concurrent_requests: int | None = Field(None, ge=1)
+
+
+def _decode_json(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"must be JSON: {error}") from None
+
+
+def _split_names(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    names = [name.strip() for name in value.split(",") if name.strip()]
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            raise ValueError(
+                "must be names of environment variables, separated by commas; the keys"
+                " themselves stand in those variables"
+            )
+    return tuple(names)
+
+
+def _expand_user(path: Path) -> Path:
+    return path.expanduser()
+
+
+UserPath = Annotated[Path, AfterValidator(_expand_user)]
+
+
+def _folded(value: Any) -> Any:
+    return value.upper() if isinstance(value, str) else value
+
+
+class Settings(BaseSettings):
+    """All settings. Durations in seconds, money in dollars; None means "find out"."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="ignore"
+    )
+
+    home: UserPath = Field(default_factory=lambda: platformdirs.user_data_path("callboard"))
+    artifacts_url: str | None = Field(None, pattern=r"^[a-z][a-z0-9+.-]*://")
+    temporal_address: str | None = Field(None, pattern=r"^[^\s/]+:\d+$")
+    temporal_namespace: str | None = None
+    temporal_bin: UserPath | None = None
+    temporal_port: int = Field(7233, ge=0, le=65_535)
+    ui_port: int = Field(8233, ge=0, le=65_535)
+    cost_budget: Decimal = Field(Decimal("100.0"), gt=0, allow_inf_nan=False)
+    prices: str | None = None
+    persona_policy: UserPath | None = None
+    capabilities: UserPath | None = None
+    concurrency: int = Field(10, ge=1)
+    limits: Annotated[dict[str, ProviderLimits], NoDecode, BeforeValidator(_decode_json)] = {}
+    graceful_shutdown: float = Field(25.0, ge=0)
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_folded)
+    ] = "INFO"
+    encryption_keys: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_names)] = ()
+    server_elsewhere: str | None = Field(
+        None, validation_alias=AliasChoices("TEMPORAL_ADDRESS", "TEMPORAL_PROFILE")
+    )
+
+    @property
+    def has_server(self) -> bool:
+        """Whether a Temporal server was named; otherwise the embedded one is started."""
+        return bool(self.temporal_address or self.server_elsewhere)
+
+    @property
+    def artifacts(self) -> str:
+        """URL of the artifact store: a folder of `home` unless another was named."""
+        return self.artifacts_url or (self.home / "artifacts").absolute().as_uri()
+
+    @property
+    def spools(self) -> Path:
+        """Folder of the runs' streams; must be on a local file system."""
+        return self.home / "spools"
+
+    @property
+    def database(self) -> Path:
+        """File of the embedded server."""
+        return self.home / "temporal.db"
+
+    def concurrency_of(self, provider: str) -> int:
+        """Return how many requests may be open at one provider at once."""
+        stated = self.limits.get(provider)
+        return (stated.concurrent_requests if stated else None) or self.concurrency
+
+    def price_overrides(self) -> dict[str, PriceOverride]:
+        """Return CALLBOARD_PRICES, JSON or a YAML file. Raises `ConfigError`."""
+        if self.prices is None:
+            return {}
+        text = self.prices.strip()
+        try:
+            raw = _decode_json(text) if text.startswith("{") else _price_file(Path(text))
+            return TypeAdapter(dict[str, PriceOverride]).validate_python(raw)
+        except ValidationError as error:
+            raise ConfigError(
+                Problem(f"{PREFIX}PRICES", 0, spell_path(path), message)
+                for path, message in explain(error, PriceOverride)
+            ) from None
+        except ValueError as error:
+            raise ConfigError([Problem(f"{PREFIX}PRICES", 0, "", str(error))]) from None
+
+
+def load_settings(dotenv: Path | None = Path(".env")) -> Settings:
+    """Read `.env`, where there is one, into the environment, and return the settings.
+
+    Raises `ConfigError` with every variable that is wrong. An unknown CALLBOARD_ variable is
+    logged with the nearest one that exists.
+    """
+    if dotenv is not None and dotenv.exists():
+        read_text(dotenv, _MAX_DOTENV_BYTES)
+        for name, value in dotenv_values(dotenv, interpolate=False, encoding="utf-8-sig").items():
+            if value and not os.environ.get(name):
+                os.environ[name] = value
+    _note_unknown(os.environ)
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise ConfigError(
+            Problem(_variable(str(path[0])), 0, spell_path(path[1:]), message)
+            for path, message in explain(error, Settings)
+        ) from None
+
+
+def variables() -> list[str]:
+    """Return the names of all of our variables, as the environment spells them."""
+    own = (name for name, field in Settings.model_fields.items() if not field.validation_alias)
+    return [PREFIX + name.upper() for name in own]
+
+
+def _note_unknown(env: Mapping[str, str]) -> None:
+    known = variables()
+    for name in sorted(env):
+        if name.startswith(PREFIX) and name not in known:
+            log.warning("%s is no setting.%s", name, did_you_mean(name, known))
+
+
+def _price_file(path: Path) -> Any:
+    data = load_yaml(path, os.environ).data
+    return {} if data is None else data
+
+
+def _variable(field: str) -> str:
+    return field if field.isupper() else PREFIX + field.upper()

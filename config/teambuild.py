@@ -1,0 +1,183 @@
+"""From the file's models to contracts: short forms are spelled out, defaults filled in."""
+
+from typing import Any
+
+from config.teammodel import (
+    AgentStepFile,
+    ApprovalStepFile,
+    ChildStepFile,
+    EndStepFile,
+    ForEachFile,
+    GateStepFile,
+    InputFile,
+    LlmConfigFile,
+    ModelStepFile,
+    OutputFile,
+    RepeatFile,
+    SetStepFile,
+    StepFile,
+    TeamHead,
+    TeamStepFile,
+    WaitStepFile,
+)
+from contracts.base import Json
+from contracts.teams import (
+    AgentStep,
+    ApprovalStep,
+    EndStep,
+    FallbackSpec,
+    ForEachSpec,
+    GateStep,
+    InputSpec,
+    ModelParams,
+    ModelStep,
+    OutputSpec,
+    RepeatSpec,
+    SetStep,
+    StepSpec,
+    TeamSpec,
+    TeamStep,
+    WaitStep,
+)
+
+
+def build_team(head: TeamHead, steps: tuple[StepSpec, ...]) -> TeamSpec:
+    """Return the team of a file whose steps were built."""
+    return TeamSpec(
+        name=head.name,
+        description=head.description,
+        inputs={name: build_input(spec) for name, spec in head.inputs.items()},
+        agents=steps,
+        max_parallel_agents=head.max_parallel_agents,
+        cost_budget=head.cost_budget,
+        on_budget=head.on_budget,
+        timeout=head.timeout,
+        allow_partial_completion=head.allow_partial_completion,
+        outputs=head.outputs,
+    )
+
+
+def build_input(spec: InputFile) -> InputSpec:
+    """Return a typed input: required unless the file gives a default, null included."""
+    return InputSpec(
+        type=spec.type,
+        description=spec.description,
+        required="default" not in spec.model_fields_set,
+        default=spec.default,
+        enum=tuple(spec.enum) if spec.enum is not None else None,
+    )
+
+
+def build_step(step: StepFile, prompt: str = "") -> StepSpec:
+    """Return a step of any kind; `prompt` is a model step's template in strict syntax."""
+    common = _common(step)
+    match step:
+        case ModelStepFile():
+            return ModelStep(**common, **_model(step), prompt_template=prompt)
+        case SetStepFile():
+            return SetStep(**common, expression=step.set)
+        case GateStepFile():
+            return GateStep(**common, expression=step.gate)
+        case EndStepFile():
+            return EndStep(**common, status=step.end.status, because=step.end.because)
+        case WaitStepFile():
+            return WaitStep(**common, seconds=step.wait)
+        case ApprovalStepFile():
+            return _approval(step, common)
+        case TeamStepFile():
+            return TeamStep(**common, file=step.team, **_child(step))
+        case AgentStepFile():
+            return AgentStep(**common, file=step.agent, **_child(step))
+    raise TypeError(f"{type(step).__name__} is no kind of step")
+
+
+def _common(step: StepFile) -> dict[str, Any]:
+    required = [name for name in step.dependencies if not name.endswith("?")]
+    optional = [name.removesuffix("?") for name in step.dependencies if name.endswith("?")]
+    return {
+        "name": step.name,
+        "description": step.description,
+        "dependencies": tuple(required),
+        "optional_dependencies": tuple(optional),
+        "when": step.when,
+        "priority": step.priority,
+        "catch": step.catch,
+    }
+
+
+def _model(step: ModelStepFile) -> dict[str, Any]:
+    return {
+        "module": step.module,
+        "persona": step.persona,
+        "llm_config": _params(step.llm_config),
+        "tools": tuple(step.tools),
+        "max_retries": step.max_retries,
+        "timeout": step.timeout,
+        "first_token_timeout": step.first_token_timeout,
+        "idle_timeout": step.idle_timeout,
+        "cost_limit": step.cost_limit,
+        "min_output_tokens": step.min_output_tokens,
+        "on_interrupt": step.on_interrupt,
+        "output": build_output(step.output),
+        "fallback": tuple(FallbackSpec(**entry.model_dump()) for entry in step.fallback),
+        "for_each": _for_each(step.for_each),
+        "repeat": _repeat(step.repeat),
+    }
+
+
+def _params(config: LlmConfigFile) -> ModelParams:
+    values = config.model_dump()
+    return ModelParams(**{**values, "stop": tuple(config.stop) if config.stop else None})
+
+
+def build_output(output: str | OutputFile) -> OutputSpec:
+    """Return what an output's spelling stands for: text, any JSON, or a schema."""
+    if isinstance(output, str):
+        return OutputSpec(kind="json") if output == "json" else OutputSpec()
+    schema = output.schema_ if output.fields is None else _object_schema(output.fields)
+    return OutputSpec(kind="json", schema_=schema, repairs=output.repairs)
+
+
+def _object_schema(fields: dict[str, Any]) -> dict[str, Any]:
+    """Spell out `fields`: an object that has each of them and nothing else."""
+    properties: dict[str, Json] = {
+        name: {"type": kind} if isinstance(kind, str) else kind for name, kind in fields.items()
+    }
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(fields),
+        "additionalProperties": False,
+    }
+
+
+def _for_each(spec: ForEachFile | None) -> ForEachSpec | None:
+    if spec is None:
+        return None
+    return ForEachSpec(
+        item=spec.item,
+        in_=spec.in_,
+        max_parallel=spec.max_parallel,
+        min_success=spec.min_success,
+    )
+
+
+def _repeat(spec: RepeatFile | None) -> RepeatSpec | None:
+    if spec is None:
+        return None
+    return RepeatSpec(until=spec.until, max=spec.max, with_=tuple(spec.with_))
+
+
+def _approval(step: ApprovalStepFile, common: dict[str, Any]) -> ApprovalStep:
+    approval = step.approval
+    return ApprovalStep(
+        **common,
+        ask=approval.ask,
+        choices=tuple(approval.choices),
+        timeout=approval.timeout,
+        on_timeout=approval.on_timeout,
+    )
+
+
+def _child(step: ChildStepFile) -> dict[str, Any]:
+    return {"inputs": step.inputs, "cost_limit": step.cost_limit}

@@ -1,0 +1,319 @@
+"""Load a team file, or say everything that is wrong with it.
+
+Strategy: the YAML is read with positions, the head and each step are validated by themselves, so
+that a mistake in one hides nothing in the others; then `rules.teamcheck` sees the whole. Problems
+carry the file's own paths and lines. `defaults` are merged under each step before it is
+validated, and prompt files become templates in strict syntax.
+"""
+
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from config.inputs import misfit, outside_enum
+from config.problems import (
+    ConfigError,
+    KeyPath,
+    Problem,
+    accepted_keys,
+    explain,
+    spell_path,
+    unknown_key,
+)
+from config.promptfiles import PromptFile, read_prompt
+from config.teambuild import build_input, build_step, build_team
+from config.teammodel import (
+    STEP_KINDS,
+    ModelStepFile,
+    StepFile,
+    TeamFile,
+    TeamHead,
+)
+from config.yamlfile import YamlFile, read_yaml
+from contracts.base import Json
+from contracts.plans import Plan
+from contracts.teams import StepSpec, TeamSpec
+from rules import planning, teamcheck
+
+NOT_YET = frozenset({"for_each", "repeat", "approval", "team", "agent", "catch", "wait"})
+"""Keys that are checked like all others, and then refused: what runs cannot do yet."""
+
+
+class TeamFileError(ConfigError):
+    """A team file that cannot be used. `str()` has one line for each of `problems`."""
+
+
+@dataclass(frozen=True)
+class LoadedTeam:
+    """A team, where it came from, and what its author may want to know (`notes`)."""
+
+    team: TeamSpec
+    source: Path
+    lines: Mapping[KeyPath, int]
+    notes: tuple[str, ...] = ()
+
+
+def load_team(
+    path: Path,
+    env: Mapping[str, str] | None = None,
+    allow: Collection[str] = (),
+    cost_budget: Decimal | None = None,
+) -> LoadedTeam:
+    """Read, validate and resolve a team file.
+
+    `env` fills `${VAR}` (default: the process's environment), `allow` lifts entries of `NOT_YET`,
+    `cost_budget` stands in where the file has none. Raises `TeamFileError`.
+    """
+    try:
+        file = read_yaml(path, os.environ if env is None else env)
+    except ConfigError as error:
+        raise TeamFileError(error.problems) from None
+    return _Loader(file, NOT_YET - set(allow)).load(cost_budget)
+
+
+class _Loader:
+    """One file on its way: what was read, and what was wrong."""
+
+    def __init__(self, file: YamlFile, refused: Collection[str]) -> None:
+        self._file = file
+        self._refused = refused
+        self._problems: list[Problem] = list(file.problems)
+        self._prompts: dict[int, PromptFile] = {}
+
+    def load(self, cost_budget: Decimal | None) -> LoadedTeam:
+        """Return the team or raise with all problems."""
+        data = self._file.data
+        if not isinstance(data, dict):
+            self._add((), "a team is a mapping with name and agents", line=1)
+            raise self._error()
+        if cost_budget is not None:
+            data = {"cost_budget": cost_budget, **data}
+        raw_steps = self._raw_steps(data)
+        head, defaults = self._head({key: data[key] for key in data if key != "agents"})
+        steps = self._steps(raw_steps, head, defaults)
+        self._check_whole(head, steps, raw_steps)
+        if self._problems:
+            raise self._error()
+        team = build_team(head, tuple(step for step in steps if step is not None))
+        return self._loaded(team)
+
+    def _loaded(self, team: TeamSpec) -> LoadedTeam:
+        plan = Plan(team=team)
+        try:
+            planning.pages(plan)
+        except planning.PlanTooLarge as error:
+            self._add(("agents", error.step), str(error))
+            raise self._error() from None
+        notes = tuple(f'input "{name}" is never used' for name in planning.unused_inputs(plan))
+        return LoadedTeam(team, self._file.source, self._file.lines, notes)
+
+    def _add(self, path: KeyPath, message: str, line: int | None = None) -> None:
+        """Note a problem, unless the reader has one at the same place already."""
+        if not any(path[: len(broken)] == broken for broken in self._file.broken if broken):
+            self._problems.append(self._file.problem(path, message, line))
+
+    def _error(self) -> TeamFileError:
+        main = str(self._file.source)
+        ordered = sorted(set(self._problems), key=lambda p: (p.file != main, p))
+        return TeamFileError(ordered)
+
+    # the head
+
+    def _raw_steps(self, data: Mapping[str, Json]) -> list[Json]:
+        steps = data.get("agents")
+        if isinstance(steps, list) and steps:
+            return steps
+        said = "is missing" if "agents" not in data else "must be a list of steps"
+        self._add(("agents",) if "agents" in data else (), f'"agents" {said}: one step at least')
+        return []
+
+    def _head(self, data: dict[str, Json]) -> tuple[TeamHead, dict[str, Json]]:
+        """Return the head and the raw defaults, both without the parts that are wrong."""
+        try:
+            head = TeamHead.model_validate(data)
+        except ValidationError as error:
+            found = explain(error, TeamFile)
+            for path, message in found:
+                self._add(path, message)
+            data = _without_broken(data, [path for path, _ in found])
+            head = TeamHead.model_validate(data)
+        self._check_inputs(head)
+        return head, data.get("defaults") or {}
+
+    def _check_inputs(self, head: TeamHead) -> None:
+        for name, spec in head.inputs.items():
+            path: KeyPath = ("inputs", name)
+            for number, value in enumerate(spec.enum or ()):
+                wrong = misfit(spec.type, value)
+                if wrong is not None:
+                    self._add((*path, "enum", number), f"{wrong}, as the type is {spec.type}")
+            if spec.default is None:
+                continue
+            built = build_input(spec)
+            wrong = misfit(spec.type, spec.default) or outside_enum(built, spec.default)
+            if spec.type == "file":
+                wrong = "a file has no default but null"
+            if wrong is not None:
+                self._add((*path, "default"), wrong)
+
+    # the steps
+
+    def _steps(
+        self, raw_steps: list[Json], head: TeamHead, defaults: Mapping[str, Json]
+    ) -> list[StepSpec | None]:
+        files = [self._step_file(number, raw, defaults) for number, raw in enumerate(raw_steps)]
+        names = {*(name for name in _names(raw_steps) if name is not None), *head.inputs}
+        return [
+            self._step(number, file, names) if file is not None else None
+            for number, file in enumerate(files)
+        ]
+
+    def _step_file(self, number: int, raw: Json, defaults: Mapping[str, Json]) -> StepFile | None:
+        path: KeyPath = ("agents", number)
+        if not isinstance(raw, dict):
+            self._add(path, "a step is a mapping with a name and what it does")
+            return None
+        model = self._kind(path, raw)
+        if model is None:
+            return None
+        for key in raw:
+            if key in self._refused:
+                self._add((*path, key), "not supported yet by this version")
+        try:
+            return model.model_validate(_with_defaults(raw, defaults, model))
+        except ValidationError as error:
+            for place, message in explain(error, model):
+                self._add((*path, *place), _for_kind(place, message, model))
+            return None
+
+    def _kind(self, path: KeyPath, raw: Mapping[str, Json]) -> type[StepFile] | None:
+        """Return the model of the one kind that a step's keys name."""
+        keys = [key for key in raw if key in STEP_KINDS]
+        if len(keys) == 1:
+            return STEP_KINDS[keys[0]]
+        kinds = ", ".join(STEP_KINDS)
+        if keys:
+            self._add(path, f"has {' and '.join(keys)}: a step has exactly one of {kinds}")
+            return None
+        known = _all_step_keys()
+        for key in raw:
+            if key not in known:
+                self._add((*path, key), unknown_key(key, list(STEP_KINDS)))
+        self._add(path, f"does nothing: a step has exactly one of {kinds}")
+        return None
+
+    def _step(self, number: int, file: StepFile, names: Collection[str]) -> StepSpec | None:
+        if not isinstance(file, ModelStepFile):
+            return build_step(file)
+        if file.prompt_file is None:
+            return build_step(file, file.prompt_template or "")
+        item = {file.for_each.item} if file.for_each is not None else set()
+        path: KeyPath = ("agents", number, "prompt_file")
+        try:
+            prompt = read_prompt(self._file.source.parent, file.prompt_file, {*names, *item})
+        except ConfigError as error:
+            for problem in error.problems:
+                self._prompt_problem(path, problem)
+            return None
+        self._prompts[number] = prompt
+        return build_step(file, prompt.template)
+
+    def _prompt_problem(self, path: KeyPath, problem: Problem) -> None:
+        """Note a prompt file's problem: at its own line, or where the team file names it."""
+        if problem.line:
+            self._problems.append(
+                Problem(problem.file, problem.line, spell_path(path), problem.message)
+            )
+        else:
+            self._add(path, f"{problem.file}: {problem.message}")
+
+    # the whole
+
+    def _check_whole(
+        self, head: TeamHead, steps: list[StepSpec | None], raw_steps: list[Json]
+    ) -> None:
+        draft = teamcheck.Draft(
+            steps,
+            _names(raw_steps),
+            {name: build_input(spec) for name, spec in head.inputs.items()},
+            head.outputs,
+        )
+        for finding in teamcheck.check_draft(draft):
+            number = finding.path[1]
+            if finding.path[-1] == "prompt_template" and number in self._prompts:
+                prompt = self._prompts[int(number)]
+                path = ("agents", number, "prompt_file")
+                line = prompt.line(finding.position or 0)
+                self._prompt_problem(path, Problem(prompt.shown, line, "", finding.message))
+            else:
+                self._add(finding.path, finding.message, self._line(finding))
+
+    def _line(self, finding: teamcheck.Finding) -> int:
+        """Return the line of a finding: within a block text or a list, where it can be told."""
+        path, file = finding.path, self._file
+        if finding.position is not None and path in file.blocks:
+            text = str(_at(file.data, path))
+            return file.blocks[path] + text.count("\n", 0, finding.position)
+        if finding.entry is not None:
+            entries = _at(file.data, path)
+            for number, entry in enumerate(entries if isinstance(entries, list) else []):
+                if str(entry).removesuffix("?") == finding.entry:
+                    path = (*finding.path, number)
+        return file.line(path)
+
+
+def _names(raw_steps: list[Json]) -> list[str | None]:
+    names = [step.get("name") if isinstance(step, dict) else None for step in raw_steps]
+    return [name if isinstance(name, str) else None for name in names]
+
+
+def _at(data: Json, path: KeyPath) -> Json:
+    for part in path:
+        data = data[part]
+    return data
+
+
+def _with_defaults(
+    raw: Mapping[str, Json], defaults: Mapping[str, Json], model: type[StepFile]
+) -> dict[str, Json]:
+    """Return a step over the defaults that it can have; llm_config is merged key by key."""
+    accepted = accepted_keys(model)
+    merged: dict[str, Json] = {key: defaults[key] for key in defaults if key in accepted}
+    merged.update(raw)
+    ours, theirs = defaults.get("llm_config"), raw.get("llm_config")
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        merged["llm_config"] = {**ours, **theirs}
+    return merged
+
+
+def _all_step_keys() -> set[str]:
+    return {key for model in STEP_KINDS.values() for key in accepted_keys(model)}
+
+
+def _for_kind(place: KeyPath, message: str, model: type[StepFile]) -> str:
+    """Say of a key that other kinds of step have that this kind has not."""
+    if len(place) == 1 and message.startswith("unknown key") and place[0] in _all_step_keys():
+        kind = next(key for key, owner in STEP_KINDS.items() if owner is model)
+        accepted = ", ".join(accepted_keys(model))
+        return f'"{place[0]}" does not apply to a step with {kind}. Accepted: {accepted}'
+    return message
+
+
+def _without_broken(data: Mapping[str, Any], broken: list[KeyPath]) -> dict[str, Any]:
+    """Return a head without its wrong parts, so that the rest can be checked too."""
+    kept = {key: dict(value) if isinstance(value, dict) else value for key, value in data.items()}
+    for path in broken:
+        if len(path) > 1 and path[0] in ("inputs", "defaults", "outputs"):
+            group, key = kept.get(str(path[0])), str(path[1])
+            if isinstance(group, dict):
+                group.pop(key, None)
+                if path[0] == "inputs" and len(path) > 2:
+                    group[key] = {}
+        elif path:
+            kept.pop(str(path[0]), None)
+    return {"name": "team", **kept}

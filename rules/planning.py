@@ -1,0 +1,300 @@
+"""A plan's graph as data: what the run workflow knows of each step, in pages of bounded size.
+
+Pure functions of a `Plan`: any worker derives the same pages from the same artifact. Steps name
+each other by their index in the team, and the inputs of a prompt are listed once per occurrence,
+so that the workflow can bound a rendered prompt without ever seeing its text:
+
+    bytes of the request <= prompt_bytes + the sizes of uses and uses_inputs
+
+where a token is at least one byte. What vendors add by themselves is in the allowances below.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_core import to_json
+
+from contracts.plans import DEFAULT_MAX_TOKENS, PersonaProfile, Plan, PlanHeader, PlanPage, StepNode
+from contracts.teams import (
+    AgentStep,
+    ApprovalStep,
+    EndStep,
+    GateStep,
+    ModelStep,
+    SetStep,
+    StepSpec,
+    TeamSpec,
+    TeamStep,
+)
+from rules import conditions, templates
+
+PAGE_BYTES = 12_000
+"""JSON bytes of a page. A header larger than that stands alone on page 0."""
+
+FIRST_TOKEN_S = 120.0
+IDLE_S = 60.0
+"""Seconds to wait for the first and for the next piece, unless the step or its `timeout` say."""
+
+MESSAGE_ALLOWANCE = 24
+"""Tokens of framing around the user's message and the answer (vendors report 3 to 8)."""
+SYSTEM_ALLOWANCE = 8
+"""Tokens of framing around a system text."""
+TOOLS_ALLOWANCE = 640
+"""Tokens of the vendor's own instructions for tools, or for JSON by means of a tool (Anthropic
+documents up to 530)."""
+
+
+class PlanTooLarge(ValueError):
+    """One step alone does not fit on a page; `step` is its index."""
+
+    def __init__(self, message: str, step: int) -> None:
+        super().__init__(message)
+        self.step = step
+
+
+def page(plan: Plan, number: int) -> PlanPage:
+    """Return one page. Raises `IndexError` for a number that the plan does not have."""
+    if number < 0:
+        raise IndexError(f"there is no page {number}")
+    return pages(plan)[number]
+
+
+def pages(plan: Plan) -> tuple[PlanPage, ...]:
+    """Return all pages: page 0 with the header, every node once, in the team's order.
+
+    Raises `PlanTooLarge` where one node needs more than a page.
+    """
+    cut = _cut(nodes(plan), len(to_json(header(plan, 1))))
+    top = header(plan, len(cut))
+    return tuple(
+        PlanPage(number=n, header=top if n == 0 else None, nodes=tuple(part))
+        for n, part in enumerate(cut)
+    )
+
+
+def header(plan: Plan, page_count: int) -> PlanHeader:
+    """Return what the workflow needs beside the steps."""
+    team = plan.team
+    return PlanHeader(
+        team=team.name,
+        steps=len(team.agents),
+        pages=page_count,
+        candidates=tuple(c.model_copy(update={"options": {}}) for c in plan.candidates),
+        retry=plan.retry,
+        cost_budget=team.cost_budget,
+        on_budget=team.on_budget,
+        max_parallel_agents=team.max_parallel_agents,
+        timeout=team.timeout,
+        allow_partial_completion=team.allow_partial_completion,
+        has_outputs=bool(team.outputs),
+        output_uses=_output_uses(team),
+        personas=tuple(sorted(_personas(plan))),
+    )
+
+
+def _output_uses(team: TeamSpec) -> tuple[int, ...]:
+    """Return the steps that the team's outputs read, each once."""
+    index = {step.name: number for number, step in enumerate(team.agents)}
+    read, _ = _references(list(team.outputs.values()))
+    return tuple(sorted({index[name] for name in read if name in index}))
+
+
+def nodes(plan: Plan) -> tuple[StepNode, ...]:
+    """Return every step as the workflow sees it.
+
+    The team must have been checked (rules.teamcheck): an unknown name raises KeyError here.
+    """
+    index = {step.name: number for number, step in enumerate(plan.team.agents)}
+    reads = [_reads(step, index, plan) for step in plan.team.agents]
+    inline = {name for read in reads for name in (*read.when_agents, *read.expression_agents)}
+    return tuple(
+        _node(step, read, index, plan, step.name in inline)
+        for step, read in zip(plan.team.agents, reads, strict=True)
+    )
+
+
+def unused_inputs(plan: Plan) -> list[str]:
+    """Return the inputs that no prompt, condition or output reads."""
+    index = {step.name: number for number, step in enumerate(plan.team.agents)}
+    used = set(_references(list(plan.team.outputs.values()))[0])
+    for step in plan.team.agents:
+        read = _reads(step, index, plan)
+        used.update(read.inputs, read.when_inputs, read.expression_inputs)
+    return [name for name in plan.team.inputs if name not in used]
+
+
+def _cut(all_nodes: Iterable[StepNode], header_bytes: int) -> list[list[StepNode]]:
+    """Fill pages in order. The first begins with the header's bytes already taken."""
+    frame = len(to_json(PlanPage(number=10_000))) + 8
+    cut: list[list[StepNode]] = [[]]
+    taken = frame + header_bytes + 8
+    for number, node in enumerate(all_nodes):
+        size = len(to_json(node)) + 1
+        if frame + size > PAGE_BYTES:
+            raise PlanTooLarge(
+                f"this step needs {size:,} bytes of the plan, {PAGE_BYTES - frame:,} at most:"
+                " it waits for or reads too many steps; gather them in steps between",
+                number,
+            )
+        if taken + size > PAGE_BYTES:
+            cut.append([])
+            taken = frame
+        cut[-1].append(node)
+        taken += size
+    return cut
+
+
+@dataclass(frozen=True, slots=True)
+class _Reads:
+    """Names that a step's texts read, in order, once per occurrence."""
+
+    agents: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    literal_bytes: int = 0
+    when_agents: tuple[str, ...] = ()
+    when_inputs: tuple[str, ...] = ()
+    expression_agents: tuple[str, ...] = ()
+    expression_inputs: tuple[str, ...] = ()
+
+
+def _reads(step: StepSpec, index: Mapping[str, int], plan: Plan) -> _Reads:
+    when = _expression(step.when, index, plan) if step.when is not None else ((), ())
+    if isinstance(step, SetStep | GateStep):
+        agents, inputs = _expression(step.expression, index, plan)
+        return _Reads(agents, inputs, 0, *when, agents, inputs)
+    references, literal_bytes = _references(_texts(step))
+    return _Reads(
+        tuple(name for name in references if name in index),
+        tuple(name for name in references if name in plan.team.inputs),
+        literal_bytes,
+        *when,
+        *_further_expressions(step, index, plan),
+    )
+
+
+def _expression(
+    source: str, index: Mapping[str, int], plan: Plan
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    expression = conditions.check(source, plan.team.inputs, index, {})
+    return expression.agents, expression.inputs
+
+
+def _further_expressions(
+    step: StepSpec, index: Mapping[str, int], plan: Plan
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the agents and inputs that the conditions beside `when` read."""
+    sources: list[str] = []
+    if isinstance(step, ModelStep):
+        sources += [step.for_each.in_] if step.for_each is not None else []
+        sources += [step.repeat.until] if step.repeat is not None else []
+    found = [_expression(source, index, plan) for source in sources]
+    return tuple(n for agents, _ in found for n in agents), tuple(n for _, i in found for n in i)
+
+
+def _texts(step: StepSpec) -> list[str]:
+    """Return the templates that a step renders."""
+    match step:
+        case ModelStep():
+            return [step.prompt_template]
+        case ApprovalStep():
+            return [step.ask]
+        case TeamStep() | AgentStep():
+            return [text for text in step.inputs.values() if isinstance(text, str)]
+    return []
+
+
+def _references(texts: list[str]) -> tuple[list[str], int]:
+    parsed = [templates.parse(text) for text in texts]
+    names = [reference.name for template in parsed for reference in template.references]
+    return names, sum(template.literal_bytes for template in parsed)
+
+
+def _node(
+    step: StepSpec, read: _Reads, index: Mapping[str, int], plan: Plan, inline: bool
+) -> StepNode:
+    values: dict[str, Any] = {
+        "name": step.name,
+        "kind": step.kind,
+        "dependencies": _indexes(step.dependencies, index),
+        "optional_dependencies": _indexes(step.optional_dependencies, index),
+        "when": step.when,
+        "when_uses": _indexes(read.when_agents, index),
+        "when_uses_inputs": read.when_inputs,
+        "uses": _indexes(read.agents, index),
+        "uses_inputs": read.inputs,
+        "inline": inline,
+        "priority": step.priority,
+    }
+    match step:
+        case ModelStep():
+            values |= _model_values(step, read, plan)
+        case SetStep() | GateStep():
+            values["expression"] = step.expression
+        case EndStep():
+            values |= {"end_status": step.status, "because": step.because}
+        case TeamStep() | AgentStep():
+            values["cost_limit"] = step.cost_limit
+        case ApprovalStep():
+            values["prompt_bytes"] = read.literal_bytes
+        case _:
+            pass
+    return StepNode(**values)
+
+
+def _indexes(names: Iterable[str], index: Mapping[str, int]) -> tuple[int, ...]:
+    return tuple(index[name] for name in names)
+
+
+def _model_values(step: ModelStep, read: _Reads, plan: Plan) -> dict[str, Any]:
+    profile = plan.personas.get(step.persona or "", PersonaProfile(name=""))
+    stated = (step.llm_config.max_tokens, profile.max_tokens)
+    structured = step.output.kind == "json"
+    return {
+        "module": step.module,
+        "persona": step.persona,
+        "candidates": plan.step_candidates.get(step.name, ()),
+        "max_retries": step.max_retries,
+        "timeout": step.timeout,
+        "first_token_timeout": step.first_token_timeout or min(step.timeout, FIRST_TOKEN_S),
+        "idle_timeout": step.idle_timeout or min(step.timeout, IDLE_S),
+        "cost_limit": step.cost_limit,
+        "max_tokens": next((n for n in stated if n is not None), DEFAULT_MAX_TOKENS),
+        "min_output_tokens": step.min_output_tokens,
+        "on_interrupt": step.on_interrupt,
+        "structured": structured,
+        "repairs": step.output.repairs if structured else 0,
+        "prompt_bytes": read.literal_bytes + _fixed_bytes(step, profile),
+    }
+
+
+def _fixed_bytes(step: ModelStep, profile: PersonaProfile) -> int:
+    """Return an upper bound of the tokens of everything that is not the prompt's own text."""
+    total = MESSAGE_ALLOWANCE
+    system = step.llm_config.system or profile.system
+    if system:
+        total += len(system.encode()) + SYSTEM_ALLOWANCE
+    if step.tools:
+        total += TOOLS_ALLOWANCE + sum(_tool_bytes(tool) for tool in step.tools)
+    if step.output.kind == "json":
+        total += TOOLS_ALLOWANCE + _json_bytes(step.output.schema_ or {})
+    return total
+
+
+def _tool_bytes(tool: dict[str, Any]) -> int:
+    """Bound a tool as it is sent: a list of parameters becomes a schema that repeats names."""
+    body = tool.get("function", tool)
+    parameters = body.get("parameters") if isinstance(body, dict) else None
+    repeated = parameters if isinstance(parameters, list) else []
+    return 64 + _json_bytes(tool) + sum(_json_bytes(p) for p in repeated)
+
+
+def _json_bytes(value: Any) -> int:
+    """Return the size of JSON in its longest usual spelling."""
+    return len(json.dumps(value, indent=2))
+
+
+def _personas(plan: Plan) -> set[str]:
+    own = {step.persona for step in plan.team.agents if isinstance(step, ModelStep)}
+    return {persona for persona in own if persona is not None}

@@ -1,0 +1,312 @@
+"""What a team may not be: every rule that needs more than one step to be seen.
+
+Names are unique and known, nothing waits for itself, and a step reads only what has ended when
+it starts: what is certain as `{name}`, what may be missing as `{name?}`. Templates and conditions
+are parsed here, and their fields held against the outputs' schemas. All findings are returned,
+none stops the others; a step that could not be read at all (None) silences what depends on it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from contracts.teams import (
+    AgentStep,
+    ApprovalStep,
+    ForEachSpec,
+    GateStep,
+    InputSpec,
+    ModelStep,
+    RepeatSpec,
+    SetStep,
+    StepSpec,
+    TeamSpec,
+    TeamStep,
+)
+from rules import conditions, templates
+from rules.reach import Edges, Reach, find_cycles, reach
+from rules.schemas import suggestion
+
+TeamPath = tuple[str | int, ...]
+"""Where something stands in a team: ("agents", 1, "when"), in the file's spelling."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One mistake. `entry` is the list entry that is wrong, `position` a template's character."""
+
+    path: TeamPath
+    message: str
+    entry: str | None = None
+    position: int | None = None
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A team as far as it could be read. `names` holds the names of unreadable steps too."""
+
+    steps: Sequence[StepSpec | None]
+    names: Sequence[str | None]
+    inputs: Mapping[str, InputSpec] = field(default_factory=dict)
+    outputs: Mapping[str, str] = field(default_factory=dict)
+
+
+def check_team(team: TeamSpec) -> list[Finding]:
+    """Return what is wrong with a whole team; an empty list means that it can run."""
+    names = [step.name for step in team.agents]
+    return check_draft(Draft(team.agents, names, team.inputs, team.outputs))
+
+
+def check_draft(draft: Draft) -> list[Finding]:
+    """Return what is wrong with a team as far as it could be read."""
+    check = _Check(draft)
+    return [*check.names(), *check.graph(), *check.reads(), *check.outputs()]
+
+
+def output_schema(step: StepSpec) -> dict[str, Any] | None:
+    """Return the JSON Schema of a step's output as others read it, or None if unknown."""
+    if isinstance(step, ApprovalStep):
+        return {"type": "string"}
+    if not isinstance(step, ModelStep) or step.tools:
+        return None
+    schema = {"type": "string"} if step.output.kind == "text" else step.output.schema_
+    if step.for_each is None:
+        return schema
+    return {"type": "array", "items": {} if schema is None else schema}
+
+
+def input_schema(spec: InputSpec) -> dict[str, Any]:
+    """Return the JSON Schema of an input."""
+    kinds = {"number": "number", "boolean": "boolean", "list": "array"}
+    return {"type": kinds.get(spec.type, "string")}
+
+
+class _Check:
+    """The checks of one draft, and the indexes that they share."""
+
+    def __init__(self, draft: Draft) -> None:
+        self._draft = draft
+        self._index: dict[str, int] = {}
+        for number, name in enumerate(draft.names):
+            if name is not None:
+                self._index.setdefault(name, number)
+        self._known = {*self._index, *draft.inputs}
+        self._step_schemas = {
+            step.name: schema
+            for step in draft.steps
+            if step is not None and (schema := output_schema(step)) is not None
+        }
+        self._input_schemas = {name: input_schema(spec) for name, spec in draft.inputs.items()}
+        self._schemas = {**self._step_schemas, **self._input_schemas}
+        self._edges = self._build_edges()
+        self._reach: Reach = reach(self._edges)
+        self._unread = sum(1 << n for n, step in enumerate(draft.steps) if step is None)
+
+    def _steps(self) -> Iterator[tuple[int, StepSpec]]:
+        for number, step in enumerate(self._draft.steps):
+            if step is not None:
+                yield number, step
+
+    def _build_edges(self) -> list[Edges]:
+        required: list[list[int]] = [[] for _ in self._draft.steps]
+        optional: list[list[int]] = [[] for _ in self._draft.steps]
+        for number, step in self._steps():
+            required[number] += self._known_indexes(step.dependencies, number)
+            optional[number] += self._known_indexes(step.optional_dependencies, number)
+            if step.catch is not None and step.catch != step.name and step.catch in self._index:
+                optional[self._index[step.catch]].append(number)
+        return [Edges(tuple(r), tuple(o)) for r, o in zip(required, optional, strict=True)]
+
+    def _known_indexes(self, names: Sequence[str], own: int) -> list[int]:
+        indexes = (self._index.get(name) for name in names)
+        return [index for index in indexes if index is not None and index != own]
+
+    def names(self) -> Iterator[Finding]:
+        """Each name once, and none that an input has."""
+        for number, name in enumerate(self._draft.names):
+            if name is None:
+                continue
+            path: TeamPath = ("agents", number, "name")
+            if self._index[name] != number:
+                other = self._index[name]
+                yield Finding(path, f'there is already a step "{name}" (agents[{other}])')
+            elif name in self._draft.inputs:
+                yield Finding(path, f'"{name}" is an input too: prompts cannot tell them apart')
+
+    def graph(self) -> Iterator[Finding]:
+        """Dependencies exist, and nothing waits for itself."""
+        for number, step in self._steps():
+            yield from self._dependencies(number, step)
+            yield from self._catch(number, step)
+            if isinstance(step, ModelStep) and step.repeat is not None:
+                yield from self._repeated(number, step, step.repeat)
+        for cycle in find_cycles(self._edges):
+            shown = " -> ".join(str(self._draft.names[number]) for number in cycle)
+            yield Finding(("agents", cycle[0], "dependencies"), f"steps wait in a circle: {shown}")
+
+    def _dependencies(self, number: int, step: StepSpec) -> Iterator[Finding]:
+        path: TeamPath = ("agents", number, "dependencies")
+        seen: set[str] = set()
+        for name in (*step.dependencies, *step.optional_dependencies):
+            if name == step.name:
+                yield Finding(path, f'"{name}" cannot wait for itself', name)
+            elif name in seen:
+                yield Finding(path, f'"{name}" is named twice', name)
+            elif name not in self._index:
+                yield Finding(path, self._no_step(name), name)
+            seen.add(name)
+
+    def _catch(self, number: int, step: StepSpec) -> Iterator[Finding]:
+        path: TeamPath = ("agents", number, "catch")
+        if step.catch == step.name:
+            yield Finding(path, f'"{step.name}" cannot catch its own failure')
+        elif step.catch is not None and step.catch not in self._index:
+            yield Finding(path, self._no_step(step.catch))
+
+    def _repeated(self, number: int, step: ModelStep, repeat: RepeatSpec) -> Iterator[Finding]:
+        path: TeamPath = ("agents", number, "repeat", "with")
+        for name in repeat.with_:
+            member = self._index.get(name)
+            if member is None:
+                yield Finding(path, self._no_step(name), name)
+            elif member == number:
+                yield Finding(path, f'"{name}" is repeated anyway: leave it out', name)
+            elif not self._reach.is_possible(member, number) and not self._unclear(member):
+                message = (
+                    f'"{name}" does not depend on "{step.name}", so it is no part of its round'
+                )
+                yield Finding(path, message, name)
+
+    def _no_step(self, name: str) -> str:
+        hint = suggestion(name, self._index)
+        if name in self._draft.inputs:
+            hint = " It is an input: inputs are there from the start, leave it out."
+        return f'no step named "{name}".{hint}'
+
+    def _unclear(self, step: int) -> bool:
+        """Does something that could not be read stand before this step?"""
+        return bool(self._reach.possible[step] & self._unread)
+
+    def reads(self) -> Iterator[Finding]:
+        """Templates and conditions are well formed, and read what has ended by then."""
+        for number, step in self._steps():
+            at: TeamPath = ("agents", number)
+            if step.when is not None:
+                yield from self._condition((*at, "when"), step.when, number)
+            yield from self._content(at, number, step)
+
+    def _content(self, at: TeamPath, number: int, step: StepSpec) -> Iterator[Finding]:
+        match step:
+            case ModelStep():
+                yield from self._model(at, number, step)
+            case SetStep():
+                yield from self._condition((*at, "set"), step.expression, number)
+            case GateStep():
+                yield from self._condition((*at, "gate"), step.expression, number)
+            case ApprovalStep():
+                yield from self._template((*at, "approval", "ask"), step.ask, number)
+            case TeamStep() | AgentStep():
+                for name, value in step.inputs.items():
+                    if isinstance(value, str):
+                        yield from self._template((*at, "inputs", name), value, number)
+            case _:
+                pass
+
+    def _model(self, at: TeamPath, number: int, step: ModelStep) -> Iterator[Finding]:
+        extra: dict[str, Any] = {}
+        rounds: frozenset[int] = frozenset()
+        if step.for_each is not None:
+            path: TeamPath = (*at, "for_each", "in")
+            yield from self._condition(path, step.for_each.in_, number)
+            yield from self._item((*at, "for_each", "item"), step.for_each.item)
+            extra[step.for_each.item] = self._item_schema(step.for_each)
+        if step.repeat is not None:
+            rounds = frozenset(
+                {number, *(self._index[n] for n in step.repeat.with_ if n in self._index)}
+            )
+            yield from self._condition((*at, "repeat", "until"), step.repeat.until, number, rounds)
+        path = (*at, "prompt_template")
+        yield from self._template(path, step.prompt_template, number, extra, rounds)
+
+    def _item(self, path: TeamPath, name: str) -> Iterator[Finding]:
+        if name in self._known:
+            what = "an input" if name in self._draft.inputs else "a step"
+            yield Finding(path, f'"{name}" is {what} too: prompts cannot tell them apart')
+
+    def _item_schema(self, spec: ForEachSpec) -> dict[str, Any] | None:
+        """Return the items' schema where `in` is simply a step's output."""
+        name = spec.in_.strip().removeprefix("agents.").removesuffix(".output")
+        if spec.in_.strip() != f"agents.{name}.output":
+            return None
+        items = (self._step_schemas.get(name) or {}).get("items")
+        return items if isinstance(items, dict) else None
+
+    def _template(
+        self,
+        path: TeamPath,
+        text: str,
+        number: int,
+        extra: Mapping[str, Any] | None = None,
+        rounds: frozenset[int] = frozenset(),
+    ) -> Iterator[Finding]:
+        extra = extra or {}
+        known = {*self._known, *extra}
+        schemas = {
+            **self._schemas,
+            **{name: schema for name, schema in extra.items() if schema is not None},
+        }
+        problems = templates.check(text, known, schemas=schemas)
+        for problem in problems:
+            yield Finding(path, str(problem), position=problem.position)
+        if problems:
+            return
+        for reference in templates.parse(text, known).references:
+            other = None if reference.name in extra else self._index.get(reference.name)
+            if other is None:
+                continue
+            message = self._read(number, other, reference.optional, rounds, str(reference))
+            if message is not None:
+                yield Finding(path, message, position=reference.position)
+
+    def _condition(
+        self, path: TeamPath, source: str, number: int, rounds: frozenset[int] = frozenset()
+    ) -> Iterator[Finding]:
+        read = (source, self._draft.inputs, self._index, self._step_schemas)
+        problems = conditions.problems(*read)
+        for problem in problems:
+            yield Finding(path, str(problem), position=problem.position)
+        if problems:
+            return
+        for name in conditions.check(*read).agents:
+            message = self._read(number, self._index[name], True, rounds, f"agents.{name}")
+            if message is not None:
+                yield Finding(path, message)
+
+    def _read(
+        self, number: int, other: int, optional: bool, rounds: frozenset[int], shown: str
+    ) -> str | None:
+        """Return why a step cannot read another, or None."""
+        name = self._draft.names[other]
+        if self._draft.steps[other] is None or self._reach.is_certain(number, other):
+            return None
+        softer = f"{shown.removesuffix('}')}?}}"
+        if other in rounds:
+            return None if optional else f"the first round has no {shown}: write {softer}"
+        if other == number:
+            return f"{shown}: a step cannot read itself"
+        if self._reach.is_possible(number, other):
+            if optional:
+                return None
+            return f'"{name}" may be skipped or have failed: write {softer}, it is empty then'
+        if self._unclear(number) or self._waits_in_circle(number):
+            return None
+        return f'{shown} is read but not waited for: add "{name}" to dependencies'
+
+    def _waits_in_circle(self, number: int) -> bool:
+        return bool(self._edges[number].all) and not self._reach.possible[number]
+
+    def outputs(self) -> Iterator[Finding]:
+        """The team's outputs read inputs and steps that exist."""
+        for name, text in self._draft.outputs.items():
+            for problem in templates.check(text, self._known, schemas=self._schemas):
+                yield Finding(("outputs", name), str(problem), position=problem.position)
