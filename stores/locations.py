@@ -1,6 +1,6 @@
 """Where Callboard keeps its data on this machine.
 
-Below one folder, for its owner only: `artifacts/`, `spools/`, `server/` (the embedded Temporal
+Below one folder, for its owner only: `store/`, `spools/`, `server/` (the embedded Temporal
 server's database) and `logs/`. The folder is the argument, else $CALLBOARD_HOME, else the
 platform's place for a user's data.
 """
@@ -21,8 +21,8 @@ class DataDir:
 
     @property
     def artifacts_url(self) -> str:
-        """Address of the local artifact store."""
-        return self._folder("artifacts").as_uri()
+        """Address of the local artifact store: artifacts and the names of runs."""
+        return self._folder("store").as_uri()
 
     @property
     def spools(self) -> Path:

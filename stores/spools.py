@@ -7,7 +7,8 @@ appending in one piece is not promised by network ones.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+import time
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
 import orjson
@@ -28,18 +29,28 @@ logger = logging.getLogger(__name__)
 
 
 class FileSpools(Spools):
-    """The spools below one folder, `<run id>.jsonl` each; the folder is made when needed."""
+    """The spools below one folder, `<run id>.jsonl` each; the folder is made when needed.
 
-    def __init__(self, directory: str | Path, sealer: Sealer = PLAIN) -> None:
+    `clock` counts seconds and may begin anywhere.
+    """
+
+    def __init__(
+        self,
+        directory: str | Path,
+        sealer: Sealer = PLAIN,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._directory = Path(directory).expanduser().absolute()
         self._sealer = sealer
+        self._clock = clock
 
     def path(self, run_id: str) -> Path:
         """Return where a run's spool lies, whether it exists or not."""
         return self._directory / f"{file_name(run_id)}.jsonl"
 
     def open_attempt(self, run_id: str, agent: str, attempt: int, offset: int = 0) -> AttemptSpool:
-        return FileAttemptSpool(self.path(run_id), agent, attempt, offset, self._sealer)
+        path = self.path(run_id)
+        return FileAttemptSpool(path, agent, attempt, offset, self._sealer, self._clock)
 
     async def follow(
         self,

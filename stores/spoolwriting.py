@@ -16,7 +16,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -35,8 +34,17 @@ _REOPEN_S = 1.0
 class FileAttemptSpool(AttemptSpool):
     """One attempt's side of a run's spool file."""
 
-    def __init__(self, path: Path, agent: str, attempt: int, offset: int, sealer: Sealer) -> None:
-        self._file = _AppendFile(path)
+    def __init__(
+        self,
+        path: Path,
+        agent: str,
+        attempt: int,
+        offset: int,
+        sealer: Sealer,
+        clock: Callable[[], float],
+    ) -> None:
+        self._file = _AppendFile(path, clock)
+        self._clock = clock
         self._agent, self._attempt, self._sealer = agent, attempt, sealer
         self._begin = self._offset = offset
         self._begun = False
@@ -58,7 +66,7 @@ class FileAttemptSpool(AttemptSpool):
             return
         self._held.append(text)
         self._held_chars += len(text)
-        wait = self._last_write + COALESCE_S - time.monotonic()
+        wait = self._last_write + COALESCE_S - self._clock()
         if self._held_chars >= COALESCE_CHARS or wait <= 0:
             self._flush()
         elif self._timer is None:
@@ -89,7 +97,7 @@ class FileAttemptSpool(AttemptSpool):
             piece = text[start : start + TEXT_CHARS]
             self._record("delta", text=piece)
             self._offset += len(piece)
-        self._last_write = time.monotonic()
+        self._last_write = self._clock()
 
     def _record(self, kind: Literal["delta", "ended"], text: str = "", note: str = "") -> None:
         if not self._begun:
@@ -124,8 +132,9 @@ class FileAttemptSpool(AttemptSpool):
 class _AppendFile:
     """A file that whole records are appended to. Opened at the first record, and again if lost."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Callable[[], float]) -> None:
         self._path = path
+        self._clock = clock
         self._fd = -1
         self._opened_at = float("-inf")
 
@@ -147,7 +156,7 @@ class _AppendFile:
     def _ensure_open(self) -> None:
         if self._fd >= 0 and os.fstat(self._fd).st_nlink:
             return
-        now = time.monotonic()
+        now = self._clock()
         if now < self._opened_at + _REOPEN_S:
             raise OSError("it cannot be opened")
         self._opened_at = now

@@ -1,0 +1,388 @@
+"""Artifacts: addressed by content, verified when read, cached, named."""
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from obstore.store import MemoryStore
+from pydantic import BaseModel
+
+from contracts.artifacts import ArtifactRef, Value
+from contracts.runs import AttemptRecord
+from stores.artifacts import JSON, TEXT, ArtifactStore
+from stores.backend import PART_BYTES, Backend
+from stores.caching import BytesCache
+from stores.exceptions import (
+    ArtifactCorrupt,
+    ArtifactMissing,
+    InvalidStoreUrl,
+    SourceChanged,
+    StoreError,
+    StoreUnavailable,
+)
+from stores.jsontext import json_bytes, json_value, text_bytes
+
+pytestmark = pytest.mark.unit
+
+
+class CountingBackend(Backend):
+    """In memory, and counts what it is asked."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryStore(), "memory://")
+        self.gets: list[str] = []
+        self.puts: list[str] = []
+        self.uploads: list[str] = []
+
+    async def get(self, key: str) -> bytes | None:
+        self.gets.append(key)
+        return await super().get(key)
+
+    async def put(self, key: str, data: bytes) -> None:
+        self.puts.append(key)
+        await super().put(key, data)
+
+    async def put_parts(self, key: str, parts: Iterator[bytes]) -> None:
+        self.uploads.append(key)
+        await super().put_parts(key, parts)
+
+
+@pytest.fixture(params=["folder", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
+    return ArtifactStore.open(str(tmp_path / "data") if request.param == "folder" else "memory://")
+
+
+def object_path(root: Path, ref: ArtifactRef) -> Path:
+    return root / "artifacts" / ref.sha256[:2] / ref.sha256[2:]
+
+
+async def test_a_text_comes_back_under_its_hash(store: ArtifactStore) -> None:
+    ref = await store.put_text("grüß dich")
+    assert ref.sha256 == hashlib.sha256("grüß dich".encode()).hexdigest()
+    assert (ref.size_bytes, ref.media_type) == (11, TEXT)
+    assert await store.get_text(ref) == "grüß dich"
+    assert await store.exists(ref)
+    assert await store.put_text("grüß dich") == ref
+
+
+async def test_json_comes_back_and_one_value_has_one_address(store: ArtifactStore) -> None:
+    one = await store.put_json({"b": [1, None, True], "a": "ü"})
+    other = await store.put_json({"a": "ü", "b": (1, None, True)})
+    assert one == other
+    assert one.media_type == JSON
+    assert await store.get_bytes(one) == '{"a":"ü","b":[1,null,true]}'.encode()
+    assert await store.get_json(one) == {"a": "ü", "b": [1, None, True]}
+
+
+async def test_a_model_comes_back_with_its_decimals_exact(store: ArtifactStore) -> None:
+    record = AttemptRecord(
+        step="draft",
+        number=1,
+        provider="p",
+        model="m",
+        state="settled",
+        reserved=Decimal("0.1000000000000000000001"),
+        started_at=datetime(2026, 1, 2, tzinfo=UTC),
+    )
+    ref = await store.put_json(record)
+    assert await store.get_model(ref, AttemptRecord) == record
+    assert (await store.get_json(ref))["reserved"] == "0.1000000000000000000001"
+
+
+@pytest.mark.parametrize("size", [0, 1, PART_BYTES, PART_BYTES + 1, 2 * PART_BYTES + 5])
+async def test_bytes_of_any_size_come_back_whole_and_streamed(
+    store: ArtifactStore, size: int
+) -> None:
+    data = (b"0123456789abcdef" * (size // 16 + 1))[:size]
+    ref = await store.put_bytes(data, "image/png")
+    pieces = [piece async for piece in store.stream(ref)]
+    assert b"".join(pieces) == data
+    assert await store.get_bytes(ref) == data
+    assert all(len(piece) <= PART_BYTES for piece in pieces)
+
+
+async def test_what_is_not_there_is_named(store: ArtifactStore) -> None:
+    ref = ArtifactRef(sha256="ab" * 32, size_bytes=7)
+    for reading in (store.get_bytes(ref), store.get_text(ref), store.get_json(ref)):
+        with pytest.raises(ArtifactMissing, match="ab" * 32) as caught:
+            await reading
+        assert caught.value.ref == ref
+    with pytest.raises(ArtifactMissing):
+        _ = [piece async for piece in store.stream(ref)]
+    assert not await store.exists(ref)
+
+
+@pytest.mark.parametrize("damage", [b"hollo", b"hell", b"", b"hello!"])
+async def test_damage_is_noticed_when_read(tmp_path: Path, damage: bytes) -> None:
+    writing = ArtifactStore.open(str(tmp_path))
+    ref = await writing.put_text("hello")
+    object_path(tmp_path, ref).write_bytes(damage)
+    fresh = ArtifactStore.open(str(tmp_path))
+    with pytest.raises(ArtifactCorrupt, match=ref.sha256):
+        await fresh.get_text(ref)
+    with pytest.raises(ArtifactCorrupt, match=ref.sha256):
+        _ = [piece async for piece in fresh.stream(ref)]
+
+
+async def test_storing_again_repairs_a_damaged_object(tmp_path: Path) -> None:
+    store = ArtifactStore.open(str(tmp_path))
+    ref = await store.put_text("hello")
+    object_path(tmp_path, ref).write_bytes(b"")
+    await store.put_text("hello")
+    assert await ArtifactStore.open(str(tmp_path)).get_text(ref) == "hello"
+
+
+async def test_what_is_no_text_json_or_model_is_said_to_be_none(store: ArtifactStore) -> None:
+    ref = await store.put_bytes(b"\xff{")
+    with pytest.raises(ArtifactCorrupt, match="not UTF-8"):
+        await store.get_text(ref)
+    with pytest.raises(ArtifactCorrupt, match="not JSON"):
+        await store.get_json(ref)
+    other = await store.put_json({"size_bytes": "secret words"})
+    with pytest.raises(ArtifactCorrupt, match=r"no Value \(at size_bytes") as caught:
+        await store.get_model(other, Value)
+    assert "secret" not in str(caught.value)
+
+
+async def test_what_was_read_or_written_once_is_not_fetched_again() -> None:
+    backend = CountingBackend()
+    store = ArtifactStore(backend)
+    ref = await store.put_text("hello")
+    assert await store.get_text(ref) == "hello"
+    assert backend.gets == []
+    cold = ArtifactStore(backend)
+    await cold.get_text(ref)
+    await cold.get_text(ref)
+    assert len(backend.gets) == 1
+
+
+async def test_large_objects_are_not_cached() -> None:
+    backend = CountingBackend()
+    store = ArtifactStore(backend)
+    ref = await store.put_bytes(b"x" * (1024 * 1024 + 1))
+    await store.get_bytes(ref)
+    await store.get_bytes(ref)
+    assert len(backend.gets) == 2
+
+
+async def test_a_large_object_that_is_there_is_not_sent_again(tmp_path: Path) -> None:
+    backend = CountingBackend()
+    store = ArtifactStore(backend)
+    source = tmp_path / "large.bin"
+    source.write_bytes(b"x" * (PART_BYTES + 1))
+    first = await store.put_file(source, "video/mp4")
+    second = await store.put_file(source, "video/mp4")
+    third = await store.put_bytes(source.read_bytes(), "video/mp4")
+    assert first == second == third
+    assert len(backend.uploads) == 1
+
+
+@pytest.mark.parametrize("size", [0, 10, PART_BYTES + 3])
+async def test_a_file_comes_back(store: ArtifactStore, tmp_path: Path, size: int) -> None:
+    source = tmp_path / "source.bin"
+    source.write_bytes(b"y" * size)
+    ref = await store.put_file(source, "application/pdf")
+    assert (ref.size_bytes, ref.media_type) == (size, "application/pdf")
+    assert await store.get_bytes(ref) == b"y" * size
+
+
+async def test_B12_changed_content_under_the_same_name_and_size_is_another_artifact(
+    store: ArtifactStore, tmp_path: Path
+) -> None:
+    source = tmp_path / "report.txt"
+    source.write_bytes(b"first!")
+    first = await store.put_file(source)
+    source.write_bytes(b"second")
+    second = await store.put_file(source)
+    assert first.size_bytes == second.size_bytes
+    assert first.sha256 != second.sha256
+    assert await store.get_bytes(first) == b"first!"
+
+
+async def test_a_file_that_cannot_be_read_is_the_callers_error(store: ArtifactStore) -> None:
+    with pytest.raises(FileNotFoundError):
+        await store.put_file("no/such/file")
+
+
+class ChangingBackend(CountingBackend):
+    """Changes the source between its hashing and its sending, as another program might."""
+
+    def __init__(self, source: Path) -> None:
+        super().__init__()
+        self._source = source
+
+    async def size(self, key: str) -> int | None:
+        self._source.write_bytes(b"z" * (PART_BYTES + 1))
+        return await super().size(key)
+
+
+async def test_a_file_that_changes_while_it_is_stored_is_not_stored(tmp_path: Path) -> None:
+    source = tmp_path / "log.txt"
+    source.write_bytes(b"a" * (PART_BYTES + 1))
+    backend = ChangingBackend(source)
+    with pytest.raises(SourceChanged, match=r"log\.txt"):
+        await ArtifactStore(backend).put_file(source)
+    assert await backend.keys("artifacts") == []
+
+
+async def test_names_point_and_can_be_pointed_elsewhere(store: ArtifactStore) -> None:
+    one, two = await store.put_text("1"), await store.put_text("2")
+    assert await store.lookup("runs/r-1") is None
+    await store.note("runs/r-1", one)
+    await store.note("runs/r-1", two)
+    assert await store.lookup("runs/r-1") == two
+
+
+AWKWARD = [
+    "runs/a",
+    "runs/a/b",
+    "runs/a.ref",
+    "runs/a.ref/b",
+    "runs/..",
+    "runs/../../etc",
+    "runs/ü b#1",
+    "runs/" + "n" * 900,
+]
+
+
+async def test_names_of_any_form_are_kept_apart_and_listed(store: ArtifactStore) -> None:
+    refs = {name: await store.put_text(name) for name in AWKWARD}
+    for name, ref in refs.items():
+        await store.note(name, ref)
+    for name, ref in refs.items():
+        assert await store.lookup(name) == ref
+    assert await store.names("runs/") == sorted(AWKWARD)
+    assert await store.names("runs/a") == ["runs/a", "runs/a.ref", "runs/a.ref/b", "runs/a/b"]
+    assert await store.names("runs/a/") == ["runs/a/b"]
+    assert await store.names("other/") == []
+
+
+async def test_names_stay_in_their_folder(tmp_path: Path) -> None:
+    store = ArtifactStore.open(str(tmp_path / "root" / "store"))
+    await store.note("runs/../../../escaped", await store.put_text("x"))
+    assert [path.name for path in tmp_path.iterdir()] == ["root"]
+    with pytest.raises(ValueError, match="artifacts/"):
+        await store.note("artifacts/ab", await store.put_text("x"))
+    with pytest.raises(ValueError, match="empty"):
+        await store.note("runs/", await store.put_text("x"))
+
+
+async def test_a_damaged_name_is_an_error_not_an_absence(tmp_path: Path) -> None:
+    store = ArtifactStore.open(str(tmp_path))
+    await store.note("runs/r", await store.put_text("x"))
+    (tmp_path / "runs" / "r.ref").write_bytes(b"")
+    with pytest.raises(StoreError, match="runs/r"):
+        await store.lookup("runs/r")
+
+
+@pytest.mark.parametrize("form", ["{}", "file://{}"])
+async def test_a_folder_is_made_for_its_owner_only(tmp_path: Path, form: str) -> None:
+    folder = tmp_path / "a b" / "ü"
+    url = folder.as_uri() if "file" in form else str(folder)
+    store = ArtifactStore.open(url)
+    ref = await store.put_text("x")
+    assert object_path(folder, ref).read_text() == "x"
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_place_that_is_no_folder_is_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreUnavailable, match="file"):
+        ArtifactStore.open(str(tmp_path / "file" / "below"))
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("ftp://host/x", "no such kind"),
+        ("s3://key:hunter2@bucket/x", "environment"),
+        ("s3://bucket/x?sig=hunter2", "environment"),
+    ],
+)
+def test_a_url_that_cannot_be_used_is_refused_without_its_secrets(url: str, says: str) -> None:
+    with pytest.raises(InvalidStoreUrl, match=says) as caught:
+        ArtifactStore.open(url)
+    assert isinstance(caught.value, ValueError)
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_a_removed_folder_is_unavailable_or_missing_never_empty(tmp_path: Path) -> None:
+    store = ArtifactStore.open(str(tmp_path / "s"), cache_bytes=0)
+    ref = await store.put_text("x")
+    object_path(tmp_path / "s", ref).unlink()
+    with pytest.raises(ArtifactMissing):
+        await store.get_text(ref)
+
+
+def test_the_cache_keeps_the_latest_used_within_its_bound() -> None:
+    cache = BytesCache(limit_bytes=10, entry_bytes=6)
+    cache.put("a", b"aaaa")
+    cache.put("b", b"bbbb")
+    assert cache.get("a") == b"aaaa"
+    cache.put("c", b"cccc")
+    assert cache.get("b") is None
+    assert cache.get("a") == b"aaaa"
+    cache.put("d", b"too long")
+    assert cache.get("d") is None
+    cache.put("a", b"")
+    assert cache.size_bytes == 4
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 8)), max_size=40))
+def test_the_cache_never_exceeds_its_bound(puts: list[tuple[int, int]]) -> None:
+    cache = BytesCache(limit_bytes=12, entry_bytes=7)
+    for key, size in puts:
+        cache.put(str(key), b"x" * size)
+        held = [cache.get(str(key)) or b"" for key in range(6)]
+        assert sum(map(len, held)) == cache.size_bytes <= 12
+
+
+class Shape(BaseModel):
+    """A model for the test below."""
+
+    price: Decimal
+    data: bytes
+
+
+@dataclasses.dataclass
+class Point:
+    """A dataclass for the test below."""
+
+    x: int
+
+
+def test_json_is_canonical_and_strict() -> None:
+    assert json_bytes(Shape(price=Decimal("1.10"), data=b"ab")) == b'{"data":"ab","price":"1.10"}'
+    assert json_bytes({1: Point(2)}) == b'{"1":{"x":2}}'
+    assert json_value(json_bytes(2**70)) == 2**70
+    for bad in (float("nan"), float("inf"), [{"a": float("nan")}]):
+        with pytest.raises(ValueError):
+            json_bytes(bad)
+
+
+@given(st.text(st.characters(exclude_categories=[])))
+def test_any_text_can_be_stored(text: str) -> None:
+    data = text_bytes(text)
+    assert data.decode() == text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+
+
+@given(json_values)
+def test_any_json_value_comes_back(value: object) -> None:
+    assert json_value(json_bytes(value)) == value

@@ -1,0 +1,128 @@
+"""Transcripts: chains of nodes that share their past."""
+
+import pytest
+from obstore.store import MemoryStore
+
+from contracts.messages import Message, ToolCall
+from contracts.parts import FileInlinePart, TextPart
+from stores.artifacts import ArtifactStore
+from stores.backend import Backend
+from stores.exceptions import ArtifactCorrupt
+from stores.transcripts import Transcripts
+
+pytestmark = pytest.mark.unit
+
+
+class CountingBackend(Backend):
+    """In memory, and counts reads and writes."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryStore(), "memory://")
+        self.gets = 0
+        self.written_bytes = 0
+
+    async def get(self, key: str) -> bytes | None:
+        self.gets += 1
+        return await super().get(key)
+
+    async def put(self, key: str, data: bytes) -> None:
+        self.written_bytes += len(data)
+        await super().put(key, data)
+
+
+@pytest.fixture
+def transcripts() -> Transcripts:
+    return Transcripts(ArtifactStore.open("memory://"))
+
+
+def user(text: str) -> Message:
+    return Message("user", text)
+
+
+async def test_messages_come_back_in_order(transcripts: Transcripts) -> None:
+    first = await transcripts.append(None, [Message("system", "s"), user("1")])
+    second = await transcripts.append(first, [Message("assistant", "2")])
+    third = await transcripts.append(second, [user("3")])
+    assert [m.content for m in await transcripts.read(third)] == ["s", "1", "2", "3"]
+    assert [m.content for m in await transcripts.read(first)] == ["s", "1"]
+
+
+async def test_a_message_comes_back_with_all_it_holds(transcripts: Transcripts) -> None:
+    turn = Message(
+        "assistant",
+        "see",
+        tool_calls=(ToolCall("c1", "find", {"q": "ü", "n": 1}, signature="abc="),),
+        parts=(TextPart(text="t"), FileInlinePart(data=b"\x89PNG\xff\x00", mime_type="image/png")),
+        vendor_state={"vendor": "v", "items": [1, None]},
+    )
+    answer = Message("tool", "42", name="find", tool_call_id="c1")
+    ref = await transcripts.append(None, [turn, answer])
+    assert await transcripts.read(ref) == [turn, answer]
+
+
+async def test_two_continuations_share_their_past(transcripts: Transcripts) -> None:
+    base = await transcripts.append(None, [user("base")])
+    left = await transcripts.append(base, [user("left")])
+    right = await transcripts.append(base, [user("right")])
+    assert [m.content for m in await transcripts.read(left)] == ["base", "left"]
+    assert [m.content for m in await transcripts.read(right)] == ["base", "right"]
+    assert await transcripts.append(base, [user("left")]) == left
+
+
+async def test_nodes_count_messages_and_tokens(transcripts: Transcripts) -> None:
+    first = await transcripts.append(None, [user("a"), user("b")], tokens=7)
+    second = await transcripts.append(first, [user("c")], tokens=5)
+    node = await transcripts.node(second)
+    assert (node.length, node.tokens, node.parent) == (3, 12, first)
+    uncounted = await transcripts.node(await transcripts.append(second, [user("dddd")]))
+    assert uncounted.tokens >= 12 + 4
+
+
+async def test_a_summary_stands_for_what_came_before_and_loses_nothing(
+    transcripts: Transcripts,
+) -> None:
+    long = await transcripts.append(None, [user("1"), user("2")], tokens=20)
+    compacted = await transcripts.compact(long, user("summary"), tokens=3)
+    after = await transcripts.append(compacted, [user("3")], tokens=1)
+    again = await transcripts.compact(after, user("shorter"), tokens=2)
+    last = await transcripts.append(again, [user("4")], tokens=1)
+    assert [m.content for m in await transcripts.read(after)] == ["summary", "3"]
+    assert [m.content for m in await transcripts.read(last)] == ["shorter", "4"]
+    assert [m.content for m in await transcripts.read_original(last)] == ["1", "2", "3", "4"]
+    assert [m.content for m in await transcripts.read(long)] == ["1", "2"]
+    node = await transcripts.node(after)
+    assert (node.length, node.tokens) == (2, 4)
+    summary = await transcripts.node(compacted)
+    assert (summary.kind, summary.parent) == ("summary", long)
+
+
+async def test_appending_nothing_changes_nothing(transcripts: Transcripts) -> None:
+    ref = await transcripts.append(None, [user("1")])
+    assert await transcripts.append(ref, []) == ref
+    with pytest.raises(ValueError, match="at least one"):
+        await transcripts.append(None, [])
+
+
+async def test_a_long_conversation_is_written_and_read_once() -> None:
+    backend = CountingBackend()
+    transcripts = Transcripts(ArtifactStore(backend))
+    ref = None
+    for number in range(1_500):
+        ref = await transcripts.append(ref, [user(f"turn {number:04}")])
+    assert ref is not None
+    assert backend.gets == 0
+    assert backend.written_bytes < 1_500 * 500
+    cold = Transcripts(ArtifactStore(backend))
+    messages = await cold.read(ref)
+    assert [m.content for m in messages] == [f"turn {number:04}" for number in range(1_500)]
+    assert backend.gets == 1_500
+    longer = await transcripts.append(ref, [user("one more")])
+    assert len(await cold.read(longer)) == 1_501
+    assert backend.gets == 1_501
+
+
+async def test_what_is_no_node_is_corrupt() -> None:
+    store = ArtifactStore.open("memory://")
+    ref = await store.put_json({"messages": "no"})
+    with pytest.raises(ArtifactCorrupt, match="TranscriptNode"):
+        await Transcripts(store).read(ref)
