@@ -82,7 +82,8 @@ def _missing_field(schema: Schema, key: str | int | None, where: str) -> str | N
     if isinstance(key, int):
         return f"{where} is an object, it has no item {key}"
     hint = suggestion(key, properties)
-    return f'{where} has no field "{key}".' + (hint or f" (have: {', '.join(properties)})")
+    said = f".{hint}" if hint else f" (have: {', '.join(properties)})"
+    return f'{where} has no field "{key}"{said}'
 
 
 def _is_open(schema: Schema) -> bool:
@@ -94,7 +95,7 @@ def _type_of(schema: Schema) -> str | None:
     kind = schema.get("type")
     if isinstance(kind, list):
         others = [name for name in kind if name != "null"]
-        kind = others[0] if len(others) == 1 else None
+        return others[0] if len(others) == 1 else None
     if kind is None and isinstance(schema.get("properties"), Mapping):
         return "object"
     return kind if isinstance(kind, str) else None
