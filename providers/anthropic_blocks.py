@@ -33,7 +33,7 @@ class Block:
         """The block, or part of it, cannot be rebuilt from an answer's text and tool calls."""
         if self.kind == "tool_use":
             caller = self.start.get("caller") or {}
-            return caller.get("type", "direct") != "direct"
+            return bool(caller.get("type", "direct") != "direct")
         return self.kind not in _PLAIN or bool(self._citations)
 
     def apply(self, kind: str | None, delta: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ from contracts.messages import ChatChunk, ToolCall, Usage
 from providers.anthropic_blocks import Block
 from providers.http_errors import Origin, error_from_event, interrupted
 from providers.sse import ServerSentEvent
+from providers.stops import StopCutter
 
 VENDOR = "anthropic"
 
@@ -40,14 +41,23 @@ _NO_CHUNKS: list[ChatChunk] = []
 
 
 class MessagesParser:
-    """Reads one stream. `tool_names` maps names on the wire back to the caller's."""
+    """Reads one stream. `tool_names` maps names on the wire back to the caller's.
 
-    def __init__(self, origin: Origin, tool_names: Mapping[str, str] | None = None) -> None:
+    `stops` cuts the text at stop sequences that the vendor does not take.
+    """
+
+    def __init__(
+        self,
+        origin: Origin,
+        tool_names: Mapping[str, str] | None = None,
+        stops: StopCutter | None = None,
+    ) -> None:
         self.usage: Usage | None = None
         self.usage_final = False
         self.response_id: str | None = None
         self._origin = origin
         self._tool_names = tool_names or {}
+        self._stops = stops or StopCutter(None)
         self._model: str | None = None
         self._counts: dict[str, Any] = {}
         self._blocks: list[Block] = []
@@ -82,7 +92,9 @@ class MessagesParser:
             raise interrupted(self._origin, "the stream ended before message_stop")
         if self._stop_reason is None:
             raise interrupted(self._origin, "the stream ended without a stop reason")
-        chunks = [
+        held = self._stops.flush()
+        chunks = [ChatChunk(delta_text=held)] if held else []
+        chunks += [
             ChatChunk(tool_call=self._tool_call(block, cut=True))
             for block in self._open.values()
             if block.kind == "tool_use"
@@ -90,7 +102,7 @@ class MessagesParser:
         self._open.clear()
         chunks.append(
             ChatChunk(
-                finish_reason=_FINISH.get(self._stop_reason, "stop"),
+                finish_reason=_FINISH.get(self._stop_reason, self._stop_reason),
                 usage=self.usage,
                 model=self._model,
                 response_id=self.response_id,
@@ -128,14 +140,18 @@ class MessagesParser:
         block = self._open.get(data.get("index", 0))
         if kind == "text_delta":
             text = delta.get("text")
+            if not text:
+                return _NO_CHUNKS
             if block:
-                block.texts.append(text or "")
-            return [ChatChunk(delta_text=text)] if text else _NO_CHUNKS
+                block.texts.append(text)
+            return self._shown(text)
         if kind == "thinking_delta":
             thought = delta.get("thinking")
+            if not thought:
+                return _NO_CHUNKS
             if block:
-                block.texts.append(thought or "")
-            return [ChatChunk(delta_reasoning=thought)] if thought else _NO_CHUNKS
+                block.texts.append(thought)
+            return [ChatChunk(delta_reasoning=thought)]
         if block:
             block.apply(kind, delta)
         return _NO_CHUNKS
@@ -175,10 +191,19 @@ class MessagesParser:
     def _first(self, block: Block) -> list[ChatChunk]:
         """What a block holds from the start: most begin empty."""
         if block.kind == "text" and block.texts:
-            return [ChatChunk(delta_text=block.texts[0])]
+            return self._shown(block.texts[0])
         if block.kind == "thinking" and block.texts:
             return [ChatChunk(delta_reasoning=block.texts[0])]
         return []
+
+    def _shown(self, text: str) -> list[ChatChunk]:
+        """The text, up to a stop sequence of ours: it ends the answer here and now."""
+        text = self._stops.feed(text)
+        if self._stops.stopped and not self._stopped:
+            self._stopped = True
+            self._stop_reason = "stop_sequence"
+            self._open.clear()
+        return [ChatChunk(delta_text=text)] if text else _NO_CHUNKS
 
     def _end(self, block: Block) -> list[ChatChunk]:
         if block.kind != "tool_use":

@@ -27,6 +27,7 @@ from providers.gemini_arguments import CallDraft
 from providers.http_errors import Origin, error_from_event, interrupted
 from providers.redaction import redact
 from providers.sse import ServerSentEvent
+from providers.stops import StopCutter
 
 VENDOR = "gemini"
 
@@ -51,13 +52,19 @@ def invented_id() -> str:
 
 
 class ContentParser:
-    """Reads one stream."""
+    """Reads one stream. `stops` cuts the text at stop sequences that the vendor does not take."""
 
-    def __init__(self, origin: Origin, new_id: Callable[[], str] = invented_id) -> None:
+    def __init__(
+        self,
+        origin: Origin,
+        stops: StopCutter | None = None,
+        new_id: Callable[[], str] = invented_id,
+    ) -> None:
         self.usage: Usage | None = None
         self.usage_final = False
         self.response_id: str | None = None
         self._origin = origin
+        self._stops = stops or StopCutter(None)
         self._new_id = new_id
         self._model: str | None = None
         self._parts: list[dict[str, Any]] = []
@@ -70,8 +77,8 @@ class ContentParser:
 
     @property
     def done(self) -> bool:
-        """Never: an error may follow any finish reason, so the body is read to its end."""
-        return False
+        """Only by a stop sequence of ours: else an error may follow, so the body is read out."""
+        return self._stops.stopped
 
     def feed(self, event: ServerSentEvent) -> list[ChatChunk]:
         """Return the chunks of one event. Raises a `ProviderError` for an error in the stream."""
@@ -90,10 +97,15 @@ class ContentParser:
 
     def close(self) -> list[ChatChunk]:
         """Return the last chunks: a call left open, then finish reason and usage."""
-        if self._finish is None and not self._blocked:
+        if self._stops.stopped:
+            self._finish = "STOP"
+            self._draft = None
+        elif self._finish is None and not self._blocked:
             raise interrupted(self._origin, "the stream ended without a finish reason")
-        self.usage_final = self.usage is not None
-        chunks = self._end_call()
+        self.usage_final = self.usage is not None and not self._stops.stopped
+        held = self._stops.flush()
+        chunks = [ChatChunk(delta_text=held)] if held else []
+        chunks += self._end_call()
         reason = "content_filter" if self._finish is None else self._finish_reason(self._finish)
         chunks.append(
             ChatChunk(
@@ -142,7 +154,8 @@ class ContentParser:
         if part.get("thought"):
             return [ChatChunk(delta_reasoning=text)]
         self._answered = True
-        return [ChatChunk(delta_text=text)]
+        text = self._stops.feed(text)
+        return [ChatChunk(delta_text=text)] if text else _NO_CHUNKS
 
     def _on_call(self, call: dict[str, Any], signature: str | None) -> list[ChatChunk]:
         chunks: list[ChatChunk] = []

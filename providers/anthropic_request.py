@@ -1,0 +1,261 @@
+"""A chat request as the JSON of Anthropic's Messages API.
+
+Promise: what the caller asked for stands in the body, or `notes` say what was left out and why
+(the model does not take it), or `InvalidRequest` names it before anything is sent. Nothing is
+dropped in silence. Pure; the SDK is not needed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from contracts.messages import ChatRequest
+from providers.anthropic_profile import (
+    DEFAULT_MAX_TOKENS,
+    MIN_THINKING_TOKENS,
+    Profile,
+)
+from providers.anthropic_turns import (
+    Turn,
+    called_tools,
+    is_mid_loop_without_thought,
+    turns,
+    wire_name,
+)
+from providers.exceptions import InvalidRequest
+from providers.toolspecs import parameters_schema
+
+Json = dict[str, Any]
+
+_CACHE = {"type": "ephemeral"}
+_JSON_ONLY = "Answer with one JSON object and nothing else: no prose, no code fence."
+_BUDGETS = {
+    "minimal": 1024,
+    "low": 2048,
+    "medium": 10000,
+    "high": 16384,
+    "xhigh": 32768,
+    "max": 32768,
+}
+
+
+@dataclass
+class MessagesBody:
+    """What to send. `tool_names` maps names on the wire to the caller's, where they differ.
+
+    `stops` are the stop sequences that the API does not take: to be cut by the reader.
+    """
+
+    json: Json
+    notes: list[str] = field(default_factory=list)
+    tool_names: dict[str, str] = field(default_factory=dict)
+    stops: list[str] = field(default_factory=list)
+
+
+def messages_body(
+    req: ChatRequest,
+    model: str,
+    profile: Profile,
+    strict_schema: Callable[[Json], Json] = lambda schema: schema,
+) -> MessagesBody:
+    """Return the body for `model`. `strict_schema` fits a JSON Schema to what the API accepts."""
+    found = turns(req.messages)
+    body = MessagesBody({"model": model})
+    system = _system(req, profile)
+    if not found and system:
+        # Some callers put their whole prompt into system text; the API needs a user turn.
+        found = [{"role": "user", "content": system}]
+        system = []
+    if not found:
+        raise _invalid("the request holds no text and no file")
+    if system:
+        body.json["system"] = system
+    body.json["messages"] = found
+    _tools(body, req, profile, found)
+    _limits(body, req, profile)
+    _thinking(body, req, profile, found)
+    _sampling(body, req, profile)
+    _format(body, req, profile, strict_schema)
+    if req.cache_key:
+        _breakpoints(body.json)
+    if req.seed is not None:
+        body.notes.append("seed was left out: Anthropic has none")
+    if "user_id" in req.metadata:
+        body.json["metadata"] = {"user_id": req.metadata["user_id"]}
+    return body
+
+
+def _system(req: ChatRequest, profile: Profile) -> list[Json]:
+    texts = [req.system or "", *(m.content for m in req.messages if m.role == "system")]
+    if req.response_schema and not profile.schemas:
+        schema = orjson.dumps(req.response_schema).decode()
+        texts.append(f"{_JSON_ONLY} It must fit this JSON Schema:\n{schema}")
+    elif req.json_mode and not req.response_schema:
+        texts.append(_JSON_ONLY)
+    return [{"type": "text", "text": text} for text in texts if text.strip()]
+
+
+def _tools(body: MessagesBody, req: ChatRequest, profile: Profile, found: list[Turn]) -> None:
+    tools = []
+    for tool in req.tools or ():
+        name = wire_name(tool.name)
+        if name != tool.name:
+            body.tool_names[name] = tool.name
+        entry: Json = {"name": name, "input_schema": parameters_schema(tool)}
+        if tool.description:
+            entry["description"] = tool.description
+        tools.append(entry)
+    if tools:
+        body.json["tools"] = tools
+        choice = _tool_choice(body, req, profile)
+        if choice:
+            body.json["tool_choice"] = choice
+        return
+    # Calls in the history need their tools declared, though none may be called now.
+    past = called_tools(found)
+    if past:
+        body.json["tools"] = [{"name": n, "input_schema": {"type": "object"}} for n in past]
+        body.json["tool_choice"] = {"type": "none"}
+
+
+def _tool_choice(body: MessagesBody, req: ChatRequest, profile: Profile) -> Json | None:
+    wanted = req.tool_choice
+    if wanted is None:
+        return None
+    if wanted in ("auto", "none"):
+        return {"type": wanted}
+    if not profile.forced_tools:
+        body.notes.append(f"tool_choice {wanted!r} became auto: the model cannot be forced")
+        return {"type": "auto"}
+    if wanted in ("required", "any"):
+        return {"type": "any"}
+    if wanted not in {tool.name for tool in req.tools or ()}:
+        raise _invalid(f"tool_choice {wanted!r} is none of the request's tools")
+    return {"type": "tool", "name": wire_name(wanted)}
+
+
+def _limits(body: MessagesBody, req: ChatRequest, profile: Profile) -> None:
+    body.json["max_tokens"] = req.max_tokens or DEFAULT_MAX_TOKENS
+    stops = [stop for stop in req.stop or () if stop.strip()]
+    if stops:
+        body.json["stop_sequences"] = stops
+    body.stops = [stop for stop in req.stop or () if not stop.strip()]
+
+
+def _thinking(body: MessagesBody, req: ChatRequest, profile: Profile, found: list[Turn]) -> None:
+    effort: str | None = req.reasoning_effort
+    budget = req.thinking_budget
+    if effort is None and budget is None:
+        return
+    if profile.thinking == "none":
+        if effort != "none" and budget != 0:
+            body.notes.append("reasoning settings were left out: the model does not think")
+        return
+    if effort == "none" or budget == 0:
+        body.json["thinking"] = {"type": "disabled"}
+        return
+    by_budget = profile.thinking == "budget" or (profile.thinking == "both" and budget is not None)
+    if by_budget:
+        _budget_thinking(body, req, found)
+    else:
+        body.json["thinking"] = {"type": "adaptive"}
+        if budget is not None and effort is None:
+            effort = _effort_of(budget)
+            body.notes.append(
+                f"thinking_budget became effort {effort!r}: the model takes no budget"
+            )
+    if effort is not None and profile.efforts:
+        level = _nearest(effort, profile.efforts)
+        body.json["output_config"] = {"effort": level}
+        if level != effort:
+            body.notes.append(f"reasoning_effort {effort!r} became {level!r}: the nearest there is")
+
+
+def _budget_thinking(body: MessagesBody, req: ChatRequest, found: list[Turn]) -> None:
+    """Thinking within max_tokens, which it is part of; left out where the API would refuse it."""
+    wanted = req.thinking_budget
+    if wanted is None:
+        wanted = _BUDGETS[req.reasoning_effort or "medium"]
+    wanted = max(wanted, MIN_THINKING_TOKENS)
+    if req.max_tokens is None:
+        body.json["max_tokens"] = DEFAULT_MAX_TOKENS + wanted
+    budget = min(wanted, body.json["max_tokens"] - 1)
+    why = ""
+    if budget < MIN_THINKING_TOKENS:
+        why = f"max_tokens leaves less than {MIN_THINKING_TOKENS} tokens for it"
+    elif body.json.get("tool_choice", {}).get("type") in ("any", "tool"):
+        why = "a tool call is forced"
+    elif is_mid_loop_without_thought(found):
+        why = "the tool calls being answered were made without it"
+    if why:
+        body.notes.append(f"thinking was left out: {why}")
+        return
+    if budget < wanted:
+        body.notes.append(f"the thinking budget was lowered to {budget} by max_tokens")
+    body.json["thinking"] = {"type": "enabled", "budget_tokens": budget}
+
+
+def _effort_of(budget: int) -> str:
+    for effort in ("low", "medium", "high"):
+        if budget <= _BUDGETS[effort]:
+            return effort
+    return "xhigh"
+
+
+def _nearest(effort: str, efforts: tuple[str, ...]) -> str:
+    if effort in efforts:
+        return effort
+    if effort == "minimal":
+        return efforts[0]
+    return efforts[-1]
+
+
+def _sampling(body: MessagesBody, req: ChatRequest, profile: Profile) -> None:
+    temperature, top_p = req.temperature, req.top_p
+    thinks = body.json.get("thinking", {}).get("type") == "enabled"
+    if temperature is None and top_p is None:
+        return
+    if not profile.sampling or thinks:
+        given = [n for n, v in (("temperature", temperature), ("top_p", top_p)) if v is not None]
+        why = "thinking is on" if profile.sampling else "the model takes no sampling settings"
+        body.notes.append(f"{' and '.join(given)} left out: {why}")
+        return
+    if temperature is not None and temperature > 1:
+        raise _invalid(f"temperature {temperature:g} is out of range: Claude takes 0 to 1")
+    if temperature is not None:
+        body.json["temperature"] = temperature
+    if top_p is not None and (temperature is None or profile.both_samplers):
+        body.json["top_p"] = top_p
+    elif top_p is not None:
+        body.notes.append("top_p was left out: the model takes it or temperature, not both")
+
+
+def _format(
+    body: MessagesBody,
+    req: ChatRequest,
+    profile: Profile,
+    strict_schema: Callable[[Json], Json],
+) -> None:
+    if req.response_schema is None or not profile.schemas:
+        return
+    schema = strict_schema(req.response_schema)
+    config = body.json.setdefault("output_config", {})
+    config["format"] = {"type": "json_schema", "schema": schema}
+
+
+def _breakpoints(body: Json) -> None:
+    """Mark what later requests share: tools and system text, and the turns before the last."""
+    shared = body.get("system") or body.get("tools")
+    if shared:
+        shared[-1] = {**shared[-1], "cache_control": _CACHE}
+    messages = body["messages"]
+    if len(messages) > 1 or not shared:
+        last = messages[-2 if len(messages) > 1 else -1]["content"]
+        if last[-1]["type"] not in ("thinking", "redacted_thinking"):
+            last[-1] = {**last[-1], "cache_control": _CACHE}
+
+
+def _invalid(why: str) -> InvalidRequest:
+    return InvalidRequest(f"anthropic: {why}", provider="anthropic", sent=False)
