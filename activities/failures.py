@@ -20,6 +20,7 @@ from contracts.calls import CallFailure, ModelReply, Repair
 from contracts.failures import FailureKind
 from contracts.messages import Usage
 from providers.exceptions import ExecutionPlatformError, ProviderError, RouterError, TimeoutError
+from rules.templates import TemplateError
 from stores.exceptions import StoreError
 
 MESSAGE_LIMIT = 600
@@ -100,6 +101,8 @@ def _classify(error: BaseException, state: CallState) -> tuple[str, str, bool]:
         return FailureKind.TIMEOUT, f"timeout: {error}", True
     if isinstance(error, StoreError):
         return FailureKind.INTERNAL, f"{type(error).__name__}: {error}", False
+    if isinstance(error, TemplateError):
+        return FailureKind.INVALID_REQUEST, str(error), False
     if isinstance(error, RouterError | ExecutionPlatformError):
         return FailureKind.UNAVAILABLE, str(error), False
     # The text of an unforeseen error may quote a prompt: its class has to do.

@@ -1,3 +1,3 @@
 """What all tests share."""
 
-pytest_plugins = ["tests.support.layers"]
+pytest_plugins = ["tests.support.layers", "tests.support.fixtures"]

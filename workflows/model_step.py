@@ -6,11 +6,12 @@ tokens, `rules.attempts` what follows a failure. This module only waits and writ
 
 import asyncio
 from decimal import Decimal
+from typing import Any
 
-from rules.attempts import Attempted
 from temporalio import workflow
 
 from contracts.artifacts import Bindings
+from contracts.base import Json
 from contracts.calls import CallFailure, Continuation, ModelCall, ModelReply, Repair
 from contracts.failures import FailureKind
 from contracts.messages import Usage
@@ -18,6 +19,7 @@ from contracts.plans import Candidate, StepNode
 from contracts.runs import AttemptRecord, StepResult
 from contracts.teams import AgentStatus
 from rules import attempts, bounds, prices
+from rules.attempts import Attempted
 from workflows.outcome import attempt
 from workflows.reading import bindings_of, prompt_sizes
 from workflows.reserving import Reserver, Unaffordable
@@ -127,36 +129,14 @@ class ModelStepRun:
     def _settle(
         self, record: AttemptRecord, candidate: Candidate, outcome: ModelReply | CallFailure
     ) -> None:
-        """Account for an attempt exactly once."""
-        if isinstance(outcome, ModelReply):
-            usage, final = outcome.usage, not outcome.usage.estimated
-        else:
-            usage = outcome.usage or Usage()
-            final = outcome.usage_final and not usage.estimated
-        served = prices.cost(candidate.price, usage) if usage.total_tokens or final else Decimal(0)
-        if isinstance(outcome, CallFailure) and not outcome.sent:
-            self._reserver.release(record.id)
-            entry = {"state": "released"}
-        elif final:
-            self._reserver.settle(record.id, served)
-            entry = {"state": "settled", "cost": served, "served": served, "usage": usage}
-        else:
-            served = min(served, record.reserved)
-            self._reserver.settle_uncertain(record.id, served)
-            entry = {
-                "state": "uncertain",
-                "cost": record.reserved,
-                "served": served,
-                "usage": usage,
-            }
-        failed = isinstance(outcome, CallFailure)
+        """Account for an attempt exactly once, and write down how it ended."""
+        failure = outcome if isinstance(outcome, CallFailure) else None
         self._state.record(
             record.model_copy(
                 update={
-                    **entry,
-                    "over_bound": final and served > record.reserved,
-                    "outcome": outcome.kind if failed else "completed",
-                    "error": outcome.message if failed else None,
+                    **self._counted(record, candidate, outcome),
+                    "outcome": failure.kind if failure else "completed",
+                    "error": failure.message if failure else None,
                     "started_at": outcome.started_at,
                     "first_token_at": outcome.first_token_at,
                     "ended_at": outcome.ended_at or workflow.now(),
@@ -164,6 +144,28 @@ class ModelStepRun:
                 }
             )
         )
+
+    def _counted(
+        self, record: AttemptRecord, candidate: Candidate, outcome: ModelReply | CallFailure
+    ) -> dict[str, Any]:
+        """End the reservation: released, settled with the vendor's usage, or uncertain."""
+        if isinstance(outcome, CallFailure):
+            if not outcome.sent:
+                self._reserver.release(record.id)
+                return {"state": "released"}
+            usage, final = outcome.usage or Usage(), outcome.usage_final
+        else:
+            usage, final = outcome.usage, True
+        seen = prices.cost(candidate.price, usage) if usage.total_tokens else Decimal(0)
+        if final and not usage.estimated:
+            self._reserver.settle(record.id, seen)
+            over = seen > record.reserved
+            entry = {"state": "settled", "cost": seen, "served": seen, "over_bound": over}
+        else:
+            seen = min(seen, record.reserved)
+            self._reserver.settle_uncertain(record.id, seen)
+            entry = {"state": "uncertain", "cost": record.reserved, "served": seen}
+        return {**entry, "usage": usage}
 
     def _decide(self, failure: CallFailure) -> float | StepResult:
         """Return the seconds to wait before the next attempt, or the step's result."""
@@ -222,7 +224,7 @@ class ModelStepRun:
 
     def _completed(self, reply: ModelReply) -> StepResult:
         candidate = self._state.header.candidates[self._node.candidates[self._candidate]]
-        metadata = {
+        metadata: dict[str, Json] = {
             "provider": candidate.provider,
             "model": reply.model or candidate.model,
             "finish_reason": reply.finish_reason,
@@ -238,7 +240,7 @@ class ModelStepRun:
         )
 
     def _ended(self, status: AgentStatus, error: str) -> StepResult:
-        metadata = {"reason": error}
+        metadata: dict[str, Json] = {"reason": error}
         if self._partial_preview:
             metadata["partial_text"] = self._partial_preview
         return StepResult(

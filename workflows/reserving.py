@@ -8,11 +8,11 @@ step's `min_output_tokens`: the cap on money becomes the cap on the wire.
 from dataclasses import dataclass
 from decimal import Decimal
 
-from rules.ledger import Granted, Refused
 from temporalio import workflow
 
 from contracts.plans import Candidate, StepNode
 from rules import prices
+from rules.ledger import Granted, Refused
 from workflows.state import RunState
 
 

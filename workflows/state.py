@@ -5,9 +5,6 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
-from rules.graph import Frontier, Node
-from rules.ledger import Ledger
-
 from contracts.artifacts import Value
 from contracts.plans import PlanHeader, StepNode
 from contracts.runs import (
@@ -19,6 +16,8 @@ from contracts.runs import (
     StepStatus,
 )
 from contracts.teams import AgentStatus, WorkflowStatus
+from rules.graph import FAILURES, Frontier, Node
+from rules.ledger import Ledger
 
 
 class RunState:
@@ -84,6 +83,8 @@ class RunState:
         )
         for skip in self.frontier.finish(name, result.status):
             self.mark_skipped(skip.name, skip.reason, now)
+        if result.status in FAILURES and not self.header.allow_partial_completion:
+            self.frontier.close()
 
     def skip(self, name: str, reason: str, now: datetime) -> None:
         """Skip a step that was about to run, and what needs it."""

@@ -7,6 +7,7 @@ query.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey, SearchAttributeUpdate
@@ -49,7 +50,7 @@ class Display:
             self._attributes_at = now + self._pause
             workflow.upsert_search_attributes(self._attributes(crossed))
 
-    def _attributes(self, crossed: int) -> Sequence[SearchAttributeUpdate]:
+    def _attributes(self, crossed: int) -> Sequence[SearchAttributeUpdate[Any]]:
         state = self._state
         return [
             STATUS.value_set(state.status.value),

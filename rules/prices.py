@@ -1,0 +1,104 @@
+"""Exact money: what a call cost, what it can cost at most, what an amount can pay for.
+
+A call's tier is decided by its whole prompt and holds for all of its tokens (contracts.prices).
+The worst case is taken over every prompt up to the bound and every split of it into plain,
+cached and cache-written tokens, and of the answer into plain and reasoning ones; it is exact, so
+that some usage within the bounds really costs that much. No result is ever rounded.
+"""
+
+from collections.abc import Iterable, Iterator
+from decimal import Context, Decimal, Inexact
+from fractions import Fraction
+from math import floor
+
+from contracts.messages import Usage
+from contracts.prices import Price, Rate
+
+EXACT = Context(prec=200, traps=[Inexact])
+"""Arithmetic that raises rather than rounds; no price has as many digits."""
+
+UNLIMITED = 2**31 - 1
+"""Tokens that an amount can pay for where output is free."""
+
+_MILLION_DIGITS = 6
+
+
+def cost(price: Price, usage: Usage) -> Decimal:
+    """Return what a call cost, in dollars.
+
+    (plain prompt x input + cached x cached_input + written x cache_write + plain answer x output
+    + reasoning x reasoning) / 1,000,000 + per_request, each rate at the tier of the whole prompt.
+    A kind without a rate of its own is billed as plain input or output. Parts that a vendor
+    reports larger than their whole are billed as reported, never as a negative rest.
+    """
+    prompt = usage.prompt_tokens
+    plain = max(0, prompt - usage.cached_tokens - usage.cache_write_tokens)
+    answer = max(0, usage.completion_tokens - usage.reasoning_tokens)
+    return _dollars(
+        price,
+        (
+            (plain, _at(price.input, prompt)),
+            (usage.cached_tokens, _at(price.cached_input or price.input, prompt)),
+            (usage.cache_write_tokens, _at(price.cache_write or price.input, prompt)),
+            (answer, _at(price.output, prompt)),
+            (usage.reasoning_tokens, _at(price.reasoning or price.output, prompt)),
+        ),
+    )
+
+
+def worst_case(price: Price, input_bound: int, max_tokens: int) -> Decimal:
+    """Return the most that a call can cost, in dollars.
+
+    Its prompt has at most `input_bound` tokens, its answer, reasoning included, at most
+    `max_tokens`.
+    """
+    return max(
+        _dollars(price, ((prompt, of_prompt), (max(0, max_tokens), of_answer)))
+        for prompt, of_prompt, of_answer in _dearest(price, input_bound)
+    )
+
+
+def affordable_output(price: Price, input_bound: int, dollars: Decimal) -> int:
+    """Return the largest max_tokens whose worst case is within `dollars`.
+
+    Negative where the prompt alone is too dear; UNLIMITED where answers are free.
+    """
+    tokens = UNLIMITED
+    for prompt, of_prompt, of_answer in _dearest(price, input_bound):
+        left = EXACT.subtract(dollars, _dollars(price, ((prompt, of_prompt),)))
+        if of_answer:
+            per_token = Fraction(of_answer) / 10**_MILLION_DIGITS
+            tokens = min(tokens, floor(Fraction(left) / per_token))
+        elif left < 0:
+            tokens = min(tokens, -1)
+    return tokens
+
+
+def _dollars(price: Price, parts: Iterable[tuple[int, Decimal]]) -> Decimal:
+    millionths = Decimal(0)
+    for count, rate in parts:
+        millionths = EXACT.add(millionths, EXACT.multiply(Decimal(count), rate))
+    return EXACT.add(EXACT.scaleb(millionths, -_MILLION_DIGITS), price.per_request)
+
+
+def _at(rate: Rate, prompt: int) -> Decimal:
+    """Return the rate of the highest tier that a prompt of so many tokens reaches."""
+    reached = [(start, dollars) for start, dollars in rate.tiers if prompt >= start]
+    return max(reached, key=lambda tier: tier[0])[1] if reached else rate.base
+
+
+def _dearest(price: Price, input_bound: int) -> Iterator[tuple[int, Decimal, Decimal]]:
+    """Yield, for each tier within the bound: its largest prompt, its dearest input and output.
+
+    Within a tier nothing costs more than its largest prompt.
+    """
+    inputs = [rate for rate in (price.input, price.cached_input, price.cache_write) if rate]
+    outputs = [rate for rate in (price.output, price.reasoning) if rate]
+    bound = max(0, input_bound)
+    starts = {start for rate in inputs + outputs for start, _ in rate.tiers if 0 < start <= bound}
+    for prompt in sorted({start - 1 for start in starts} | {bound}):
+        yield (
+            prompt,
+            max(_at(rate, prompt) for rate in inputs),
+            max(_at(rate, prompt) for rate in outputs),
+        )

@@ -1,0 +1,60 @@
+"""What several layers of tests share: one dev server for the session, `starter.py` run apart."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from client.devserver.binary import find_server
+from tests.support.server import LocalServer, local_server
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture(scope="session")
+def server_binary() -> Path:
+    """The dev server's binary: found, or built (which takes minutes the first time)."""
+    return find_server(lambda text: print(text, file=sys.stderr)).path
+
+
+@pytest.fixture(scope="session")
+def server(server_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
+    """A dev server that all tests of the session share."""
+    with local_server(server_binary, tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+@pytest.fixture
+def clean_environment(tmp_path: Path) -> dict[str, str]:
+    """An environment without keys and with a home of its own, for subprocesses."""
+    names = ("PATH", "HOME", "LANG", "CALLBOARD_TEMPORAL_BIN")
+    kept = {name: os.environ[name] for name in names if name in os.environ}
+    return {**kept, "CALLBOARD_HOME": str(tmp_path / "home")}
+
+
+Starter = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def starter(clean_environment: dict[str, str]) -> Starter:
+    """Run `starter.py` in a clean environment and return the completed process."""
+
+    def run(
+        *arguments: str, env: dict[str, str] | None = None, cwd: Path = ROOT, **more: Any
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, str(ROOT / "starter.py"), *arguments],
+            env={**clean_environment, **(env or {})},
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            cwd=cwd,
+            timeout=more.pop("timeout", 90),
+            check=False,
+        )
+
+    return run
