@@ -16,7 +16,7 @@ class Say:
 
     text: str
     seconds: float = 0.0
-    usage: Usage | None = Usage(100, 50)
+    usage: Usage | None = field(default_factory=lambda: Usage(100, 50))
     finish: str | None = "stop"
     fails: Exception | None = None
 

@@ -1,0 +1,212 @@
+"""From a team as written to a plan that can be paid: personas resolved, candidates priced.
+
+Everything is decided before the run starts: for each model step the ordered candidates, each
+checked for capability, window, price and key, those named as fallbacks in the same way. What was
+not as preferred is said in one line each (`Plan.notes`).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from contracts.plans import Candidate, PersonaProfile, Plan, StepNode
+from contracts.retry import RetryRule
+from contracts.runs import provider_queue
+from contracts.teams import FallbackSpec, ModelStep, TeamSpec
+from providers import registry
+from providers.exceptions import NoProviderError, RouterError
+from providers.router import Needs, PersonaRouter, RoutedCandidate
+from rules import bounds, planning, prices
+
+DEFAULT_PERSONA = "code_writer"
+"""Serves a step that names none; its only requirement is a system prompt."""
+
+SIMULATED = "simulated"
+
+
+class PlanError(Exception):
+    """A team that cannot be run as it is; `problems` has one line each."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+@dataclass(frozen=True)
+class Planner:
+    """How personas are resolved.
+
+    `provider` keeps to one provider. "simulated" stands in for all: each candidate keeps its
+    model's name and price and is served by the simulator with `simulation` as its options.
+    """
+
+    router: PersonaRouter
+    provider: str | None = None
+    simulation: Mapping[str, Any] = field(default_factory=dict)
+    retry: RetryRule = RetryRule()
+
+    def plan(self, team: TeamSpec, input_sizes: Mapping[str, int]) -> Plan:
+        """Return the plan of a team for inputs of these sizes in bytes.
+
+        Raises PlanError with every step's problem: nobody fits, unknown persona or price, a
+        budget that cannot pay a first step's worst case.
+        """
+        candidates: list[Candidate] = []
+        by_step: dict[str, tuple[int, ...]] = {}
+        personas: dict[str, PersonaProfile] = {}
+        problems: list[str] = []
+        notes: dict[str, None] = {}
+        for step in team.agents:
+            if not isinstance(step, ModelStep):
+                continue
+            try:
+                chosen = self._candidates(step, notes)
+                personas |= self._profile(step)
+            except RouterError as error:
+                problems.append(f"agent {step.name}: {error}")
+                continue
+            by_step[step.name] = tuple(_index(candidates, candidate) for candidate in chosen)
+        if problems:
+            raise PlanError(problems)
+        plan = Plan(
+            team=team,
+            candidates=tuple(candidates),
+            step_candidates=by_step,
+            personas=personas,
+            retry=self.retry,
+            notes=tuple(notes),
+        )
+        problems = list(unaffordable(plan, input_sizes))
+        if problems:
+            raise PlanError(problems)
+        return plan
+
+    def _profile(self, step: ModelStep) -> dict[str, PersonaProfile]:
+        if step.persona is None:
+            return {}
+        return {step.persona: self.router.profile(step.persona)}
+
+    def _candidates(self, step: ModelStep, notes: dict[str, None]) -> list[Candidate]:
+        """Return a step's candidates: its own first, then those of its fallbacks, each once."""
+        persona = step.persona or DEFAULT_PERSONA
+        found = self._route(persona, step, FallbackSpec(model=step.llm_config.model))
+        if self.provider is None:
+            self._note_absent(persona, found[0], notes)
+        for fallback in step.fallback:
+            found = [*found, *self._route(fallback.persona or persona, step, fallback)]
+        chosen: dict[tuple[str, str], Candidate] = {}
+        for routed in self._in_order(step, found):
+            for note in routed.notes if self.provider != SIMULATED else ():
+                notes[f"{routed.provider}/{routed.model}: {note}"] = None
+            candidate = self._candidate(routed)
+            chosen.setdefault((candidate.provider, candidate.model), candidate)
+        return list(chosen.values())
+
+    def _route(self, persona: str, step: ModelStep, wanted: FallbackSpec) -> list[RoutedCandidate]:
+        simulated = self.provider == SIMULATED
+        needs = Needs(
+            capabilities=_capabilities(step),
+            output_tokens=step.llm_config.max_tokens or 0,
+            provider=wanted.provider if simulated or wanted.provider else self.provider,
+            model=wanted.model,
+            available_only=not simulated,
+        )
+        return self.router.candidates(persona, needs=needs)
+
+    def _in_order(
+        self, step: ModelStep, found: Sequence[RoutedCandidate]
+    ) -> Sequence[RoutedCandidate]:
+        """Put what the file names as fallbacks right behind the first choice."""
+        named = {(f.provider, f.model) for f in step.fallback if f.provider and f.model}
+        listed = [c for c in found[1:] if (c.provider, c.model) in named]
+        rest = [c for c in found[1:] if (c.provider, c.model) not in named]
+        kept = [found[0], *listed, *rest]
+        if self.provider in (None, SIMULATED):
+            return kept
+        own = [c for c in kept if c.provider == self.provider]
+        if not own:
+            raise NoProviderError(f"{self.provider} does not fit")
+        return own
+
+    def _note_absent(self, persona: str, taken: RoutedCandidate, notes: dict[str, None]) -> None:
+        """Say in one line what was chosen where a preferred provider is absent."""
+        for provider in self.router.policy.personas[persona].provider_preferences:
+            if provider == taken.provider:
+                return
+            status = registry.availability(provider)
+            if isinstance(status, registry.Missing):
+                line = f"{persona}: {taken.provider} {taken.model} instead of {provider} ({status})"
+                notes[line] = None
+
+    def _candidate(self, routed: RoutedCandidate) -> Candidate:
+        profile = routed.profile
+        simulated = self.provider == SIMULATED or routed.provider == SIMULATED
+        provider = SIMULATED if simulated else routed.provider
+        return Candidate(
+            provider=provider,
+            model=routed.model,
+            queue=provider_queue(provider),
+            price=routed.price,
+            context_window=profile.context_window,
+            max_output_tokens=profile.max_output_tokens,
+            overhead_tokens=0 if simulated else profile.overhead_tokens,
+            can_prefill=profile.prefill,
+            can_resume=profile.resume and not simulated,
+            options=dict(self.simulation) if simulated else {},
+            why=f"simulated, as {routed.provider}" if simulated else routed.why,
+        )
+
+
+def _index(candidates: list[Candidate], candidate: Candidate) -> int:
+    if candidate not in candidates:
+        candidates.append(candidate)
+    return candidates.index(candidate)
+
+
+def _capabilities(step: ModelStep) -> tuple[str, ...]:
+    """Return what the step itself asks of a model."""
+    needed = []
+    if step.tools:
+        needed.append("tool_calling")
+    if step.output.kind == "json":
+        needed.append("json_mode")
+    if step.llm_config.stop:
+        needed.append("stop_sequences")
+    return tuple(needed)
+
+
+def unaffordable(plan: Plan, input_sizes: Mapping[str, int]) -> Iterable[str]:
+    """Yield a line for each first step whose least worst case the budget cannot pay."""
+    team = plan.team
+    if team.on_budget == "pause":
+        return
+    for node in planning.nodes(plan):
+        if node.kind != "model" or node.dependencies or node.optional_dependencies:
+            continue
+        bound, least = least_worst_case(plan, node, input_sizes)
+        agent = f"agents.{node.name}"
+        for limit, key in (
+            (team.cost_budget, "cost_budget"),
+            (node.cost_limit, f"{agent}.cost_limit"),
+        ):
+            if least > limit:
+                yield (
+                    f"agent {node.name}: its call may cost ${least:.6f} (at most {bound:,} input "
+                    f"tokens), more than {key} {limit}: raise {key}"
+                )
+
+
+def least_worst_case(
+    plan: Plan, node: StepNode, input_sizes: Mapping[str, int]
+) -> tuple[int, Decimal]:
+    """Return a step's bound of input tokens, and the dollars without which it cannot start."""
+    bound = bounds.input_bound(
+        node.prompt_bytes, [input_sizes.get(name, 0) for name in node.uses_inputs]
+    )
+    tokens = min(node.min_output_tokens, node.max_tokens)
+    worst = [
+        prices.worst_case(candidate.price, bound + candidate.overhead_tokens, tokens)
+        for candidate in (plan.candidates[index] for index in node.candidates)
+    ]
+    return bound, worst[0] if worst else Decimal(0)
