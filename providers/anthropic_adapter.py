@@ -7,8 +7,8 @@ and understood by `providers.anthropic_messages`. The whole body is written by
 `providers.anthropic_request` and handed over as `extra_body`, since the SDK has no parameters for
 sampling and would print warnings about model names.
 
-The SDK takes a second to import, so it is imported when a client first makes a connection, or
-before that by `warm()`, which a worker calls at its start.
+The SDK takes a second to import. That happens when the first client is made, or before that in
+`warm()`, which a worker calls at its start: never within a call.
 """
 
 import contextlib
@@ -35,6 +35,7 @@ from providers.prompt_texts import prompt_texts
 from providers.reading import read_stream
 from providers.spi import LLMClient
 from providers.stops import StopCutter
+from providers.tls import tls_context
 
 if TYPE_CHECKING:
     import anthropic
@@ -56,6 +57,8 @@ def warm() -> None:
     import anthropic
     import anthropic.resources.files
     import anthropic.resources.messages  # noqa: F401
+
+    tls_context()
 
 
 class AnthropicClient(LLMClient):
@@ -88,6 +91,7 @@ class AnthropicClient(LLMClient):
             raise missing_key(KEYS, self.provider)
         self._key = key or "none"
         self._connections = connections
+        warm()
         self._clients: PerLoop[anthropic.AsyncAnthropic] = PerLoop(
             self._make, lambda client: client.close()
         )
@@ -103,6 +107,7 @@ class AnthropicClient(LLMClient):
             timeout=timeout,
             open_telemetry=False,
             http_client=httpx2.AsyncClient(
+                verify=tls_context(),
                 timeout=timeout,
                 limits=httpx2.Limits(
                     max_connections=self._connections, max_keepalive_connections=100

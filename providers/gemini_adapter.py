@@ -8,8 +8,8 @@ response from it, whose bytes are read by `providers.reading` and understood by
 `providers.gemini_content`. The body is written by `providers.gemini_request` in the API's own
 JSON and handed over as `extra_body`.
 
-The SDK takes half a second to import, so it is imported when a client first makes a connection,
-or before that by `warm()`, which a worker calls at its start.
+The SDK takes half a second to import. That happens when the first client is made, or before that
+in `warm()`, which a worker calls at its start: never within a call.
 """
 
 import asyncio
@@ -34,6 +34,7 @@ from providers.prompt_texts import prompt_texts
 from providers.reading import read_stream
 from providers.spi import LLMClient
 from providers.stops import StopCutter
+from providers.tls import tls_context
 
 if TYPE_CHECKING:
     from google import genai
@@ -52,6 +53,8 @@ _POLL_S = 1.0
 def warm() -> None:
     """Import the SDK: half a second that no call has to wait for."""
     from google import genai  # noqa: F401
+
+    tls_context()
 
 
 class GeminiClient(LLMClient):
@@ -84,6 +87,7 @@ class GeminiClient(LLMClient):
             raise missing_key(KEYS, self.provider)
         self._key = key or "none"
         self._connections = connections
+        warm()
         self._connected: PerLoop[_Connected] = PerLoop(self._make, _close)
 
     def _make(self) -> "_Connected":
@@ -100,6 +104,8 @@ class GeminiClient(LLMClient):
                 api_version=API_VERSION,
                 retry_options=types.HttpRetryOptions(attempts=1),
                 httpx_async_client=under,
+                client_args={"verify": tls_context()},
+                async_client_args={"verify": tls_context(), "ssl": tls_context()},
             ),
         )
         return _Connected(sdk, wire)

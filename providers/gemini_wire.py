@@ -11,6 +11,8 @@ from typing import Any
 
 import httpx2
 
+from providers.tls import tls_context
+
 SILENCE_S = 600.0
 """Seconds without a byte after which a connection counts as dead, whatever the caller's clocks."""
 
@@ -41,6 +43,7 @@ class WireClient(httpx2.AsyncClient):
 
     def __init__(self, connections: int, trust_env: bool) -> None:
         super().__init__(
+            verify=tls_context(),
             limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=100),
             # A redirect would be a second request.
             follow_redirects=False,
