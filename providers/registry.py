@@ -148,10 +148,11 @@ def availability(provider: str, env: Environment | None = None) -> Available | M
             f"no provider named {provider!r} is registered (known: {', '.join(names())})",
             f'Register it in the worker\'s program: registry.register("{provider}", factory)',
         )
-    return _missing_sdk(vendor) or _missing_program(vendor) or _missing_key(vendor, env)
+    return missing_sdk(vendor) or missing_program(vendor) or _missing_key(vendor, env)
 
 
-def _missing_sdk(vendor: Vendor) -> Missing | None:
+def missing_sdk(vendor: Vendor) -> Missing | None:
+    """Return what to install where the vendor's package is not there."""
     if vendor.sdk is None or _installed(vendor.sdk):
         return None
     return Missing(
@@ -168,7 +169,7 @@ def _installed(package: str) -> bool:
         return False
 
 
-def _missing_program(vendor: Vendor) -> Missing | None:
+def missing_program(vendor: Vendor) -> Missing | None:
     """Look for a command-line program: bundled with its SDK, or on the path."""
     if vendor.program is None or vendor.sdk is None:
         return None
@@ -235,7 +236,7 @@ def create(
     if provider in _registered:
         return _call(provider, _registered[provider].factory, {"model": model, **arguments})
     vendor = VENDORS[provider]
-    return _call(provider, _adapter(vendor), {"model": model, **_account(vendor, env), **arguments})
+    return _call(provider, _adapter(vendor), {"model": model, **account(vendor, env), **arguments})
 
 
 def _checked_options(provider: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -248,7 +249,7 @@ def _checked_options(provider: str, options: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
-def _account(vendor: Vendor, env: Environment) -> dict[str, str]:
+def account(vendor: Vendor, env: Environment) -> dict[str, str]:
     """Return key and address from the environment, where they are set."""
     found = {
         "api_key": _set_variable(vendor.keys, env),

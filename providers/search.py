@@ -129,7 +129,8 @@ class Search:
         models = [pinned] if pinned else self._catalogue.models(persona, provider)
         if not models:
             cure = f"it has no model: set providers.{provider}.default_model"
-            self.verdicts.append(Verdict(provider, "", (cure,)))
+            reasons = self._against_provider(provider) or [cure]
+            self.verdicts.append(Verdict(provider, "", tuple(reasons)))
         for model in models:
             if (provider, model) in self._seen:
                 continue

@@ -188,7 +188,7 @@ class _Call:
         if self._is("empty"):
             return _Answer((), "stop")
         if self._is("wrong_json"):
-            return self._bounded('{"unexpected": ["This is not what the schema asks for."]}')
+            return self._bounded(structured.misfit(self._req.response_schema))
         call = toolcalls.choose(self._req)
         if call is not None:
             return _Answer((), "tool_calls", call)

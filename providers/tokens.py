@@ -30,7 +30,9 @@ def count_tokens(text: str) -> int:
 
 def word_tokens(word: str) -> int:
     """Return the estimated tokens of one word (white space around it is free)."""
-    return -(-len(word.strip().encode("utf-8", "surrogatepass")) // _BYTES_PER_TOKEN)
+    word = word.strip()
+    size = len(word) if word.isascii() else len(word.encode("utf-8", "surrogatepass"))
+    return -(-size // _BYTES_PER_TOKEN)
 
 
 def count_request(request: ChatRequest) -> int:

@@ -9,7 +9,15 @@ import re
 
 from providers.simulation import judging
 from providers.simulation.asking import Asked
-from providers.simulation.reading import Reading, nearest, sentences, shorten, stems, words
+from providers.simulation.reading import (
+    Reading,
+    joined,
+    nearest,
+    sentences,
+    shorten,
+    stems,
+    words,
+)
 
 _YES_NO = re.compile(r"\b(?:yes or no|yes/no|true or false)\b", re.I)
 _ONLY_NUMBER = re.compile(r"\b(?:only|just|nothing but)\b[^.]{0,30}\b(?:number|score|digit)", re.I)
@@ -41,7 +49,7 @@ def continuation(asked: Asked) -> str:
     begun = stems(asked.before)
     missing = [s for s in sentences(whole) if len(stems(s) - begun) > len(stems(s)) / 2]
     glue = "" if asked.before[-1:].isspace() else " "
-    return glue + " ".join(missing) if missing else ""
+    return glue + joined(missing) if missing else ""
 
 
 def fresh(asked: Asked) -> str:
@@ -55,12 +63,12 @@ def fresh(asked: Asked) -> str:
     if asked.unit == "word" and asked.count:
         return _at_most(reading, asked.count)
     if asked.unit == "sentence" and asked.count:
-        return " ".join(_ended(point) for point in points(reading, asked.count))
+        return joined([_ended(point) for point in points(reading, asked.count)])
     if asked.count:
         return _listed(points(reading, asked.count), bullets=bool(_BULLETS.search(asked.question)))
     if not asked.source:
         return _restated(reading)
-    return " ".join(_ended(s) for s in reading.best(_usual_count(asked, reading)))
+    return joined([_ended(s) for s in reading.best(_usual_count(asked, reading))])
 
 
 def _usual_count(asked: Asked, reading: Reading) -> int:
@@ -111,14 +119,14 @@ def _at_most(reading: Reading, count: int) -> str:
     chosen = set(kept)
     if not kept:
         return shorten(order[0], count)
-    return " ".join(_ended(s) for s in reading.sentences if s in chosen)
+    return joined([_ended(s) for s in reading.sentences if s in chosen])
 
 
 def _restated(reading: Reading) -> str:
     """Say what is asked, where there is no text to answer from."""
     terms = ", ".join(reading.terms(5))
     parts = [_ended(sentence) for sentence in reading.best(6)]
-    asked = " ".join(parts)
+    asked = joined(parts)
     return f"Asked for: {asked} It turns on: {terms}." if terms else f"Asked for: {asked}"
 
 

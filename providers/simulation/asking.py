@@ -44,6 +44,9 @@ _CONTINUE = re.compile(
     r"\b(?:continue|go on|carry on|cut off|where you (?:stopped|left off))\b", re.I
 )
 
+_AGAIN = re.compile(r"\b(?:answer again|try again|corrected JSON|does not fit what)\b", re.I)
+_ONE_OF = re.compile(r"\b(?:one of|either)\s*$", re.I)
+
 _LONGEST_QUESTION = 600
 
 Unit = Literal["point", "sentence", "word"]
@@ -76,6 +79,8 @@ def understand(request: ChatRequest) -> Asked:
         before, turns = text_of(turns[-1]), turns[:-1]
     elif _wants_more(turns):
         before, turns = text_of(turns[-2]), turns[:-2]
+    while _wants_again(turns):
+        turns = turns[:-2]
     asking = max((i for i, turn in enumerate(turns) if turn.role == "user"), default=None)
     if asking is None:
         return Asked(question=request.system or before, source="", before=before)
@@ -102,11 +107,21 @@ def _wants_more(turns: list[Message]) -> bool:
     return len(last) < 400 and bool(_CONTINUE.search(last)) and bool(turns[-2].content)
 
 
+def _wants_again(turns: list[Message]) -> bool:
+    """Tell whether the last turn only says that the answer before it will not do."""
+    if len(turns) < 3 or turns[-1].role != "user" or turns[-2].role != "assistant":
+        return False
+    return bool(_AGAIN.search(turns[-1].content[:4000]))
+
+
 def split(prompt: str) -> tuple[str, str]:
     """Split a prompt into question and source; the source may be empty."""
     parts = paragraphs(prompt)
     if len(parts) < 2:
         return _split_line(prompt.strip())
+    head, tail = _split_line(parts[0])
+    if tail and _is_question(head):  # "Score this text from 0 to 10: …" around the whole text
+        return head, "\n\n".join([tail, *parts[1:]])
     asks = [_is_question(part) for part in parts]
     first, last = asks[0], asks[-1]
     if not first and not last:
@@ -141,7 +156,12 @@ def _split_line(part: str) -> tuple[str, str]:
         return head.strip(), tail.strip()
     head, colon, tail = part.partition(":")
     enough = len(words(tail)) >= 4 and len(head) <= _LONGEST_QUESTION
-    if colon and enough and (_ASKS.match(head) or len(words(head)) <= 12):
+    if (
+        colon
+        and enough
+        and not _ONE_OF.search(head)
+        and (_ASKS.match(head) or len(words(head)) <= 12)
+    ):
         return f"{head}:".strip(), tail.strip()
     return part, ""
 

@@ -18,6 +18,8 @@ _WORD = re.compile(
 )
 _PARAGRAPH = re.compile(r"\n\s*\n")
 _LIST_MARK = re.compile(r"^\s*(?:[-*•]\s+|\d{1,3}[.)]\s+|[a-z]\)\s+|#{1,6}\s+)")
+_ENDED = re.compile(r"[.!?…。！？][\"'”’)\]]*$")
+_ENTRY = re.compile(r"^\s*(?:[-*•]|\d{1,3}[.)])\s+\S")
 _END = re.compile(
     r"(?<=[.!?…])(?<!\b[A-Z]\.)(?<!\b(?:Mr|Ms|Dr|St|vs|No)\.)(?<!\b(?:Mrs|Sec|Art|e\.g|i\.e)\.)"
     r"[\"'”’)\]]*\s+|(?<=[。！？])"
@@ -84,16 +86,45 @@ def _lines(block: str) -> list[str]:
     joined: list[str] = []
     fresh = True
     for raw in block.split("\n"):
-        line = _LIST_MARK.sub("", raw).strip()
+        row = raw.lstrip().startswith("|")
+        line = _cells(raw) if row else _LIST_MARK.sub("", raw).strip()
         if not line:
             continue
-        marked = bool(_LIST_MARK.match(raw))
-        if joined and not marked and not fresh:
+        if joined and not fresh and not row and not _LIST_MARK.match(raw):
             joined[-1] += " " + line
         else:
             joined.append(line)
-        fresh = raw.lstrip().startswith("#")
+        fresh = row or raw.lstrip().startswith("#")
     return joined
+
+
+def _cells(row: str) -> str:
+    """Return a table's row as text; nothing for its ruler."""
+    cells = [cell.strip() for cell in row.strip().strip("|").split("|")]
+    return "" if all(set(cell) <= set("-: ") for cell in cells) else ": ".join(filter(None, cells))
+
+
+def items(text: str) -> list[str]:
+    """Return the entries of a text's lists, without their marks; wrapped lines are joined."""
+    found: list[str] = []
+    inside = False
+    for raw in text.split("\n"):
+        if _ENTRY.match(raw):
+            found.append(_LIST_MARK.sub("", raw).strip())
+            inside = True
+        elif not raw.strip():
+            inside = False
+        elif inside:
+            found[-1] += " " + raw.strip()
+    return found
+
+
+def joined(parts: Sequence[str]) -> str:
+    """Put sentences together, with a blank between those of scripts that use one."""
+    text = ""
+    for part in parts:
+        text += part if not text or text[-1] in "。！？" else f" {part}"
+    return text
 
 
 class Reading:
@@ -126,8 +157,8 @@ class Reading:
             if s in self.frequency
         }
         return [
-            _weigh(found, worth, asked) + 0.5 / (1 + place)
-            for place, found in enumerate(self.stems)
+            _weigh(found, worth, asked) + (0.5 if _ENDED.search(sentence) else 0.0) / (1 + place)
+            for place, (found, sentence) in enumerate(zip(self.stems, self.sentences, strict=True))
         ]
 
     def best(self, count: int, near: Iterable[str] = ()) -> list[str]:

@@ -7,14 +7,26 @@ too. What cannot be met (a pattern that nothing in the text fits) is left as nea
 a model would.
 """
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
+from jsonschema import Draft202012Validator
+
 from providers.simulation import judging
 from providers.simulation.answering import points
 from providers.simulation.asking import Asked
-from providers.simulation.reading import Reading, nearest, shorten, stem, stems, words
+from providers.simulation.reading import (
+    Reading,
+    items,
+    nearest,
+    sentences,
+    shorten,
+    stem,
+    stems,
+    words,
+)
 
 _FIGURE = re.compile(r"-?\d+(?:[.,]\d{3})*(?:\.\d+)?")
 _SHORT_NAMES = """
@@ -23,6 +35,7 @@ _SHORT_NAMES = """
 _SHORT = frozenset(_SHORT_NAMES.split())
 _DEEPEST = 12
 _USUAL_ITEMS = 3
+_MOST_ITEMS = 100
 
 Schema = Mapping[str, Any]
 
@@ -37,6 +50,14 @@ def fill_any(asked: Asked) -> dict[str, Any]:
     keys = list(dict.fromkeys(re.findall(r"[\"'`](\w+)[\"'`]", asked.question)))
     properties = {key: _guess(key) for key in keys or ("answer", "points")}
     return dict(fill({"type": "object", "properties": properties}, asked))
+
+
+def misfit(schema: Schema | None) -> str:
+    """Return an answer that does not fit the schema; broken JSON where everything fits."""
+    for value in ({"unexpected": [True]}, ["unexpected"], "unexpected"):
+        if schema is not None and not Draft202012Validator(schema).is_valid(value):
+            return json.dumps(value)
+    return '{"unexpected": '
 
 
 def _guess(key: str) -> dict[str, Any]:
@@ -128,7 +149,8 @@ class _Filler:
         items = schema.get("items", {"type": "string"})
         outer, result = self._focus, [self.value(s, name, depth + 1) for s in prefix]
         if items is not False:
-            for sentence in self._item_sentences(schema, len(prefix)):
+            entries = [] if prefix else self._entries(schema)
+            for sentence in entries or self._item_sentences(schema, len(prefix)):
                 self._focus = sentence
                 item = self.value(items, name, depth + 1)
                 if not (schema.get("uniqueItems") and item in result):
@@ -144,6 +166,13 @@ class _Filler:
         if count <= 0 or not self._reading.sentences:
             return []
         return points(self._reading, count)
+
+    def _entries(self, schema: Schema) -> list[str]:
+        """Return the entries of the text's own list, where all of them were asked for."""
+        if self._focus is not None or self._asked.count:
+            return []
+        found = items(self._asked.source)[: schema.get("maxItems", _MOST_ITEMS)]
+        return found if len(found) >= max(2, schema.get("minItems", 0)) else []
 
     def _option(self, schema: Schema, name: str) -> Any:
         options = list(schema["enum"])
@@ -171,15 +200,14 @@ class _Filler:
         if step:
             figure = round(figure / step) * step
             figure += step if figure < low else -step if figure > high else 0
-        return int(figure) if whole else round(float(figure), 2)
+        return int(figure) if whole else round(float(figure), 1 if figure != int(figure) else 0)
 
     def _figure(self, schema: Schema, name: str) -> float | None:
         """Return the figure of the text that the property's name points at."""
         if judging.asks_for_score(self._asked.question) or re.search(r"scor|rating|level", name):
             return None
         near = stems(f"{name} {schema.get('description', '')}".replace("_", " "))
-        sentences = [self._focus] if self._focus else self._reading.sentences
-        for sentence in sentences:
+        for sentence in [self._focus] if self._focus else self._reading.sentences:
             match = _FIGURE.search(sentence)
             if match and near & stems(sentence):
                 return float(match[0].replace(",", ""))
@@ -193,7 +221,7 @@ class _Filler:
         near = stems(f"{name} {schema.get('description', '')}".replace("_", " "))
         text = self._focus if self._focus is not None else self._unused(near)
         if stem(name.rsplit("_", 1)[-1].lower()) in _SHORT:
-            text = shorten(text, 7)
+            text = shorten((sentences(text) or [text])[0], 7).rstrip(".:")
         most = schema.get("maxLength")
         return text[:most].rstrip() if most is not None else text
 
