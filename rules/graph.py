@@ -1,261 +1,273 @@
-"""The graph of steps, walked as the run goes on.
+"""The graph of steps: what may start now, what can never run any more, how the run ended.
 
-`Frontier` hands out what is ready, highest priority first, then in the file's order, and is told
-how each step ended; it answers which steps can never run because of that, with the reason. Each
-event costs no more than the step's own dependants: a run of thousands of steps stays linear.
+`Frontier` is told what starts and how it ends; each event costs the degree of its step and one
+insertion into a sorted list, so a run of a thousand steps spends microseconds here. Every step
+ends exactly once: finished, or skipped with a reason that people can read.
 """
 
-import heapq
-from collections import deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from bisect import bisect_left, insort
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from contracts.teams import AgentStatus, WorkflowStatus
-
-FATAL_PRIORITY = 8
-"""A failed step of this priority or more fails the run (SEMANTICS D11)."""
+from rules.schemas import suggestion
 
 FAILURES = frozenset({AgentStatus.FAILED, AgentStatus.RATE_LIMITED, AgentStatus.BUDGET_EXCEEDED})
+"""Statuses that count as failed. A cancelled step has neither failed nor given anything."""
+
+CRITICAL_PRIORITY = 8
+"""A failed step of this priority or more fails the run (D11)."""
+
+_ENDINGS = {
+    AgentStatus.FAILED: "failed",
+    AgentStatus.RATE_LIMITED: "was rate limited",
+    AgentStatus.BUDGET_EXCEEDED: "exceeded its budget",
+    AgentStatus.CANCELLED: "was cancelled",
+}
+_SKIPPED = "was skipped"
 
 
-@dataclass(frozen=True)
+class GraphError(ValueError):
+    """Steps that are no graph, or an event that cannot be."""
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
-    """A step as the graph sees it."""
+    """A step: what must have completed before it, what must only have ended, and its rank."""
 
     name: str
     dependencies: tuple[str, ...] = ()
     optional_dependencies: tuple[str, ...] = ()
     priority: int = 5
 
-    @property
-    def waits_for(self) -> tuple[str, ...]:
-        """All that must have ended before the step starts."""
-        return (*self.dependencies, *self.optional_dependencies)
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Skip:
-    """A step that will not run, and why."""
+    """A step that will not run, and why: "skipped: clauses failed"."""
 
     name: str
     reason: str
 
 
-class GraphError(ValueError):
-    """The steps are no graph that can be run: the text says which, and how to mend it."""
+def problems(nodes: Sequence[Node]) -> list[str]:
+    """Return what is wrong with a graph: names, missing steps, a cycle."""
+    names = Counter(node.name for node in nodes)
+    found = [f'two steps are named "{name}"' for name, count in names.items() if count > 1]
+    for node in nodes:
+        for name in _all_dependencies(node):
+            if name == node.name:
+                found.append(f'"{name}" depends on itself')
+            elif name not in names:
+                said = f'no step named "{name}".{suggestion(name, names)}'
+                found.append(f"{node.name}: {said.removesuffix('.')}")
+    cycle = find_cycle(nodes) if not found else None
+    if cycle is not None:
+        found.append(f"steps wait for each other: {' → '.join(cycle)}")
+    return found
 
 
 def validate(nodes: Sequence[Node]) -> None:
-    """Raise GraphError for duplicate names, unknown dependencies and cycles."""
-    names = [node.name for node in nodes]
-    if len(set(names)) < len(names):
-        double = next(name for name in names if names.count(name) > 1)
-        raise GraphError(f'two steps are named "{double}"')
-    for node in nodes:
-        unknown = [name for name in node.waits_for if name not in set(names)]
-        if unknown:
-            raise GraphError(f'{node.name} depends on "{unknown[0]}", which is no step')
-    cycle = find_cycle(nodes)
-    if cycle:
-        raise GraphError(f"the dependencies form a cycle: {' -> '.join(cycle)}")
+    """Raise GraphError with all problems of a graph."""
+    found = problems(nodes)
+    if found:
+        raise GraphError("; ".join(found))
 
 
 def find_cycle(nodes: Sequence[Node]) -> list[str] | None:
-    """Return a cycle as the path a, b, …, a, or None. Unknown names are passed over."""
-    waits = {node.name: node.waits_for for node in nodes}
-    done: set[str] = set()
-    for start in waits:
-        cycle = _cycle_from(start, waits, done)
-        if cycle:
-            return cycle
+    """Return a circle of dependencies as a path that ends where it began, or None."""
+    edges = {node.name: _all_dependencies(node) for node in nodes}
+    finished: set[str] = set()
+    for start in edges:
+        path: dict[str, int] = {}
+        trail = [(start, iter(edges[start]))] if start not in finished else []
+        path[start] = 0
+        while trail:
+            name, rest = trail[-1]
+            following = next((n for n in rest if n in edges and n not in finished), None)
+            if following is None:
+                finished.add(name)
+                path.pop(name, None)
+                trail.pop()
+            elif following in path:
+                return [*list(path)[path[following] :], following]
+            else:
+                path[following] = len(trail)
+                trail.append((following, iter(edges[following])))
     return None
 
 
-def _cycle_from(start: str, waits: Mapping[str, Sequence[str]], done: set[str]) -> list[str] | None:
-    """Walk depth first from a step, without recursion: teams may be thousands deep."""
-    if start in done:
-        return None
-    path, on_path = [start], {start}
-    branches = [iter(waits[start])]
-    while branches:
-        step = next(branches[-1], None)
-        if step is None:
-            branches.pop()
-            left = path.pop()
-            on_path.discard(left)
-            done.add(left)
-        elif step in on_path:
-            return [*path[path.index(step) :], step]
-        elif step in waits and step not in done:
-            path.append(step)
-            on_path.add(step)
-            branches.append(iter(waits[step]))
-    return None
+def critical_path(nodes: Sequence[Node], weights: Mapping[str, float]) -> list[str]:
+    """Return the heaviest chain of dependencies, first step first. Absent weights are 0.
 
-
-class Frontier:
-    """What may start, what is running, what is left. Raises GraphError for a bad graph."""
-
-    def __init__(self, nodes: Sequence[Node]) -> None:
-        validate(nodes)
-        self._nodes = {node.name: node for node in nodes}
-        self._order = {node.name: number for number, node in enumerate(nodes)}
-        self._dependants: dict[str, list[str]] = {node.name: [] for node in nodes}
-        self._missing: dict[str, int] = {}
-        self._ready: list[tuple[int, int, str]] = []
-        self._running: set[str] = set()
-        self._ended: set[str] = set()
-        self._closed = False
-        for node in nodes:
-            waits = set(node.waits_for)
-            self._missing[node.name] = len(waits)
-            # Sorted, so that the order of dependants never depends on a set's.
-            for name in sorted(waits):
-                self._dependants[name].append(node.name)
-            if not waits:
-                self._push(node.name)
-
-    def _push(self, name: str) -> None:
-        heapq.heappush(self._ready, (-self._nodes[name].priority, self._order[name], name))
-
-    @property
-    def running(self) -> Collection[str]:
-        """Steps that were started and have not ended."""
-        return frozenset(self._running)
-
-    @property
-    def pending(self) -> list[str]:
-        """Steps that have neither started nor ended, in the file's order."""
-        return [n for n in self._nodes if n not in self._running and n not in self._ended]
-
-    @property
-    def done(self) -> bool:
-        """Whether every step has ended."""
-        return len(self._ended) == len(self._nodes)
-
-    def close(self) -> None:
-        """Hand out nothing any more."""
-        self._closed = True
-
-    def ready(self, limit: int | None = None) -> list[str]:
-        """Return up to `limit` steps that may start, in the order in which they should."""
-        if self._closed:
-            return []
-        found: list[tuple[int, int, str]] = []
-        while self._ready and (limit is None or len(found) < limit):
-            item = heapq.heappop(self._ready)
-            if not self._gone(item[2]):
-                found.append(item)
-        for item in found:
-            heapq.heappush(self._ready, item)
-        return [name for _, _, name in found]
-
-    def _gone(self, name: str) -> bool:
-        return name in self._running or name in self._ended
-
-    def start(self, name: str) -> None:
-        """Mark a ready step as running."""
-        if self._gone(name) or self._missing[name]:
-            raise GraphError(f"{name} is not ready")
-        self._running.add(name)
-
-    def finish(self, name: str, status: AgentStatus) -> list[Skip]:
-        """Tell how a running step ended; return those that can never run because of it."""
-        if name not in self._running:
-            raise GraphError(f"{name} is not running")
-        if status is AgentStatus.COMPLETED:
-            return self._ended_with(name, None)
-        return self._ended_with(name, f"{name} {_words(status)}")
-
-    def skip(self, name: str, reason: str) -> list[Skip]:
-        """Skip a step that has not ended; return it and those that need it."""
-        if name in self._ended:
-            raise GraphError(f"{name} has ended")
-        return [Skip(name, reason), *self._ended_with(name, f"{name} was skipped")]
-
-    def _ended_with(self, first: str, why: str | None) -> list[Skip]:
-        """End a step, and in turn all that required it where `why` says it gave nothing."""
-        skips: list[Skip] = []
-        ends = deque([(first, why)])
-        while ends:
-            name, why = ends.popleft()
-            self._running.discard(name)
-            self._ended.add(name)
-            for other in self._dependants[name]:
-                self._missing[other] -= 1
-                if other in self._ended:
-                    continue
-                if why is not None and name in self._nodes[other].dependencies:
-                    self._ended.add(other)
-                    skips.append(Skip(other, f"skipped: {why}"))
-                    ends.append((other, f"{other} was skipped"))
-                elif not self._missing[other]:
-                    self._push(other)
-        return skips
-
-    def cancel_rest(self, reason: str) -> list[Skip]:
-        """End everything that has not ended yet; return it."""
-        rest = [name for name in self._nodes if name not in self._ended]
-        self._running.clear()
-        self._ended.update(rest)
-        return [Skip(name, reason) for name in rest]
-
-    def critical_path(self, weights: Mapping[str, float]) -> tuple[list[str], float]:
-        """Return the heaviest chain of steps that wait for each other, and its weight."""
-        best: dict[str, tuple[float, str | None]] = {}
-        for name in self._topological():
-            before = max(
-                ((best[other][0], other) for other in self._nodes[name].waits_for),
-                default=(0.0, None),
-                key=lambda item: item[0],
-            )
-            best[name] = (before[0] + weights.get(name, 0.0), before[1])
-        end: str | None = max(best, key=lambda name: best[name][0])
-        total = best[end][0] if end else 0.0
-        path: list[str] = []
-        while end is not None:
-            path.append(end)
-            end = best[end][1]
-        return path[::-1], total
-
-    def _topological(self) -> list[str]:
-        missing = {name: len(set(node.waits_for)) for name, node in self._nodes.items()}
-        queue = deque(name for name, count in missing.items() if not count)
-        order = []
-        while queue:
-            name = queue.popleft()
-            order.append(name)
-            for other in self._dependants[name]:
-                missing[other] -= 1
-                if not missing[other]:
-                    queue.append(other)
-        return order
-
-
-def _words(status: AgentStatus) -> str:
-    return {
-        AgentStatus.FAILED: "failed",
-        AgentStatus.CANCELLED: "was cancelled",
-        AgentStatus.RATE_LIMITED: "was rate limited",
-        AgentStatus.BUDGET_EXCEEDED: "exceeded its budget",
-    }.get(status, status.value)
+    A run can be no shorter than this chain, however many steps run at once.
+    """
+    edges = {node.name: _all_dependencies(node) for node in nodes}
+    best: dict[str, float] = {}
+    before: dict[str, str | None] = {}
+    for name in _in_order(edges):
+        known = [n for n in edges[name] if n in edges]
+        heaviest = max(known, key=best.__getitem__, default=None)
+        before[name] = heaviest
+        best[name] = weights.get(name, 0.0) + (best[heaviest] if heaviest is not None else 0.0)
+    path: list[str] = []
+    last = max(best, key=best.__getitem__, default=None)
+    while last is not None:
+        path.append(last)
+        last = before[last]
+    return path[::-1]
 
 
 def run_status(
     results: Iterable[tuple[AgentStatus, int, bool]], allow_partial: bool, cancelled: bool
 ) -> WorkflowStatus:
-    """Return a run's status from (status, priority, was it skipped) of its steps: D10 to D12.
+    """Return how a run ended, from (status, priority, skipped) of each step (D10 to D12).
 
-    A skipped step counts neither as failed nor in the total. More than half failed, or one of
-    priority 8 and more, fails the run; so does any failure without partial completion.
+    Skipped steps count neither as failed nor in the total. The run has failed where a failure is
+    critical, partial completion is not allowed, or more than half have failed; a failure, a
+    cancelled step or one that never ended leaves it partially completed.
     """
     if cancelled:
         return WorkflowStatus.CANCELLED
     counted = [(status, priority) for status, priority, skipped in results if not skipped]
     failed = [priority for status, priority in counted if status in FAILURES]
-    if not failed:
-        stopped = any(status is AgentStatus.CANCELLED for status, _ in counted)
-        return WorkflowStatus.PARTIALLY_COMPLETED if stopped else WorkflowStatus.COMPLETED
-    if not allow_partial or max(failed) >= FATAL_PRIORITY or len(failed) * 2 > len(counted):
+    if failed and not allow_partial:
         return WorkflowStatus.FAILED
+    if any(priority >= CRITICAL_PRIORITY for priority in failed) or 2 * len(failed) > len(counted):
+        return WorkflowStatus.FAILED
+    if all(status is AgentStatus.COMPLETED for status, _ in counted):
+        return WorkflowStatus.COMPLETED
     return WorkflowStatus.PARTIALLY_COMPLETED
+
+
+class Frontier:
+    """A run's graph while it runs. Raises GraphError for a graph or an event that cannot be.
+
+    With `allow_partial` False the first failure skips all that has not started.
+    """
+
+    def __init__(self, nodes: Sequence[Node], allow_partial: bool = True) -> None:
+        validate(nodes)
+        self._nodes = {node.name: node for node in nodes}
+        self._required = {node.name: frozenset(node.dependencies) for node in nodes}
+        self._rank = {node.name: (-node.priority, at) for at, node in enumerate(nodes)}
+        self._names = [node.name for node in nodes]
+        self._allow_partial = allow_partial
+        self._missing = {node.name: len(set(_all_dependencies(node))) for node in nodes}
+        self._dependants: dict[str, list[str]] = {name: [] for name in self._nodes}
+        for node in nodes:
+            for name in dict.fromkeys(_all_dependencies(node)):
+                self._dependants[name].append(node.name)
+        self._ready = sorted(self._rank[name] for name, count in self._missing.items() if not count)
+        self._pending = dict.fromkeys(self._names)
+        self._running: dict[str, None] = {}
+
+    @property
+    def done(self) -> bool:
+        """Has every step ended?"""
+        return not self._pending and not self._running
+
+    @property
+    def pending(self) -> tuple[str, ...]:
+        """Steps that have neither started nor ended, in file order."""
+        return tuple(self._pending)
+
+    @property
+    def running(self) -> tuple[str, ...]:
+        """Steps that have started and not ended, in the order of their starts."""
+        return tuple(self._running)
+
+    def ready(self, limit: int) -> list[str]:
+        """Return up to `limit` steps that may start: highest priority first, then file order."""
+        return [self._names[at] for _, at in self._ready[: max(0, limit)]]
+
+    def start(self, name: str) -> None:
+        """Note that a ready step has started."""
+        if name not in self._pending or self._missing[name]:
+            raise GraphError(f'"{name}" is not ready to start')
+        self._take(name)
+        self._running[name] = None
+
+    def finish(self, name: str, status: AgentStatus) -> list[Skip]:
+        """Note how a running step ended; return the steps that can never run because of it."""
+        if name not in self._running:
+            raise GraphError(f'"{name}" is not running')
+        if status is not AgentStatus.COMPLETED and status not in _ENDINGS:
+            raise GraphError(f'"{name}" cannot end {status.value}')
+        del self._running[name]
+        skips = self._ended([(name, _ENDINGS.get(status))])
+        if status in FAILURES and not self._allow_partial:
+            skips += self.cancel_rest(
+                f"skipped: {name} {_ENDINGS[status]} and allow_partial_completion is false"
+            )
+        return skips
+
+    def skip(self, name: str, reason: str) -> list[Skip]:
+        """End a step without a result, started or not; return it and all that needed it."""
+        if name in self._running:
+            del self._running[name]
+        elif name in self._pending:
+            self._take(name)
+        else:
+            raise GraphError(f'"{name}" has ended already')
+        return [Skip(name, reason), *self._ended([(name, _SKIPPED)])]
+
+    def cancel_rest(self, reason: str) -> list[Skip]:
+        """Skip all steps that have not started. Those in flight are still to be finished."""
+        skips = [Skip(name, reason) for name in self._pending]
+        self._pending.clear()
+        self._ready.clear()
+        return skips
+
+    def critical_path(self, weights: Mapping[str, float]) -> list[str]:
+        """Return the heaviest chain of the steps that have not ended, first step first."""
+        left = [node for name, node in self._nodes.items() if self._is_left(name)]
+        return critical_path(left, weights)
+
+    def _is_left(self, name: str) -> bool:
+        return name in self._pending or name in self._running
+
+    def _take(self, name: str) -> None:
+        """Take a step out of those that wait, and out of those that are ready."""
+        del self._pending[name]
+        if not self._missing[name]:
+            del self._ready[bisect_left(self._ready, self._rank[name])]
+
+    def _ended(self, endings: Iterable[tuple[str, str | None]]) -> list[Skip]:
+        """Free the dependants of steps that ended; skip those that needed what is not there."""
+        skips: list[Skip] = []
+        queue = deque(endings)
+        while queue:
+            name, ending = queue.popleft()
+            for dependant in self._dependants[name]:
+                if dependant not in self._pending:
+                    continue
+                if ending is not None and name in self._required[dependant]:
+                    self._take(dependant)
+                    skips.append(Skip(dependant, f"skipped: {name} {ending}"))
+                    queue.append((dependant, _SKIPPED))
+                    continue
+                self._missing[dependant] -= 1
+                if not self._missing[dependant]:
+                    insort(self._ready, self._rank[dependant])
+        return skips
+
+
+def _all_dependencies(node: Node) -> tuple[str, ...]:
+    return node.dependencies + node.optional_dependencies
+
+
+def _in_order(edges: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the names so that each comes after those that it depends on."""
+    missing = {name: len({n for n in needed if n in edges}) for name, needed in edges.items()}
+    dependants: dict[str, list[str]] = {name: [] for name in edges}
+    for name, needed in edges.items():
+        for other in dict.fromkeys(n for n in needed if n in edges):
+            dependants[other].append(name)
+    order = [name for name, count in missing.items() if not count]
+    for name in order:  # grows while it is read
+        for dependant in dependants[name]:
+            missing[dependant] -= 1
+            if not missing[dependant]:
+                order.append(dependant)
+    return order
