@@ -12,11 +12,10 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
+from typing import Any
 
-from stores.locations import DataDir
-from stores.spools import FileSpools
 from temporalio.client import Client
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
@@ -30,6 +29,8 @@ from config.settings import Settings
 from contracts.runs import WORKFLOW_QUEUE, provider_queue
 from providers import registry
 from stores.artifacts import ArtifactStore
+from stores.locations import DataDir
+from stores.spools import FileSpools
 from workflows.run import RunWorkflow
 
 HEARTBEAT_THROTTLE = timedelta(seconds=1)
@@ -100,7 +101,7 @@ async def _stop(made: list[Worker], running: list["asyncio.Task[None]"]) -> None
     await asyncio.gather(*running, return_exceptions=True)
 
 
-def activities_of(work: RunWork) -> list[object]:
+def activities_of(work: RunWork) -> list[Callable[..., Any]]:
     """Return the light activities, bound to their store."""
     return [
         work.load_plan,

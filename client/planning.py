@@ -44,7 +44,7 @@ class Planner:
     router: PersonaRouter
     provider: str | None = None
     simulation: Mapping[str, Any] = field(default_factory=dict)
-    retry: RetryRule = RetryRule()
+    retry: RetryRule = field(default_factory=RetryRule)
 
     def plan(self, team: TeamSpec, input_sizes: Mapping[str, int]) -> Plan:
         """Return the plan of a team for inputs of these sizes in bytes.

@@ -7,11 +7,11 @@ and outlive the server's memory; what is going on is asked of its workflow.
 import contextlib
 import re
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import TypeVar
 
-from stores.spools import FileSpools
 from temporalio.client import (
     Client,
     WorkflowExecutionStatus,
@@ -51,8 +51,11 @@ from contracts.spools import SpoolRecord
 from contracts.teams import AgentStatus, WorkflowStatus
 from contracts.updates import BudgetRaise, BudgetView
 from stores.artifacts import ArtifactStore
+from stores.spools import FileSpools
 from stores.values import load_value
 from workflows.run import RunWorkflow
+
+T = TypeVar("T")
 
 _ENDED = {
     WorkflowExecutionStatus.CANCELED: WorkflowStatus.CANCELLED,
@@ -242,7 +245,7 @@ class Run:
         """Yield the run's stream from a byte offset on, for ever: close it when the run ends."""
         return self._runs.spools.follow(self.run_id, from_offset)
 
-    async def _ask(self, query):  # type: ignore[no-untyped-def]
+    async def _ask(self, query: Callable[[RunWorkflow], T]) -> T:
         try:
             return await self.handle.query(query)
         except RPCError as error:

@@ -91,7 +91,6 @@ class RunWorkflow:
                 self._start_ready(state)
                 display.update()
                 if not self._tasks:
-                    await self._stop(state, "skipped: another step failed, and that ends this team")
                     return False
                 await workflow.wait_condition(lambda: self._changed or deadline.done())
                 self._collect(state)

@@ -16,7 +16,7 @@ from contracts.runs import (
     StepStatus,
 )
 from contracts.teams import AgentStatus, WorkflowStatus
-from rules.graph import FAILURES, Frontier, Node
+from rules.graph import Frontier, Node
 from rules.ledger import Ledger
 
 
@@ -28,7 +28,9 @@ class RunState:
         self.header = header
         self.nodes = {node.name: node for node in nodes}
         self.names = [node.name for node in nodes]
-        self.frontier = Frontier([self._graph_node(node) for node in nodes])
+        self.frontier = Frontier(
+            [self._graph_node(node) for node in nodes], header.allow_partial_completion
+        )
         self.ledger = Ledger(header.cost_budget)
         self.results = {name: StepResult(agent_id=name) for name in self.names}
         self.attempts: dict[str, AttemptRecord] = {}
@@ -83,8 +85,6 @@ class RunState:
         )
         for skip in self.frontier.finish(name, result.status):
             self.mark_skipped(skip.name, skip.reason, now)
-        if result.status in FAILURES and not self.header.allow_partial_completion:
-            self.frontier.close()
 
     def skip(self, name: str, reason: str, now: datetime) -> None:
         """Skip a step that was about to run, and what needs it."""
