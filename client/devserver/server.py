@@ -1,0 +1,253 @@
+"""Runs the embedded Temporal server: started, watched, and stopped with nothing left.
+
+    binary = find_server(print)
+    async with DevServer(binary, Path("callboard.db"), log_file=Path("server.log")) as server:
+        client = await Client.connect(server.address)
+
+Strategy: the server is a child process in a session of its own, so that a
+Ctrl-C in the terminal reaches us first. It is ready when it answers a question
+that takes the frontend, the history service and the database to answer. A lock
+on `<database>.lock`, inherited by the server, keeps a second one away from the
+file for as long as either process lives; the lock file names both. Whatever
+ends this process, kill -9 included, ends the server.
+
+POSIX only (Linux, macOS, WSL).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from client.devserver.binary import ServerBinary
+from client.devserver.child import kill_session
+from client.devserver.errors import ServerStartError
+from client.devserver.lock import DatabaseLock
+from client.devserver.ports import free_port, join, reachable
+
+START_LIMIT_S = 30.0
+STOP_LIMIT_S = 8.0
+POLL_S = 0.01
+LOG_LINES = 15
+
+PARENT_VARIABLE = "CALLBOARD_EXIT_WITH_PARENT"
+
+DYNAMIC_CONFIG: Mapping[str, object] = {
+    # 20 polls a second is the default per shard, and there is one shard: every
+    # hop of a busy workflow would wait 40 ms.
+    "history.transferProcessorMaxPollRPS": 5000,
+    "history.timerProcessorMaxPollRPS": 5000,
+    "history.visibilityProcessorMaxPollRPS": 5000,
+    "history.outboundProcessorMaxPollRPS": 5000,
+    # The default of 1 s is a floor under every timer and retry.
+    "history.timerProcessorMaxTimeShift": "10ms",
+    # Cancellation reaches an activity at once instead of at its next heartbeat.
+    "frontend.workerCommandsEnabled": True,
+    "system.enableCancelActivityWorkerCommand": True,
+    # One partition keeps priorities exact and rates even.
+    "matching.numTaskqueueReadPartitions": 1,
+    "matching.numTaskqueueWritePartitions": 1,
+    "matching.enableFairness": True,
+}
+"""What every server is started with, whoever made it; devserver/ has the same defaults."""
+
+SQLITE_PRAGMAS: Mapping[str, str] = {"journal_mode": "wal", "synchronous": "normal"}
+
+
+class DevServer:
+    """A Temporal server of this process's own, as an asynchronous context manager.
+
+    `db_file` None keeps everything in memory. A port of 0 takes a free one.
+    `search_attributes` maps names to types (Keyword, Int, …); a file made before
+    gets what it lacks, though not from the official CLI.
+    `dynamic_config` adds to DYNAMIC_CONFIG, or replaces parts of it.
+
+    Entering raises DatabaseInUseError or ServerStartError, and leaves nothing
+    running when it does. Leaving never raises. A server cannot be entered twice.
+    """
+
+    def __init__(
+        self,
+        binary: ServerBinary,
+        db_file: Path | None,
+        ip: str = "127.0.0.1",
+        port: int = 0,
+        ui_port: int = 0,
+        *,
+        log_file: Path,
+        namespaces: Sequence[str] = (),
+        search_attributes: Mapping[str, str] | None = None,
+        dynamic_config: Mapping[str, object] | None = None,
+        time_skipping: bool = False,
+    ) -> None:
+        self._binary = binary
+        self._db_file = db_file.absolute() if db_file else None
+        self._ip = ip
+        self._port = port or free_port(ip)
+        self._ui_port = ui_port or free_port(ip)
+        self._http_port = free_port(ip)
+        self._log_file = log_file
+        self._namespaces = namespaces
+        self._search_attributes = search_attributes or {}
+        skipping = {"frontend.WorkflowTimeSkippingEnabled": True} if time_skipping else {}
+        self._dynamic_config = {**DYNAMIC_CONFIG, **skipping, **(dynamic_config or {})}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock: DatabaseLock | None = None
+        self._log_start = 0
+
+    @property
+    def address(self) -> str:
+        """Where clients and workers connect: host:port."""
+        return join(reachable(self._ip), self._port)
+
+    @property
+    def ui_url(self) -> str:
+        """The web UI."""
+        return f"http://{join(reachable(self._ip), self._ui_port)}"
+
+    @property
+    def pid(self) -> int:
+        """The server's process id, or 0 when there is none."""
+        return self._process.pid if self._process else 0
+
+    @property
+    def running(self) -> bool:
+        """Whether the server's process is alive."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def exit_code(self) -> int | None:
+        """What the server's process ended with: negative for a signal, None before its end."""
+        return self._process.poll() if self._process else None
+
+    def log_tail(self) -> str:
+        """The last lines that the server logged since this start."""
+        with self._log_file.open("rb") as log:
+            log.seek(self._log_start)
+            lines = log.read().decode(errors="replace").splitlines()
+        return "\n".join(lines[-LOG_LINES:])
+
+    async def __aenter__(self) -> DevServer:
+        self._log_file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            if self._db_file:
+                self._db_file.parent.mkdir(parents=True, exist_ok=True)
+                self._lock = DatabaseLock(self._db_file)
+                await self._lock.acquire()
+            self._start()
+            await self._serving()
+        except BaseException:
+            await self._stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._stop()
+
+    def _start(self) -> None:
+        with self._log_file.open("ab") as log:
+            self._log_start = log.tell()
+            self._process = self._spawn(log)
+        if self._lock:
+            self._lock.name_holder(self._process.pid)
+
+    def _spawn(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
+        environment = {**os.environ, PARENT_VARIABLE: str(os.getpid())}
+        try:
+            return subprocess.Popen(
+                [*self._leash(), str(self._binary.path), *self.arguments()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                pass_fds=self._lock.descriptors if self._lock else (),
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise ServerStartError(f"{self._binary.path} cannot be run: {error}") from error
+
+    def _leash(self) -> list[str]:
+        """A prefix that ties another maker's server to us; ours reads PARENT_VARIABLE."""
+        setpriv = shutil.which("setpriv")
+        if self._binary.origin in ("env", "path", "download") and setpriv:
+            return [setpriv, "--pdeathsig", "TERM", "--"]
+        return []
+
+    def arguments(self) -> list[str]:
+        """What the server is started with, after its path."""
+        flags: list[tuple[str, object]] = [
+            ("ip", self._ip),
+            ("port", self._port),
+            ("http-port", self._http_port),
+            ("ui-port", self._ui_port),
+            ("log-level", "warn"),
+        ]
+        if self._db_file:
+            flags.append(("db-filename", self._db_file))
+            flags += [("sqlite-pragma", f"{k}={v}") for k, v in SQLITE_PRAGMAS.items()]
+        flags += [("namespace", name) for name in self._namespaces]
+        flags += [("search-attribute", f"{k}={v}") for k, v in self._search_attributes.items()]
+        flags += [
+            ("dynamic-config-value", f"{k}={json.dumps(v)}")
+            for k, v in self._dynamic_config.items()
+        ]
+        return ["server", "start-dev", *(part for k, v in flags for part in (f"--{k}", str(v)))]
+
+    async def _serving(self) -> None:
+        """Wait until a question to the history service is answered."""
+        assert self._process
+        deadline = time.monotonic() + START_LIMIT_S
+        while not await asyncio.to_thread(_answers, reachable(self._ip), self._http_port):
+            if self._process.poll() is not None:
+                raise ServerStartError(
+                    f"The Temporal server ended with code {self._process.returncode} "
+                    f"before it served.\n{self.log_tail()}"
+                )
+            if time.monotonic() > deadline:
+                raise ServerStartError(
+                    f"The Temporal server did not serve on {self.address} within "
+                    f"{START_LIMIT_S:.0f} s (its log: {self._log_file}).\n{self.log_tail()}"
+                )
+            await asyncio.sleep(POLL_S)
+
+    async def _stop(self) -> None:
+        """Stop the server, by force after STOP_LIMIT_S or when cancelled meanwhile."""
+        try:
+            if self._process and self._process.poll() is None:
+                self._process.send_signal(signal.SIGTERM)
+                with suppress(subprocess.TimeoutExpired):
+                    await asyncio.to_thread(self._process.wait, STOP_LIMIT_S)
+        finally:
+            if self._process:
+                kill_session(self._process)
+            if self._lock:
+                self._lock.release()
+                self._lock = None
+
+
+def _answers(host: str, port: int) -> bool:
+    """Whether the server says, over its HTTP API, that a workflow does not exist."""
+    connection = http.client.HTTPConnection(host, port, timeout=2)
+    try:
+        connection.request("GET", "/api/v1/namespaces/default/workflows/callboard-is-it-up")
+        return connection.getresponse().status in (200, 404)
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
