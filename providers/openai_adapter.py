@@ -30,6 +30,7 @@ from providers.openai_responses import ResponsesParser
 from providers.reading import EventParser, read_stream
 from providers.spi import LLMClient
 from providers.stops import StopCutter
+from providers.tls import tls_context
 
 KEYS = ("EP_OPENAI_API_KEY", "OPENAI_API_KEY")
 URLS = ("EP_OPENAI_BASE_URL", "OPENAI_BASE_URL")
@@ -78,6 +79,7 @@ class OpenAIClient(LLMClient):
             raise ValueError("background works with api='responses' only")
         self.background = background
         self._connections = connections
+        tls_context()
         self._clients: PerLoop[openai.AsyncOpenAI] = PerLoop(self._make, openai.AsyncOpenAI.close)
 
     def _make(self) -> openai.AsyncOpenAI:
@@ -95,6 +97,7 @@ class OpenAIClient(LLMClient):
                 # A redirect would be a second request, and a proxy does not know this machine.
                 follow_redirects=False,
                 trust_env=not self._loopback,
+                verify=tls_context(),
             ),
         )
 

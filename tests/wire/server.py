@@ -165,7 +165,10 @@ class WireServer:
 
 async def _read_request(reader: asyncio.StreamReader) -> Request | None:
     try:
-        head = await reader.readuntil(b"\r\n\r\n")
+        head = await reader.readexactly(1)
+        if not head.isalpha():  # a TLS handshake: this server speaks plain HTTP
+            return None
+        head += await reader.readuntil(b"\r\n\r\n")
     except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
         return None
     first, *lines = head.decode("latin-1").split("\r\n")
