@@ -13,7 +13,7 @@ import importlib.util
 import inspect
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -269,6 +269,15 @@ def _adapter(vendor: Vendor) -> Factory:
             provider=vendor.name,
         ) from error
     return factory
+
+
+def warm(providers: Iterable[str]) -> None:
+    """Import what the providers' first calls would wait for: up to a second each."""
+    for name in providers:
+        vendor = VENDORS.get(name)
+        if vendor is not None:
+            module = importlib.import_module(vendor.adapter.split(":")[0])
+            getattr(module, "warm", lambda: None)()
 
 
 def _call(provider: str, factory: Factory, arguments: dict[str, Any]) -> LLMClient:
