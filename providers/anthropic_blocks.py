@@ -48,10 +48,10 @@ class Block:
             self.texts.append(delta.get("content") or "")
 
     def tool_call(self, fallback_id: str, name: str, cut: bool) -> ToolCall:
-        """Return the whole call. `cut`: the answer's limit ended it before its arguments did."""
+        """Return the whole call. `cut`: the answer's end came before the block's."""
         raw = self._raw_input()
         call = build_tool_call(self.start.get("id") or fallback_id, name, raw)
-        if not cut or call.arguments_error:
+        if raw or not cut:
             return call
         return ToolCall(
             id=call.id,

@@ -89,7 +89,7 @@ def messages_body(
 
 def _system(req: ChatRequest, profile: Profile) -> list[Json]:
     texts = [req.system or "", *(m.content for m in req.messages if m.role == "system")]
-    if req.response_schema and not profile.schemas:
+    if _is_asked_in_words(req, profile) and req.response_schema:
         schema = orjson.dumps(req.response_schema).decode()
         texts.append(f"{_JSON_ONLY} It must fit this JSON Schema:\n{schema}")
     elif req.json_mode and not req.response_schema:
@@ -238,11 +238,32 @@ def _format(
     profile: Profile,
     strict_schema: Callable[[Json], Json],
 ) -> None:
-    if req.response_schema is None or not profile.schemas:
+    if req.response_schema is None:
+        return
+    if _is_asked_in_words(req, profile):
+        body.notes.append("the JSON schema was given in words: the API has no such format for it")
         return
     schema = strict_schema(req.response_schema)
     config = body.json.setdefault("output_config", {})
     config["format"] = {"type": "json_schema", "schema": schema}
+
+
+def _is_asked_in_words(req: ChatRequest, profile: Profile) -> bool:
+    """The API has schemas for objects whose keys are all named; others are told to the model."""
+    return not profile.schemas or _has_free_keys(req.response_schema)
+
+
+def _has_free_keys(schema: Any) -> bool:
+    if isinstance(schema, list):
+        return any(_has_free_keys(entry) for entry in schema)
+    if not isinstance(schema, dict):
+        return False
+    if schema.get("additionalProperties") not in (None, False):
+        return True
+    if schema.get("type") == "object" and "properties" not in schema:
+        return True
+    nested = {k: v for k, v in schema.items() if k not in ("enum", "const", "default", "examples")}
+    return any(_has_free_keys(entry) for entry in nested.values())
 
 
 def _breakpoints(body: Json) -> None:

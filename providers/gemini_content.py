@@ -170,7 +170,7 @@ class ContentParser:
     def _end_call(self) -> list[ChatChunk]:
         if self._draft is None:
             return []
-        call = self._draft.build(self._new_id())
+        call = self._draft.build(self._draft.id or self._new_id())
         self._draft = None
         self._called = True
         part: dict[str, Any] = {
@@ -212,7 +212,7 @@ class ContentParser:
             raise self._failed(InvalidRequest, reason)
         if reason in _FAILED or not (self._answered or self._called):
             raise self._failed(ServerFailed, reason)
-        return "tool_calls" if self._called else "stop"
+        return reason.lower()
 
     def _failed(self, cls: type[ProviderError], reason: str) -> ProviderError:
         said = redact(self._finish_message, self._origin.secrets, self._origin.private)
