@@ -20,6 +20,7 @@ SHORT, LONG = "(short)", "(long)"
 
 _NO_PART = (SHORT, LONG, "[key]")
 _SHOWN_CHARS = 60
+_HIDDEN = object()
 
 
 @dataclass(frozen=True, order=True)
@@ -64,8 +65,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 def unknown_key(key: object, accepted: Sequence[str]) -> str:
     """Say that a key is not known, and which are."""
-    near = did_you_mean(str(key), accepted)
-    return f'unknown key "{key}".{near} Accepted: {", ".join(accepted)}'
+    return f"unknown key.{did_you_mean(str(key), accepted)} Accepted: {', '.join(accepted)}"
 
 
 def accepted_keys(model: type[BaseModel]) -> list[str]:
@@ -73,9 +73,17 @@ def accepted_keys(model: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def explain(error: ValidationError, model: type[BaseModel]) -> list[tuple[KeyPath, str]]:
-    """Return pydantic's errors as (path below the model, message in the file's words)."""
-    return [_explain_one(item, model) for item in error.errors(include_url=False)]
+def explain(
+    error: ValidationError, model: type[BaseModel], show_values: bool = True
+) -> list[tuple[KeyPath, str]]:
+    """Return pydantic's errors as (path below the model, message in the file's words).
+
+    `show_values` False: the wrong values are not repeated, since they may hold secrets.
+    """
+    items: list[Any] = error.errors(include_url=False)
+    if not show_values:
+        items = [{**item, "input": _HIDDEN} for item in items]
+    return [_explain_one(item, model) for item in items]
 
 
 def _explain_one(item: Any, model: type[BaseModel]) -> tuple[KeyPath, str]:
@@ -91,7 +99,8 @@ def _explain_one(item: Any, model: type[BaseModel]) -> tuple[KeyPath, str]:
         near = ""
         if isinstance(item["input"], str):
             near = did_you_mean(item["input"], _quoted(context["expected"]))
-        return path, f"must be {_double_quoted(context['expected'])}{_found(item)}.{near}"
+        said = f"must be {context['expected']}{_found(item)}".replace("'", '"')
+        return path, f"{said}.{near}" if near else said
     return path, _plain(item["msg"], kind) + _found(item)
 
 
@@ -146,10 +155,6 @@ def _found(item: Any) -> str:
     if isinstance(value, str) and value and len(value) <= _SHOWN_CHARS and "\n" not in value:
         return f', not "{value}"'
     return ""
-
-
-def _double_quoted(expected: str) -> str:
-    return expected.replace("'", '"')
 
 
 def _quoted(expected: str) -> list[str]:

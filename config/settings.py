@@ -23,9 +23,7 @@ from dotenv import dotenv_values
 from pydantic import (
     AfterValidator,
     AliasChoices,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     TypeAdapter,
     ValidationError,
@@ -40,42 +38,12 @@ log = logging.getLogger(__name__)
 
 PREFIX = "CALLBOARD_"
 
-PROVIDER_VARIABLES = {
-    "EP_OPENAI_API_KEY": "",
-    "OPENAI_API_KEY": "",
-    "EP_OPENAI_BASE_URL": "https://api.openai.com/v1",
-    "EP_ANTHROPIC_API_KEY": "",
-    "ANTHROPIC_API_KEY": "",
-    "EP_ANTHROPIC_BASE_URL": "https://api.anthropic.com",
-    "EP_GEMINI_API_KEY": "",
-    "GEMINI_API_KEY": "",
-    "GOOGLE_API_KEY": "",
-    "EP_GEMINI_BASE_URL": "https://generativelanguage.googleapis.com",
-    "EP_DEFAULT_PROVIDER": "",
-    "EP_TIMEOUT": "300",
-}
-"""Variables that providers read themselves, and what holds without them."""
-
 _MAX_DOTENV_BYTES = 1_000_000
 
 
-class ProviderLimits(BaseModel):
-    """How much one provider account may be asked; seed 004's RateLimitConfig. 0: no limit."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    requests_per_minute: int = Field(60, ge=0)
-    requests_per_hour: int = Field(3000, ge=0)
-    requests_per_day: int = Field(50_000, ge=0)
-    tokens_per_minute: int = Field(100_000, ge=0)
-    concurrent_requests: int | None = Field(None, ge=1)
-
-
-def _decode_json(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
+def _decode_json(text: str) -> Any:
     try:
-        return orjson.loads(value)
+        return orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise ValueError(f"must be JSON: {error}") from None
 
@@ -116,6 +84,7 @@ class Settings(BaseSettings):
     temporal_address: str | None = Field(None, pattern=r"^[^\s/]+:\d+$")
     temporal_namespace: str | None = None
     temporal_bin: UserPath | None = None
+    no_download: Literal["0", "1"] = "0"
     temporal_port: int = Field(7233, ge=0, le=65_535)
     ui_port: int = Field(8233, ge=0, le=65_535)
     cost_budget: Decimal = Field(Decimal("100.0"), gt=0, allow_inf_nan=False)
@@ -123,7 +92,6 @@ class Settings(BaseSettings):
     persona_policy: UserPath | None = None
     capabilities: UserPath | None = None
     concurrency: int = Field(10, ge=1)
-    limits: Annotated[dict[str, ProviderLimits], NoDecode, BeforeValidator(_decode_json)] = {}
     graceful_shutdown: float = Field(25.0, ge=0)
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_folded)
@@ -137,26 +105,6 @@ class Settings(BaseSettings):
     def has_server(self) -> bool:
         """Whether a Temporal server was named; otherwise the embedded one is started."""
         return bool(self.temporal_address or self.server_elsewhere)
-
-    @property
-    def artifacts(self) -> str:
-        """URL of the artifact store: a folder of `home` unless another was named."""
-        return self.artifacts_url or (self.home / "artifacts").absolute().as_uri()
-
-    @property
-    def spools(self) -> Path:
-        """Folder of the runs' streams; must be on a local file system."""
-        return self.home / "spools"
-
-    @property
-    def database(self) -> Path:
-        """File of the embedded server."""
-        return self.home / "temporal.db"
-
-    def concurrency_of(self, provider: str) -> int:
-        """Return how many requests may be open at one provider at once."""
-        stated = self.limits.get(provider)
-        return (stated.concurrent_requests if stated else None) or self.concurrency
 
     def price_overrides(self) -> dict[str, PriceOverride]:
         """Return CALLBOARD_PRICES, JSON or a YAML file. Raises `ConfigError`."""
@@ -192,7 +140,7 @@ def load_settings(dotenv: Path | None = Path(".env")) -> Settings:
     except ValidationError as error:
         raise ConfigError(
             Problem(_variable(str(path[0])), 0, spell_path(path[1:]), message)
-            for path, message in explain(error, Settings)
+            for path, message in explain(error, Settings, show_values=False)
         ) from None
 
 

@@ -21,6 +21,7 @@ from config.problems import (
     KeyPath,
     Problem,
     accepted_keys,
+    did_you_mean,
     explain,
     spell_path,
     unknown_key,
@@ -70,7 +71,7 @@ def load_team(
     `cost_budget` stands in where the file has none. Raises `TeamFileError`.
     """
     try:
-        file = read_yaml(path, os.environ if env is None else env)
+        file = read_yaml(path, os.environ if env is None else env, refuse_secrets=True)
     except ConfigError as error:
         raise TeamFileError(error.problems) from None
     return _Loader(file, NOT_YET - set(allow)).load(cost_budget)
@@ -200,11 +201,12 @@ class _Loader:
         if keys:
             self._add(path, f"has {' and '.join(keys)}: a step has exactly one of {kinds}")
             return None
-        known = _all_step_keys()
-        for key in raw:
-            if key not in known:
-                self._add((*path, key), unknown_key(key, list(STEP_KINDS)))
-        self._add(path, f"does nothing: a step has exactly one of {kinds}")
+        misspelt = [key for key in raw if key not in _all_step_keys()]
+        misspelt = [key for key in misspelt if did_you_mean(key, STEP_KINDS)]
+        for key in misspelt:
+            self._add((*path, key), unknown_key(key, list(STEP_KINDS)))
+        if not misspelt:
+            self._add(path, f"does nothing: a step has exactly one of {kinds}")
         return None
 
     def _step(self, number: int, file: StepFile, names: Collection[str]) -> StepSpec | None:

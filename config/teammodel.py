@@ -9,7 +9,6 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -34,8 +33,8 @@ from config.teamtypes import (
     Schema,
     Seconds,
     Text,
+    Tools,
     Whole,
-    check_tools,
 )
 from contracts.base import Json
 
@@ -169,7 +168,7 @@ class CallSettings(FileModel):
     module: Module = "General"
     persona: FilledText | None = Field(None, description="Who answers: a name of the policy.")
     llm_config: LlmConfigFile = LlmConfigFile()
-    tools: Annotated[list[dict[str, Any]], AfterValidator(check_tools)] = Field(
+    tools: Tools = Field(
         [], description="Functions that the model may ask for; its calls are in the output."
     )
     max_retries: Whole = Field(3, ge=0, description="Further attempts per candidate.")

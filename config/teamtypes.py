@@ -54,16 +54,21 @@ def _check_schema(schema: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
+def check_tool(tool: dict[str, Any]) -> dict[str, Any]:
+    """Return a tool that can be sent, or say what it lacks."""
+    try:
+        tool_definition(tool)
+    except ValueError as error:
+        raise ValueError(str(error).splitlines()[-1].strip()) from None
+    return tool
+
+
 def check_tools(tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    seen: set[str] = set()
-    for number, tool in enumerate(tools):
-        try:
-            name = tool_definition(tool).name
-        except ValueError as error:
-            raise ValueError(f"[{number}]: {str(error).splitlines()[-1].strip()}") from None
-        if name in seen:
-            raise ValueError(f'[{number}]: there is already a tool "{name}"')
-        seen.add(name)
+    """Return tools of different names, or name the one that is there twice."""
+    names = [tool_definition(tool).name for tool in tools]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f'there are two tools "{twice}"')
     return tools
 
 
@@ -104,4 +109,6 @@ Module = Literal["HR", "Finance", "Inventory", "Compliance", "General"]
 OnInterrupt = Literal["restart", "continue"]
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 Schema = Annotated[dict[str, Any], AfterValidator(_check_schema)]
+Tool = Annotated[dict[str, Any], AfterValidator(check_tool)]
+Tools = Annotated[list[Tool], AfterValidator(check_tools)]
 FieldType = Literal["string", "integer", "number", "boolean", "array", "object"]

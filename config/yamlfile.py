@@ -27,6 +27,7 @@ MAX_VALUES = 500_000
 """Values after anchors were expanded: a bound on files made to explode."""
 
 _TAG = "tag:yaml.org,2002:"
+_SECRET = re.compile(r"(API_?KEY|SECRET|PASSWORD|PASSWD|PRIVATE_KEY|TOKEN)$", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})?")
 
 
@@ -65,15 +66,18 @@ def load_yaml(path: Path, env: Mapping[str, str]) -> YamlFile:
     return loaded
 
 
-def read_yaml(path: Path, env: Mapping[str, str]) -> YamlFile:
+def read_yaml(path: Path, env: Mapping[str, str], refuse_secrets: bool = False) -> YamlFile:
     """Read a file, collecting what can be read on from in `problems`.
 
-    Raises `ConfigError` where there is no reading on: no such file, a syntax error.
+    `refuse_secrets`: variables that are named like secrets are not put into the data. Raises
+    `ConfigError` where there is no reading on: no such file, a syntax error.
     """
-    return parse_yaml(read_text(path, MAX_FILE_BYTES), path, env)
+    return parse_yaml(read_text(path, MAX_FILE_BYTES), path, env, refuse_secrets)
 
 
-def parse_yaml(text: str, source: Path, env: Mapping[str, str]) -> YamlFile:
+def parse_yaml(
+    text: str, source: Path, env: Mapping[str, str], refuse_secrets: bool = False
+) -> YamlFile:
     """Parse a text; `source` only names it in problems."""
     yaml = YAML(typ="safe", pure=True)
     yaml.composer.warn_double_anchors = False
@@ -81,7 +85,7 @@ def parse_yaml(text: str, source: Path, env: Mapping[str, str]) -> YamlFile:
     try:
         root = yaml.compose(text)
         if root is not None:
-            result.data = _Reader(yaml, result, env).read(root, ())
+            result.data = _Reader(yaml, result, env, refuse_secrets).read(root, ())
     except MarkedYAMLError as error:
         raise ConfigError([_syntax(error, source)]) from None
     except YAMLError as error:
@@ -132,11 +136,14 @@ def _unreadable(error: YAMLError) -> str:
 class _Reader:
     """Turns nodes into JSON values, filling in lines and problems of a `YamlFile`."""
 
-    def __init__(self, yaml: Any, target: YamlFile, env: Mapping[str, str]) -> None:
+    def __init__(
+        self, yaml: Any, target: YamlFile, env: Mapping[str, str], refuse_secrets: bool
+    ) -> None:
         self._resolver = yaml.resolver
         self._constructor = yaml.constructor
         self._target = target
         self._env = env
+        self._refuse_secrets = refuse_secrets
         self._values = 0
         self._open: set[int] = set()
 
@@ -223,22 +230,29 @@ class _Reader:
         def replace(match: re.Match[str]) -> str:
             if match[0] == "$${":
                 return "${"
-            if match[1] is None:
-                self._complain(path, "${ begins a variable: write ${NAME}, or $${ for the text ${")
+            said = self._not_expandable(match[1], match[2])
+            if said is not None:
+                self._complain(path, said)
                 return match[0]
-            value = self._env.get(match[1])
-            if match[2] is not None:
-                return value or match[2]
-            if value is None:
-                self._complain(
-                    path,
-                    f"the environment variable {match[1]} is not set: set it, give a default"
-                    f" (${{{match[1]}:-…}}), or write $${{ for the text ${{",
-                )
-                return match[0]
-            return value
+            return self._env.get(match[1]) or match[2] or ""
 
         return _VARIABLE.sub(replace, text)
+
+    def _not_expandable(self, name: str | None, default: str | None) -> str | None:
+        """Return why a variable has no value here, or None."""
+        if name is None:
+            return "${ begins a variable: write ${NAME}, or $${ for the text ${"
+        if self._refuse_secrets and _SECRET.search(name):
+            return (
+                f"{name} looks like a secret, and what this file says is stored with each run:"
+                " providers read their keys from the environment by themselves"
+            )
+        if default is None and name not in self._env:
+            return (
+                f"the environment variable {name} is not set: set it, give a default"
+                f" (${{{name}:-…}}), or write $${{ for the text ${{"
+            )
+        return None
 
     def _complain(self, path: KeyPath, message: str, line: int | None = None) -> None:
         self._target.broken.add(path)

@@ -4,9 +4,9 @@ Pure functions of a `Plan`: any worker derives the same pages from the same arti
 each other by their index in the team, and the inputs of a prompt are listed once per occurrence,
 so that the workflow can bound a rendered prompt without ever seeing its text:
 
-    bytes of the request <= prompt_bytes + the sizes of uses and uses_inputs
+    tokens of the request <= prompt_bytes + the sizes of uses and uses_inputs
 
-where a token is at least one byte. What vendors add by themselves is in the allowances below.
+(`rules.bounds`). What vendors add for system texts, tools and schemas is in the allowances below.
 """
 
 import json
@@ -37,10 +37,8 @@ FIRST_TOKEN_S = 120.0
 IDLE_S = 60.0
 """Seconds to wait for the first and for the next piece, unless the step or its `timeout` say."""
 
-MESSAGE_ALLOWANCE = 24
-"""Tokens of framing around the user's message and the answer (vendors report 3 to 8)."""
 SYSTEM_ALLOWANCE = 8
-"""Tokens of framing around a system text."""
+"""Tokens of framing around a system text; rules.bounds adds that of the call itself."""
 TOOLS_ALLOWANCE = 640
 """Tokens of the vendor's own instructions for tools, or for JSON by means of a tool (Anthropic
 documents up to 530)."""
@@ -271,7 +269,7 @@ def _model_values(step: ModelStep, read: _Reads, plan: Plan) -> dict[str, Any]:
 
 def _fixed_bytes(step: ModelStep, profile: PersonaProfile) -> int:
     """Return an upper bound of the tokens of everything that is not the prompt's own text."""
-    total = MESSAGE_ALLOWANCE
+    total = 0
     system = step.llm_config.system or profile.system
     if system:
         total += len(system.encode()) + SYSTEM_ALLOWANCE

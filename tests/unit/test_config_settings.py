@@ -8,10 +8,16 @@ from pathlib import Path
 import pytest
 
 from config.problems import ConfigError
-from config.settings import PROVIDER_VARIABLES, Settings, load_settings, variables
+from config.settings import Settings, load_settings, variables
+from providers.registry import VENDORS
 
 pytestmark = pytest.mark.unit
 
+PROVIDER_VARIABLES = {
+    *(name for vendor in VENDORS.values() for name in (*vendor.keys, *vendor.base_urls)),
+    "EP_DEFAULT_PROVIDER",
+    "EP_TIMEOUT",
+}
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
 
 
@@ -32,13 +38,11 @@ def refusal() -> list[str]:
 def test_defaults() -> None:
     settings = load_settings()
     assert settings.home.name == "callboard"
-    assert settings.artifacts == (settings.home / "artifacts").absolute().as_uri()
-    assert settings.spools == settings.home / "spools"
-    assert settings.database == settings.home / "temporal.db"
+    assert settings.artifacts_url is None
     assert not settings.has_server
     assert settings.cost_budget == 100
     assert settings.graceful_shutdown == 25
-    assert settings.concurrency_of("openai") == 10
+    assert settings.concurrency == 10
     assert settings.price_overrides() == {}
     assert settings.log_level == "INFO"
     assert settings.encryption_keys == ()
@@ -53,7 +57,7 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CALLBOARD_CONCURRENCY", "")
     settings = load_settings()
     assert settings.home == Path.home() / "boards"
-    assert settings.artifacts == "s3://bucket/prefix"
+    assert settings.artifacts_url == "s3://bucket/prefix"
     assert settings.log_level == "DEBUG"
     assert settings.encryption_keys == ("KEY_2026", "KEY_2025")
     assert settings.cost_budget == Decimal("2.50")
@@ -93,16 +97,16 @@ def test_dotenv_reaches_providers_and_the_shell_wins(
 def test_errors_name_every_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CALLBOARD_UI_PORT", "70000")
     monkeypatch.setenv("CALLBOARD_COST_BUDGET", "much")
-    monkeypatch.setenv("CALLBOARD_LIMITS", '{"openai": {"requests_per_minut": 3}}')
+    monkeypatch.setenv("CALLBOARD_NO_DOWNLOAD", "perhaps")
     monkeypatch.setenv("CALLBOARD_LOG_LEVEL", "loud")
     found = refusal()
     assert {line.split(":")[0] for line in found} == {
         "CALLBOARD_UI_PORT",
         "CALLBOARD_COST_BUDGET",
-        "CALLBOARD_LIMITS",
+        "CALLBOARD_NO_DOWNLOAD",
         "CALLBOARD_LOG_LEVEL",
     }
-    assert any('Did you mean "requests_per_minute"?' in line for line in found)
+    assert "CALLBOARD_UI_PORT: must be less than or equal to 65535" in found
 
 
 def test_a_key_in_place_of_its_name_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,6 +114,13 @@ def test_a_key_in_place_of_its_name_is_not_shown(monkeypatch: pytest.MonkeyPatch
     (problem,) = refusal()
     assert problem.startswith("CALLBOARD_ENCRYPTION_KEYS: must be names")
     assert "c2Vj" not in problem
+
+
+def test_a_wrong_value_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CALLBOARD_ARTIFACTS_URL", "user:password@bucket")
+    (problem,) = refusal()
+    assert problem.startswith("CALLBOARD_ARTIFACTS_URL: ")
+    assert "password" not in problem
 
 
 def test_an_unknown_variable_is_logged(
@@ -121,17 +132,6 @@ def test_an_unknown_variable_is_logged(
     assert (
         'CALLBOARD_CONCURENCY is no setting. Did you mean "CALLBOARD_CONCURRENCY"?' in caplog.text
     )
-
-
-def test_limits_by_provider(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(
-        "CALLBOARD_LIMITS", '{"openai": {"requests_per_minute": 500, "concurrent_requests": 50}}'
-    )
-    settings = load_settings()
-    assert settings.limits["openai"].requests_per_minute == 500
-    assert settings.limits["openai"].requests_per_hour == 3000
-    assert settings.concurrency_of("openai") == 50
-    assert settings.concurrency_of("gemini") == 10
 
 
 def test_prices_from_json_and_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -173,8 +173,7 @@ def test_the_example_has_every_variable_and_no_other() -> None:
 
 def test_the_example_has_the_defaults() -> None:
     example = example_variables()
-    for name, default in PROVIDER_VARIABLES.items():
-        assert example[name] == default, name
+    assert example["EP_TIMEOUT"] == "300"
     for name, field in Settings.model_fields.items():
         variable = f"CALLBOARD_{name.upper()}"
         if variable in example:
@@ -189,6 +188,11 @@ def test_the_example_explains_every_block() -> None:
         if equals and name.isupper() and " " not in name:
             above = lines[number - 1]
             assert above.startswith("# "), line
+
+
+def test_the_seed_s_variables_are_in_the_example() -> None:
+    seed = {"EP_OPENAI_API_KEY", "EP_ANTHROPIC_API_KEY", "EP_GEMINI_API_KEY", "GOOGLE_API_KEY"}
+    assert seed | {"EP_DEFAULT_PROVIDER", "EP_TIMEOUT"} <= set(example_variables())
 
 
 def test_the_example_works_as_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
