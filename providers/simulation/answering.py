@@ -20,7 +20,11 @@ from providers.simulation.reading import (
 )
 
 _YES_NO = re.compile(r"\b(?:yes or no|yes/no|true or false)\b", re.I)
-_ONLY_NUMBER = re.compile(r"\b(?:only|just|nothing but)\b[^.]{0,30}\b(?:number|score|digit)", re.I)
+_ONLY_NUMBER = re.compile(
+    r"\b(?:only|just|nothing but)\b[^.]{0,30}\b(?:number|score|digit)"
+    r"|\b(?:number|score|digit) only",
+    re.I,
+)
 _CHOICES = re.compile(
     r"(?:\bone of|\beither|\bwith one word)\b[^:\n]{0,30}:?\s*([\w\"'` ,/|-]+?)(?:[.?!\n]|$)", re.I
 )

@@ -120,7 +120,7 @@ def split(prompt: str) -> tuple[str, str]:
     if len(parts) < 2:
         return _split_line(prompt.strip())
     head, tail = _split_line(parts[0])
-    if tail and _is_question(head):  # "Score this text from 0 to 10: …" around the whole text
+    if tail and _ASKS.match(head):  # "Score this text from 0 to 10: …" around the whole text
         return head, "\n\n".join([tail, *parts[1:]])
     asks = [_is_question(part) for part in parts]
     first, last = asks[0], asks[-1]
@@ -151,19 +151,26 @@ def _is_question(part: str) -> bool:
 
 def _split_line(part: str) -> tuple[str, str]:
     """Split one paragraph at its first line, or at its first colon, where a text follows."""
-    head, _, tail = part.partition("\n")
+    head, tail = _first_line(part)
     if tail.strip() and (_ASKS.match(head) or head.rstrip().endswith((":", "?"))):
         return head.strip(), tail.strip()
-    head, colon, tail = part.partition(":")
+    head, colon, tail = part.partition(": ")
+    asks = _ASKS.match(head) or len(words(head)) <= 12
     enough = len(words(tail)) >= 4 and len(head) <= _LONGEST_QUESTION
-    if (
-        colon
-        and enough
-        and not _ONE_OF.search(head)
-        and (_ASKS.match(head) or len(words(head)) <= 12)
-    ):
+    if colon and asks and enough and not _ONE_OF.search(head):
         return f"{head}:".strip(), tail.strip()
     return part, ""
+
+
+def _first_line(part: str) -> tuple[str, str]:
+    """Split off the first line; lines that were only wrapped belong together."""
+    lines = part.split("\n")
+    size = 1
+    while size < len(lines) and not re.search(r"[.:?!]\s*$", lines[size - 1]):
+        if not lines[size].lstrip()[:1].islower():
+            break
+        size += 1
+    return "\n".join(lines[:size]), "\n".join(lines[size:])
 
 
 def _counted(question: str) -> tuple[int | None, Unit]:
