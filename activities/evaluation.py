@@ -9,9 +9,9 @@ import os
 import sys
 
 import orjson
-from rules.conditions import ConditionError
 
 from contracts.base import Json
+from rules.conditions import ConditionError
 
 _PROGRAM = """
 import sys, orjson

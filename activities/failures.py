@@ -151,4 +151,14 @@ async def guard(
             activity.logger.exception("attempt failed in our own code")
     if state.text:
         failure = failure.model_copy(update={"partial": await keep_partial(state.text)})
-    raise to_application_error(failure) from None
+    raise to_application_error(_encodable(failure)) from None
+
+
+def _encodable(failure: CallFailure) -> CallFailure:
+    """Return the failure in a form that surely reaches history: the bill is in it."""
+    try:
+        activity.payload_converter().to_payloads([failure])
+    except Exception:
+        usage = dataclasses.replace(failure.usage, raw=None) if failure.usage else None
+        return failure.model_copy(update={"usage": usage})
+    return failure

@@ -12,10 +12,6 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 
-from rules.seams import Seam
-from stores.artifacts import ArtifactStore
-from stores.spools import AttemptSpool, FileSpools
-from stores.values import load_bindings, store_value
 from temporalio import activity
 
 from activities import answers, prompts
@@ -30,7 +26,11 @@ from contracts.plans import Candidate
 from contracts.teams import ModelStep
 from providers.exceptions import ContentRefused, ProviderError, StreamInterrupted
 from providers.spi import ChatReply, ChatStream, LLMClient, Timeouts
+from rules.seams import Seam
+from stores.artifacts import ArtifactStore
 from stores.exceptions import StoreError
+from stores.spools import AttemptSpool, FileSpools
+from stores.values import load_bindings, store_value
 
 HEARTBEAT_S = 1.0
 """Between two signs of life; the workflow's heartbeat timeout is five times that."""
@@ -245,10 +245,11 @@ class _Attempt:
         return value
 
     async def keep_partial(self, text: str) -> ArtifactRef | None:
-        """Store the text of a failed attempt, if the store still works."""
+        """Store the text of a failed attempt, if the store still works: best effort."""
         try:
             return await self._store.put_text(text)
-        except StoreError:
+        except Exception as error:
+            activity.logger.warning("partial text not kept: %s", type(error).__name__)
             return None
 
 

@@ -2,10 +2,9 @@
 
 from collections import OrderedDict
 
-from stores.artifacts import ArtifactStore
-
 from contracts.artifacts import ArtifactRef
 from contracts.plans import Plan
+from stores.artifacts import ArtifactStore
 
 KEPT = 64
 """Plans held in memory at once."""

@@ -8,8 +8,6 @@ at stake); a wrong expression or template is final.
 from collections.abc import Mapping
 from decimal import Decimal
 
-from stores.artifacts import ArtifactStore
-from stores.values import load_bindings, load_value, store_value
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
@@ -29,7 +27,9 @@ from contracts.failures import FailureKind
 from contracts.plans import PlanPage
 from contracts.runs import RecordPage, RunRecord
 from rules import conditions, planning, templates
+from stores.artifacts import ArtifactStore
 from stores.exceptions import ArtifactMissing
+from stores.values import load_bindings, load_value, store_value
 
 
 class RunWork(RunActivities):
