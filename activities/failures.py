@@ -9,6 +9,7 @@ only as `Throttled`: benign, with the exact delay.
 
 import asyncio
 import builtins
+import dataclasses
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
