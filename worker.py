@@ -24,6 +24,7 @@ from activities.clients import Clients, RegisteredClients
 from activities.models import CallModel
 from activities.runs import RunWork
 from client.connection import ServerUnreachable, connect
+from client.embedded import PARENT_VARIABLE
 from client.searchability import ensure_search_attributes
 from config.settings import Settings
 from contracts.runs import WORKFLOW_QUEUE, provider_queue
@@ -35,8 +36,9 @@ from workflows.run import RunWorkflow
 
 HEARTBEAT_THROTTLE = timedelta(seconds=1)
 PASSED_THROUGH = ("contracts", "rules", "workflows", "cel", "annotated_types")
+CONNECT_LIMIT_S = 30.0
 READY = "callboard worker ready"
-"""Printed on stdout once every queue is polled; whoever started the process waits for it."""
+"""Printed on stdout once the workers were started."""
 
 log = logging.getLogger("callboard.worker")
 
@@ -126,8 +128,9 @@ async def serve(settings: Settings, only: Sequence[str] | None = None) -> int:
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
+    leash = asyncio.create_task(_stop_with_parent(stop))
     try:
-        client = await connect(settings.temporal_address, timeout=30)
+        client = await _connect(settings)
     except ServerUnreachable as error:
         print(error, file=sys.stderr)
         return 2
@@ -139,8 +142,30 @@ async def serve(settings: Settings, only: Sequence[str] | None = None) -> int:
         print(READY, ", ".join(providers), flush=True)
         await stop.wait()
         log.info("stopping: finishing what is in flight")
+    leash.cancel()
     await asyncio.sleep(0.05)
     return 0
+
+
+async def _connect(settings: Settings) -> Client:
+    """Connect, and wait for a server that is just being started."""
+    deadline = asyncio.get_running_loop().time() + CONNECT_LIMIT_S
+    while True:
+        try:
+            return await connect(settings.temporal_address)
+        except ServerUnreachable:
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+            await asyncio.sleep(0.1)
+
+
+async def _stop_with_parent(stop: asyncio.Event) -> None:
+    """Stop when the process that keeps us is gone, however it went."""
+    parent = os.environ.get(PARENT_VARIABLE)
+    while parent and os.getppid() == int(parent):
+        await asyncio.sleep(1)
+    if parent:
+        stop.set()
 
 
 def main() -> None:
