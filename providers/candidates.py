@@ -191,6 +191,9 @@ def judge_profile(
         reasons.append(f"its window is not known ({needed.context_at_least:,} tokens wanted)")
     if most is not None and needed.output_tokens > most:
         reasons.append(f"it answers in {most:,} tokens at most, {needed.output_tokens:,} wanted")
+    highest = profile.sampling.temperature
+    if highest is not None and (needed.temperature or 0) > highest:
+        reasons.append(f"its temperature ends at {highest:g}, {needed.temperature:g} wanted")
     notes = _notes(needed, profile)
     if not known:
         notes.append("the capability table does not know it: defaults are assumed")
@@ -199,11 +202,8 @@ def judge_profile(
 
 def _notes(needed: Requirements, profile: Profile) -> list[str]:
     notes = []
-    highest = profile.sampling.temperature
-    if needed.temperature is not None and (highest is None or needed.temperature > highest):
-        notes.append(
-            "it takes no temperature" if highest is None else f"its temperature ends at {highest:g}"
-        )
+    if needed.temperature is not None and profile.sampling.temperature is None:
+        notes.append("it takes no temperature")
     if needed.top_p is not None and not profile.sampling.top_p:
         notes.append("it takes no top_p")
     if isinstance(profile, ModelEntry):

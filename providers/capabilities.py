@@ -50,7 +50,8 @@ class Profile(_Written):
 
     `sampling.temperature` is the highest one accepted, None that the parameter is refused.
     `prefill`: an assistant's turn at the end is gone on from. `resume`: an interrupted answer can
-    be taken up by its id. `overhead_tokens`: what the adapter adds to each request by itself.
+    be taken up by its id. `counts_tokens`: the vendor counts a prompt without charge.
+    `overhead_tokens`: what the adapter adds to each request by itself.
     """
 
     capabilities: frozenset[str]
@@ -61,12 +62,8 @@ class Profile(_Written):
     reasoning: bool = False
     prefill: bool = False
     resume: bool = False
+    counts_tokens: bool = False
     overhead_tokens: Annotated[int, Field(ge=0)] = 0
-
-    @property
-    def counts_tokens(self) -> bool:
-        """The provider counts a prompt's tokens without charge."""
-        return "token_count" in self.capabilities
 
 
 class ModelEntry(Profile):

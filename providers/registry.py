@@ -11,6 +11,7 @@ A program adds its own providers with `register`, by name, before it starts a wo
 import importlib
 import importlib.util
 import inspect
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
@@ -19,8 +20,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from providers.exceptions import ProviderError, RouterError, Unavailable
+from providers.exceptions import (
+    ExecutionPlatformError,
+    ProviderError,
+    RouterError,
+    Unavailable,
+)
+from providers.keys import is_loopback
 from providers.spi import LLMClient
+
+_log = logging.getLogger(__name__)
 
 Environment = Mapping[str, str]
 Factory = Callable[..., LLMClient]
@@ -197,6 +206,8 @@ def _missing_key(vendor: Vendor, env: Environment) -> Available | Missing:
     if others:
         cure += f" (or {', '.join(others)})"
     variable = _set_variable(vendor.keys, env)
+    if variable is None and _on_this_machine(vendor, env):
+        return Available(vendor.name)
     if variable is None:
         empty = [name for name in vendor.keys if name in env]
         reason = f"{' and '.join(empty)} set but empty" if empty else f"{first} is not set"
@@ -208,6 +219,12 @@ def _missing_key(vendor: Vendor, env: Environment) -> Available | Missing:
             "Copy the key again, without quotes, blanks or line ends",
         )
     return Available(vendor.name)
+
+
+def _on_this_machine(vendor: Vendor, env: Environment) -> bool:
+    """Tell whether the provider's address is a server of this machine, which needs no key."""
+    variable = _set_variable(vendor.base_urls, env)
+    return variable is not None and is_loopback(env[variable])
 
 
 def _set_variable(variables: tuple[str, ...], env: Environment) -> str | None:
@@ -229,14 +246,33 @@ def create(
     env = os.environ if env is None else env
     if provider not in names():
         raise RouterError(str(availability(provider, env)))
+    options = _checked_options(provider, dict(options or {}))
+    vendor = VENDORS.get(provider)
+    if vendor is not None and vendor.base_urls and options.get("base_url"):
+        env = {**env, vendor.base_urls[0]: str(options["base_url"])}
     found = availability(provider, env)
     if isinstance(found, Missing):
         raise Unavailable(f"provider {provider!r} cannot be used: {found}", provider=provider)
-    arguments = _checked_options(provider, dict(options or {}))
     if provider in _registered:
-        return _call(provider, _registered[provider].factory, {"model": model, **arguments})
+        return _call(provider, _registered[provider].factory, {"model": model, **options})
     vendor = VENDORS[provider]
-    return _call(provider, _adapter(vendor), {"model": model, **account(vendor, env), **arguments})
+    return _call(provider, _adapter(vendor), {"model": model, **account(vendor, env), **options})
+
+
+def warm(providers: Iterable[str]) -> None:
+    """Import the adapters and SDKs of some providers now, so that no call has to wait for it.
+
+    Best effort: what cannot be imported is left for `create` to tell.
+    """
+    for name in providers:
+        vendor = VENDORS.get(name)
+        if vendor is None or name in _registered:
+            continue
+        try:
+            module = importlib.import_module(vendor.adapter.split(":")[0])
+            getattr(module, "warm", lambda: None)()
+        except ImportError as error:
+            _log.warning("provider %s cannot be loaded: %s", name, error)
 
 
 def _checked_options(provider: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -271,15 +307,6 @@ def _adapter(vendor: Vendor) -> Factory:
     return factory
 
 
-def warm(providers: Iterable[str]) -> None:
-    """Import what the providers' first calls would wait for: up to a second each."""
-    for name in providers:
-        vendor = VENDORS.get(name)
-        if vendor is not None:
-            module = importlib.import_module(vendor.adapter.split(":")[0])
-            getattr(module, "warm", lambda: None)()
-
-
 def _call(provider: str, factory: Factory, arguments: dict[str, Any]) -> LLMClient:
     """Call a factory, naming an option that it does not take."""
     try:
@@ -288,7 +315,12 @@ def _call(provider: str, factory: Factory, arguments: dict[str, Any]) -> LLMClie
         raise RouterError(f"provider {provider!r}, options: {error}") from None
     except ValueError:  # a factory without a signature judges for itself
         pass
-    client = factory(**arguments)
+    try:
+        client = factory(**arguments)
+    except ExecutionPlatformError:
+        raise
+    except ValueError as error:  # an address that is no URL, for example
+        raise RouterError(f"provider {provider!r}: {error}") from None
     if not isinstance(client, LLMClient):
         raise ProviderError(
             f"provider {provider!r}: its factory returned {type(client).__name__}, no LLMClient",
