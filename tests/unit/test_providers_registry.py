@@ -93,6 +93,26 @@ def test_empty_keys_are_told_from_absent_ones():
     assert found.reason == "EP_OPENAI_API_KEY set but empty"
 
 
+def test_a_server_on_this_machine_needs_no_key():
+    env = {"EP_OPENAI_BASE_URL": "http://127.0.0.1:11434/v1"}
+    assert availability("openai", env) == Available("openai")
+    assert isinstance(
+        availability("openai", {"EP_OPENAI_BASE_URL": "https://llm.example/v1"}), Missing
+    )
+    client = create("openai", "llama", {"base_url": "http://localhost:9/v1"}, env={})
+    assert client.provider == "openai"
+
+
+def test_an_address_that_is_none_is_a_router_error():
+    env = {"EP_OPENAI_API_KEY": "x", "EP_OPENAI_BASE_URL": "not a url"}
+    with pytest.raises(RouterError, match="must be a URL"):
+        create("openai", "m", env=env)
+
+
+def test_warming_skips_what_is_not_there(registered):
+    registry.warm(["simulated", "recorder", "nobody"])
+
+
 def test_simulated_needs_nothing():
     assert availability("simulated", {}) == Available("simulated")
     client = create("simulated", "gpt-4o", {"seed": 3, "tokens_per_second": 0}, env={})

@@ -430,6 +430,18 @@ personas: {x: {provider_preferences: [openai]}}
     assert [c.model for c in router.candidates("x", request(max_tokens=20_000))] == ["gpt-4.1"]
 
 
+def test_a_temperature_out_of_range_rules_a_model_out_and_an_unused_one_is_noted(write):
+    text = """
+providers: {anthropic: {default_model: claude-haiku-4-5, models: [claude-sonnet-5-5]}}
+personas: {x: {provider_preferences: [anthropic]}}
+"""
+    router = PersonaRouter(write(text), env=KEYS)
+    assert router.candidates("x", request(temperature=1.0))[0].model == "claude-haiku-4-5"
+    (found,) = router.candidates("x", request(temperature=1.5))
+    assert found.model == "claude-sonnet-5-5"
+    assert found.notes == ("it takes no temperature",)
+
+
 def test_persona_limits_on_window_and_price(write):
     text = """
 providers: {openai: {default_model: gpt-4, models: [gpt-4.1, gpt-4.1-mini]}}
