@@ -128,7 +128,7 @@ async def serve(settings: Settings, only: Sequence[str] | None = None) -> int:
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
-    leash = asyncio.create_task(_stop_with_parent(stop))
+    leash = asyncio.create_task(_end_with_parent())
     try:
         client = await _connect(settings)
     except ServerUnreachable as error:
@@ -159,13 +159,13 @@ async def _connect(settings: Settings) -> Client:
             await asyncio.sleep(0.1)
 
 
-async def _stop_with_parent(stop: asyncio.Event) -> None:
-    """Stop when the process that keeps us is gone, however it went."""
+async def _end_with_parent() -> None:
+    """End when the process that keeps us is gone: its server went with it, nothing can be saved."""
     parent = os.environ.get(PARENT_VARIABLE)
-    while parent and os.getppid() == int(parent):
+    while parent:
         await asyncio.sleep(1)
-    if parent:
-        stop.set()
+        if os.getppid() != int(parent):
+            os._exit(1)
 
 
 def main() -> None:
