@@ -1,258 +1,297 @@
-"""The ledger: reserve the worst case, then settle what it was. No cent over.
+"""The money of a run: reserve the worst case, then settle what it cost. No cent over.
 
-Exact decimals, in dollars. A reservation is held from `ask` (or from its turn in the queue) until
-exactly one of `settle`, `settle_uncertain` and `release` ends it:
+At all times reserved + counted ≤ cap, in exact decimal dollars: an attempt may start only with
+its worst case held. What is `counted` never goes down: what was paid, and the whole reservation
+of an attempt whose usage nobody reported in full. `served` is what the vendors are known to have
+served, so the truth lies between the two. Only a vendor that reports more than its bound can
+push `counted` over the cap; such attempts are listed in `over_bound`.
 
-- settled: what the vendor reported counts, the rest of the reservation is free again;
-- uncertain: nobody knows the whole cost, so the whole reservation goes on counting, of which
-  `served` was seen;
-- released: nothing was sent, nothing counts.
-
-Held and counted money together never pass the cap, nor a step's own limit, whatever the order of
-events. Only a vendor that charges more than the bound it was sent can break that; such an entry
-is recorded as it is and flagged (`over_bound`). Who does not fit now, but might once others have
-settled, waits: first in, first out.
+Who does not fit but could, once others settle for less, waits in a queue: strictly first in,
+first out, so that a dear attempt is not overtaken for ever. The caller asks `granted` and
+`refused` after each event; whoever waits appears in exactly one of them, exactly once, unless it
+withdraws, and nobody waits when nothing is outstanding.
 """
 
-from collections import deque
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Literal
 
 from contracts.base import Frozen
+from rules.prices import EXACT
 
 ZERO = Decimal(0)
-MARKS = (100, 80, 50)
-"""Percent of the cap whose crossing is worth telling."""
+THRESHOLDS = (50, 80, 100)
+"""Percent of the cap at which people are told."""
+
+Bound = Literal["cost_budget", "cost_limit"]
 
 
-class LedgerError(Exception):
-    """A reservation was opened or ended twice, or never existed: a bug in the caller."""
+class LedgerError(ValueError):
+    """An entry that cannot be: settled twice, never reserved, a negative amount."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Granted:
-    """The reservation is held."""
+    """The amount is held until it is settled or released."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Waiting:
-    """It does not fit now; it is in the queue."""
+    """The ask is in the queue until it is granted, refused or withdrawn."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Refused:
-    """It can never fit: `bound` says which limit, of which `available` dollars are left."""
+    """The amount can never be held: `available` is the most that could, `need` what was asked.
 
-    bound: Literal["cost_budget", "cost_limit"]
+    `bound` names what would have to be raised.
+    """
+
+    bound: Bound
     available: Decimal
     need: Decimal
 
 
-Answer = Granted | Waiting | Refused
+class Ask(Frozen):
+    """An amount that a step wants held, or holds, for an attempt. Dollars."""
 
-
-class Entry(Frozen):
-    """One reservation: `counted` is what it holds against the caps now."""
-
+    attempt_id: str
     step: str
-    reserved: Decimal
-    step_limit: Decimal
-    state: Literal["queued", "held", "settled", "uncertain", "released"] = "held"
-    counted: Decimal = ZERO
-    served: Decimal = ZERO
-    over_bound: bool = False
+    amount: Decimal
+    step_limit: Decimal | None = None
 
 
 class LedgerState(Frozen):
-    """A ledger as a value, for continue-as-new."""
+    """A ledger as data, for a run that goes on in a new history."""
 
     cap: Decimal
-    entries: Mapping[str, Entry] = {}
-    queue: tuple[str, ...] = ()
+    counted: Decimal = ZERO
+    served: Decimal = ZERO
+    by_step: dict[str, Decimal] = {}
+    held: tuple[Ask, ...] = ()
+    queue: tuple[Ask, ...] = ()
+    refused: tuple[str, ...] = ()
+    over_bound: tuple[str, ...] = ()
 
 
 class Ledger:
-    """One run's money."""
+    """A run's account. Amounts are dollars; attempts are named by ids of the caller's choice."""
 
     def __init__(self, cap: Decimal) -> None:
-        self.cap = cap
-        self.counted = ZERO
-        self.served = ZERO
-        self.uncertain = ZERO
-        self.reserved = ZERO
-        self.by_step: dict[str, Decimal] = {}
-        self._held_by_step: dict[str, Decimal] = {}
-        self._entries: dict[str, Entry] = {}
-        self._queue: deque[str] = deque()
-        self._refused: list[str] = []
-
-    @property
-    def available(self) -> Decimal:
-        """Dollars that are neither spent nor held."""
-        return self.cap - self.counted - self.reserved
-
-    @property
-    def crossed(self) -> int:
-        """The highest of 50, 80 and 100 percent that the counted money has reached, or 0."""
-        return next((mark for mark in MARKS if self.counted * 100 >= self.cap * mark), 0)
-
-    def entry(self, attempt_id: str) -> Entry:
-        """Return a reservation. Raises LedgerError for an unknown one."""
-        try:
-            return self._entries[attempt_id]
-        except KeyError:
-            raise LedgerError(f"no reservation {attempt_id}") from None
-
-    def ask(self, attempt_id: str, step: str, amount: Decimal, step_limit: Decimal) -> Answer:
-        """Reserve `amount` for an attempt, wait in line for it, or hear why never."""
-        if attempt_id in self._entries:
-            raise LedgerError(f"{attempt_id} was reserved already")
-        entry = Entry(step=step, reserved=amount, step_limit=step_limit, state="queued")
-        refusal = self._never(entry)
-        if refusal is not None:
-            return refusal
-        self._entries[attempt_id] = entry
-        if not self._queue and self._fits(entry):
-            self._hold(attempt_id)
-            return Granted()
-        self._queue.append(attempt_id)
-        return Waiting()
-
-    def granted(self) -> list[str]:
-        """Move the queue on: return those that are held now, in order."""
-        held = []
-        while self._queue:
-            head = self._queue[0]
-            entry = self._entries[head]
-            if self._never(entry) is not None:
-                self._queue.popleft()
-                del self._entries[head]
-                self._refused.append(head)
-            elif self._fits(entry):
-                self._queue.popleft()
-                self._hold(head)
-                held.append(head)
-            else:
-                break
-        return held
-
-    def refused(self) -> list[str]:
-        """Return those whom `granted` had to turn away since the last call; they may ask anew."""
-        refused, self._refused = self._refused, []
-        return refused
-
-    def settle(self, attempt_id: str, actual: Decimal) -> None:
-        """End a reservation with what the vendor reported."""
-        entry = self._end(attempt_id)
-        over = actual > entry.reserved
-        self._count(attempt_id, entry, actual, actual, "settled", over)
-
-    def settle_uncertain(self, attempt_id: str, seen: Decimal) -> None:
-        """End a reservation whose cost is unknown: it counts whole, `seen` of it was served."""
-        entry = self._end(attempt_id)
-        seen = min(seen, entry.reserved)
-        self._count(attempt_id, entry, entry.reserved, seen, "uncertain", False)
-        self.uncertain += entry.reserved
-
-    def release(self, attempt_id: str) -> None:
-        """End a reservation for which nothing was sent."""
-        entry = self._end(attempt_id)
-        self._count(attempt_id, entry, ZERO, ZERO, "released", False)
-
-    def withdraw(self, attempt_id: str) -> None:
-        """Leave the queue."""
-        if self.entry(attempt_id).state != "queued":
-            raise LedgerError(f"{attempt_id} does not wait")
-        self._queue.remove(attempt_id)
-        del self._entries[attempt_id]
-
-    def raise_cap(self, cap: Decimal) -> None:
-        """Raise the cap. Call `granted` afterwards."""
-        if cap < self.cap:
-            raise LedgerError("a cap can only be raised")
-        self.cap = cap
-
-    def affordable(self, step: str, step_limit: Decimal) -> Decimal:
-        """Return the most that the step could be granted now."""
-        return max(ZERO, min(self.available, self._step_room(step, step_limit)))
-
-    def affordable_eventually(self, step: str, step_limit: Decimal) -> Decimal:
-        """Return the most that the step could be granted if all that is held came back."""
-        return max(ZERO, min(self.cap - self.counted, self._step_room(step, step_limit)))
-
-    def to_state(self) -> LedgerState:
-        """Return the ledger as a value."""
-        return LedgerState(cap=self.cap, entries=dict(self._entries), queue=tuple(self._queue))
+        self._load(LedgerState(cap=_amount(cap)))
 
     @classmethod
     def from_state(cls, state: LedgerState) -> "Ledger":
-        """Return the ledger that a value describes."""
+        """Return the ledger that `to_state` described."""
         ledger = cls(state.cap)
-        ledger._queue.extend(state.queue)
-        for attempt_id, entry in state.entries.items():
-            ledger._entries[attempt_id] = entry
-            ledger._take_in(entry)
+        ledger._load(state)
         return ledger
 
-    def _take_in(self, entry: Entry) -> None:
-        if entry.state == "held":
-            self.reserved += entry.reserved
-            self._held_by_step[entry.step] = self._held(entry.step) + entry.reserved
-            return
-        self.counted += entry.counted
-        self.served += entry.served
-        if entry.state == "uncertain":
-            self.uncertain += entry.counted
-        if entry.counted:
-            self.by_step[entry.step] = self.by_step.get(entry.step, ZERO) + entry.counted
+    def _load(self, state: LedgerState) -> None:
+        self._cap = state.cap
+        self._counted = state.counted
+        self._served = state.served
+        self._by_step = defaultdict(Decimal, state.by_step)
+        self._held: dict[str, Ask] = {}
+        self._reserved = ZERO
+        self._reserved_by_step: defaultdict[str, Decimal] = defaultdict(Decimal)
+        for ask in state.held:
+            self._hold(ask)
+        self._queue = {ask.attempt_id: ask for ask in state.queue}
+        self._impossible = list(state.refused)
+        self._over_bound = list(state.over_bound)
 
-    def _held(self, step: str) -> Decimal:
-        return self._held_by_step.get(step, ZERO)
+    def to_state(self) -> LedgerState:
+        """Return all that there is to know."""
+        return LedgerState(
+            cap=self._cap,
+            counted=self._counted,
+            served=self._served,
+            by_step=dict(self._by_step),
+            held=tuple(self._held.values()),
+            queue=tuple(self._queue.values()),
+            refused=tuple(self._impossible),
+            over_bound=tuple(self._over_bound),
+        )
 
-    def _step_room(self, step: str, step_limit: Decimal) -> Decimal:
-        return step_limit - self.by_step.get(step, ZERO) - self._held(step)
+    @property
+    def cap(self) -> Decimal:
+        """What the run may spend."""
+        return self._cap
 
-    def _never(self, entry: Entry) -> Refused | None:
-        """Say whether an entry can never fit. A step's own reservations do not come back to it."""
-        room = self._step_room(entry.step, entry.step_limit)
-        if entry.reserved > room:
-            return Refused("cost_limit", max(ZERO, room), entry.reserved)
-        room = self.cap - self.counted
-        if entry.reserved > room:
-            return Refused("cost_budget", max(ZERO, room), entry.reserved)
+    @property
+    def counted(self) -> Decimal:
+        """What counts as spent: settled costs, and uncertain ones at their whole reservation."""
+        return self._counted
+
+    @property
+    def served(self) -> Decimal:
+        """The price of the usage that vendors are known to have served."""
+        return self._served
+
+    @property
+    def uncertain(self) -> Decimal:
+        """The part of `counted` that may not have been spent: its "at most"."""
+        return EXACT.subtract(self._counted, self._served)
+
+    @property
+    def reserved(self) -> Decimal:
+        """What is held for attempts in flight."""
+        return self._reserved
+
+    @property
+    def available(self) -> Decimal:
+        """What is neither counted nor held; negative after a vendor went over its bound."""
+        return EXACT.subtract(self._room(), self._reserved)
+
+    @property
+    def by_step(self) -> Mapping[str, Decimal]:
+        """What is counted, by step."""
+        return MappingProxyType(self._by_step)
+
+    @property
+    def over_bound(self) -> tuple[str, ...]:
+        """Attempts that cost more than was held for them, in the order of their ends."""
+        return tuple(self._over_bound)
+
+    @property
+    def outstanding(self) -> tuple[str, ...]:
+        """Attempts that hold a reservation, oldest first."""
+        return tuple(self._held)
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """Attempts in the queue, first in first."""
+        return tuple(self._queue)
+
+    @property
+    def crossed(self) -> int:
+        """The highest of 50, 80 and 100 percent of the cap that is counted, or 0."""
+        share = EXACT.multiply(self._counted, Decimal(100))
+        reached = [p for p in THRESHOLDS if share >= EXACT.multiply(self._cap, Decimal(p))]
+        return max(reached, default=0)
+
+    def affordable(self, step: str, step_limit: Decimal | None = None) -> Decimal:
+        """Return the most that would be granted to a step right now; 0 while others wait."""
+        if self._queue:
+            return ZERO
+        return max(ZERO, min(self.available, self._step_room(step, step_limit)))
+
+    def affordable_eventually(self, step: str, step_limit: Decimal | None = None) -> Decimal:
+        """Return the most that could be granted to a step if all in flight cost nothing."""
+        return max(ZERO, min(self._room(), self._step_room(step, step_limit)))
+
+    def ask(
+        self, attempt_id: str, step: str, amount: Decimal, step_limit: Decimal | None = None
+    ) -> Granted | Waiting | Refused:
+        """Ask for an attempt's worst case to be held.
+
+        Refused where it does not fit even if all in flight cost nothing, or where it would lead
+        the step's own counted and held amounts over `step_limit`.
+        """
+        if attempt_id in self._held or attempt_id in self._queue:
+            raise LedgerError(f"{attempt_id} has asked already")
+        ask = Ask(attempt_id=attempt_id, step=step, amount=_amount(amount), step_limit=step_limit)
+        refusal = self._refusal(ask)
+        if refusal is not None:
+            return refusal
+        if not self._queue and ask.amount <= self.available:
+            self._hold(ask)
+            return Granted()
+        self._queue[attempt_id] = ask
+        return Waiting()
+
+    def granted(self) -> list[str]:
+        """Hold what fits now, first come first, and return the ids of those that waited for it."""
+        admitted: list[str] = []
+        blocked = False
+        for ask in list(self._queue.values()):
+            if self._refusal(ask) is not None:
+                del self._queue[ask.attempt_id]
+                self._impossible.append(ask.attempt_id)
+            elif not blocked and ask.amount <= self.available:
+                del self._queue[ask.attempt_id]
+                self._hold(ask)
+                admitted.append(ask.attempt_id)
+            else:
+                blocked = True
+        return admitted
+
+    def refused(self) -> list[str]:
+        """Return the ids, once each, of those that `granted` found can never be held any more."""
+        impossible, self._impossible = self._impossible, []
+        return impossible
+
+    def settle(self, attempt_id: str, actual: Decimal) -> None:
+        """Count what an attempt cost, and give back the rest of its reservation."""
+        self._count(attempt_id, _amount(actual), _amount(actual))
+
+    def settle_uncertain(self, attempt_id: str, seen: Decimal) -> None:
+        """Count an attempt of which only `seen` is known at its whole reservation."""
+        held = self._held.get(attempt_id)
+        at_most = max(held.amount, _amount(seen)) if held is not None else _amount(seen)
+        self._count(attempt_id, at_most, _amount(seen))
+
+    def release(self, attempt_id: str) -> None:
+        """Give back the reservation of an attempt that was never sent."""
+        self._free(attempt_id)
+
+    def withdraw(self, attempt_id: str) -> None:
+        """Leave the queue."""
+        if self._queue.pop(attempt_id, None) is None:
+            raise LedgerError(f"{attempt_id} is not waiting")
+
+    def raise_cap(self, cap: Decimal) -> None:
+        """Raise what the run may spend. It never goes down: reservations rely on it."""
+        if _amount(cap) < self._cap:
+            raise LedgerError(f"the cap is {self._cap} already; it can only be raised")
+        self._cap = cap
+
+    def _room(self) -> Decimal:
+        return EXACT.subtract(self._cap, self._counted)
+
+    def _step_room(self, step: str, limit: Decimal | None) -> Decimal:
+        if limit is None:
+            return self._room()
+        spent = EXACT.add(self._by_step.get(step, ZERO), self._reserved_by_step.get(step, ZERO))
+        return EXACT.subtract(limit, spent)
+
+    def _refusal(self, ask: Ask) -> Refused | None:
+        room = self._step_room(ask.step, ask.step_limit)
+        if ask.step_limit is not None and ask.amount > room:
+            return Refused("cost_limit", max(ZERO, room), ask.amount)
+        if ask.amount > self._room():
+            return Refused("cost_budget", max(ZERO, self._room()), ask.amount)
         return None
 
-    def _fits(self, entry: Entry) -> bool:
-        return entry.reserved <= self.affordable(entry.step, entry.step_limit)
+    def _hold(self, ask: Ask) -> None:
+        self._held[ask.attempt_id] = ask
+        self._reserved = EXACT.add(self._reserved, ask.amount)
+        held = self._reserved_by_step[ask.step]
+        self._reserved_by_step[ask.step] = EXACT.add(held, ask.amount)
 
-    def _hold(self, attempt_id: str) -> None:
-        entry = self._entries[attempt_id]
-        self._entries[attempt_id] = entry.model_copy(update={"state": "held"})
-        self.reserved += entry.reserved
-        self._held_by_step[entry.step] = self._held(entry.step) + entry.reserved
+    def _free(self, attempt_id: str) -> Ask:
+        ask = self._held.pop(attempt_id, None)
+        if ask is None:
+            raise LedgerError(f"{attempt_id} holds no reservation")
+        self._reserved = EXACT.subtract(self._reserved, ask.amount)
+        left = EXACT.subtract(self._reserved_by_step[ask.step], ask.amount)
+        self._reserved_by_step[ask.step] = left
+        return ask
 
-    def _end(self, attempt_id: str) -> Entry:
-        entry = self.entry(attempt_id)
-        if entry.state != "held":
-            raise LedgerError(f"{attempt_id} is {entry.state}, not held")
-        self.reserved -= entry.reserved
-        self._held_by_step[entry.step] -= entry.reserved
-        return entry
+    def _count(self, attempt_id: str, counted: Decimal, served: Decimal) -> None:
+        ask = self._free(attempt_id)
+        self._counted = EXACT.add(self._counted, counted)
+        self._served = EXACT.add(self._served, served)
+        self._by_step[ask.step] = EXACT.add(self._by_step[ask.step], counted)
+        if served > ask.amount:
+            self._over_bound.append(attempt_id)
 
-    def _count(
-        self,
-        attempt_id: str,
-        entry: Entry,
-        counted: Decimal,
-        served: Decimal,
-        state: Literal["settled", "uncertain", "released"],
-        over_bound: bool,
-    ) -> None:
-        update = {"state": state, "counted": counted, "served": served, "over_bound": over_bound}
-        self._entries[attempt_id] = entry.model_copy(update=update)
-        self.counted += counted
-        self.served += served
-        if counted:
-            self.by_step[entry.step] = self.by_step.get(entry.step, ZERO) + counted
+
+def _amount(value: Decimal) -> Decimal:
+    if not (value.is_finite() and value >= 0):
+        raise LedgerError(f"{value} is no amount of money")
+    return value

@@ -266,7 +266,7 @@ def outcomes(*kinds: str | None) -> list[Outcome]:
         (["Overloaded"] * 4, 4.0, False),
         (["Overloaded"] * 4 + [None], 4.0, False),
         (
-            [None] + ["Timeout", "ServerFailed", "Unreachable", "RateLimited", "Overloaded"],
+            [None, "Timeout", "ServerFailed", "Unreachable", "RateLimited", "Timeout"],
             5.0,
             True,
         ),

@@ -1,0 +1,361 @@
+"""The run's money: examples, and a machine that tries every order of events."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from rules.ledger import Granted, Ledger, LedgerError, LedgerState, Refused, Waiting
+
+pytestmark = pytest.mark.unit
+
+D = Decimal
+
+
+def test_a_reservation_is_held_and_settled_at_its_cost() -> None:
+    ledger = Ledger(D("1"))
+    assert ledger.ask("a#1", "a", D("0.4")) == Granted()
+    assert (ledger.reserved, ledger.available, ledger.counted) == (D("0.4"), D("0.6"), D(0))
+    ledger.settle("a#1", D("0.1"))
+    assert (ledger.reserved, ledger.available, ledger.counted) == (D(0), D("0.9"), D("0.1"))
+    assert (ledger.served, ledger.uncertain) == (D("0.1"), D(0))
+    assert dict(ledger.by_step) == {"a": D("0.1")}
+
+
+def test_an_uncertain_attempt_keeps_counting_whole() -> None:
+    ledger = Ledger(D("1"))
+    ledger.ask("a#1", "a", D("0.4"))
+    ledger.settle_uncertain("a#1", D("0.1"))
+    assert (ledger.counted, ledger.served, ledger.uncertain) == (D("0.4"), D("0.1"), D("0.3"))
+    assert dict(ledger.by_step) == {"a": D("0.4")}
+
+
+def test_a_released_attempt_costs_nothing() -> None:
+    ledger = Ledger(D("1"))
+    ledger.ask("a#1", "a", D("1"))
+    ledger.release("a#1")
+    assert (ledger.reserved, ledger.counted, ledger.available) == (D(0), D(0), D(1))
+
+
+def test_D13_a_step_limit_is_never_passed_and_named() -> None:
+    ledger = Ledger(D("1"))
+    refusal = ledger.ask("a#1", "a", D("0.006"), D("0.0001"))
+    assert refusal == Refused("cost_limit", D("0.0001"), D("0.006"))
+    assert ledger.ask("a#1", "a", D("0.06"), D("0.1")) == Granted()
+    assert ledger.ask("a#2", "a", D("0.06"), D("0.1")) == Refused(
+        "cost_limit", D("0.04"), D("0.06")
+    )
+    ledger.settle("a#1", D("0.05"))
+    assert ledger.ask("a#2", "a", D("0.06"), D("0.1")) == Refused(
+        "cost_limit", D("0.05"), D("0.06")
+    )
+    assert ledger.ask("a#3", "a", D("0.05"), D("0.1")) == Granted()
+
+
+def test_D14_exactly_as_many_attempts_as_the_budget_pays() -> None:
+    ledger = Ledger(D("0.013"))
+    answers = [ledger.ask(f"a{n}#1", f"a{n}", D("0.006")) for n in range(5)]
+    assert answers == [Granted(), Granted(), Waiting(), Waiting(), Waiting()]
+    ledger.settle("a0#1", D("0.006"))
+    assert ledger.granted() == []
+    assert ledger.refused() == []
+    ledger.settle("a1#1", D("0.006"))
+    assert ledger.granted() == []
+    assert ledger.refused() == ["a2#1", "a3#1", "a4#1"]
+    assert ledger.refused() == []
+    assert ledger.counted == D("0.012")
+    assert ledger.ask("a2#1", "a2", D("0.006")) == Refused("cost_budget", D("0.001"), D("0.006"))
+
+
+def test_the_queue_is_first_in_first_out_and_nobody_overtakes() -> None:
+    ledger = Ledger(D("1"))
+    ledger.ask("a", "a", D("0.8"))
+    assert ledger.ask("dear", "b", D("0.9")) == Waiting()
+    assert ledger.ask("cheap", "c", D("0.1")) == Waiting()
+    assert ledger.waiting == ("dear", "cheap")
+    assert ledger.granted() == []
+    ledger.settle("a", D("0.05"))
+    assert ledger.granted() == ["dear"]
+    assert ledger.granted() == []
+    ledger.settle("dear", D("0.05"))
+    assert ledger.granted() == ["cheap"]
+
+
+def test_what_has_become_impossible_makes_way() -> None:
+    ledger = Ledger(D("1"))
+    ledger.ask("a", "a", D("0.8"))
+    ledger.ask("dear", "b", D("0.9"))
+    ledger.ask("cheap", "c", D("0.2"))
+    ledger.settle("a", D("0.7"))
+    assert ledger.granted() == ["cheap"]
+    assert ledger.refused() == ["dear"]
+
+
+def test_a_step_limit_that_filled_up_while_waiting_refuses() -> None:
+    ledger = Ledger(D("1"))
+    ledger.ask("a", "a", D("0.9"))
+    assert ledger.ask("b#1", "b", D("0.2"), D("0.3")) == Waiting()
+    assert ledger.ask("b#2", "b", D("0.2"), D("0.3")) == Waiting()
+    ledger.release("a")
+    assert ledger.granted() == ["b#1"]
+    assert ledger.refused() == ["b#2"]
+
+
+def test_leaving_the_queue_lets_the_next_one_through() -> None:
+    ledger = Ledger(D("1"))
+    ledger.ask("a", "a", D("0.5"))
+    ledger.ask("b", "b", D("0.9"))
+    ledger.ask("c", "c", D("0.5"))
+    ledger.withdraw("b")
+    assert ledger.granted() == ["c"]
+    with pytest.raises(LedgerError, match="b is not waiting"):
+        ledger.withdraw("b")
+
+
+def test_a_raised_cap_makes_room_and_a_lowered_one_is_refused() -> None:
+    ledger = Ledger(D("1"))
+    ledger.ask("a", "a", D("0.9"))
+    ledger.ask("b", "b", D("0.9"))
+    ledger.raise_cap(D("1.8"))
+    assert ledger.granted() == ["b"]
+    with pytest.raises(LedgerError, match="only be raised"):
+        ledger.raise_cap(D("1.7"))
+
+
+@pytest.mark.parametrize("end", ["settle", "settle_uncertain", "release"])
+@pytest.mark.parametrize("again", ["settle", "settle_uncertain", "release"])
+def test_every_reservation_ends_once(end: str, again: str) -> None:
+    ledger = Ledger(D("1"))
+    ledger.ask("a", "a", D("0.5"))
+
+    def finish(how: str) -> None:
+        method = getattr(ledger, how)
+        method("a") if how == "release" else method("a", D("0.1"))
+
+    finish(end)
+    before = ledger.to_state()
+    with pytest.raises(LedgerError, match="a holds no reservation"):
+        finish(again)
+    assert ledger.to_state() == before
+
+
+@pytest.mark.parametrize("amount", ["-0.1", "NaN", "Infinity"])
+def test_what_is_no_amount_is_refused_and_changes_nothing(amount: str) -> None:
+    ledger = Ledger(D("1"))
+    ledger.ask("a", "a", D("0.5"))
+    before = ledger.to_state()
+    with pytest.raises(LedgerError):
+        ledger.ask("b", "b", D(amount))
+    with pytest.raises(LedgerError):
+        ledger.settle("a", D(amount))
+    with pytest.raises(LedgerError):
+        ledger.settle_uncertain("a", D(amount))
+    with pytest.raises(LedgerError, match="asked already"):
+        ledger.ask("a", "a", D("0.1"))
+    assert ledger.to_state() == before
+
+
+def test_a_vendor_over_its_bound_is_recorded_and_flagged() -> None:
+    ledger = Ledger(D("1"))
+    ledger.ask("a", "a", D("0.5"))
+    ledger.ask("b", "b", D("0.5"))
+    ledger.settle("a", D("0.7"))
+    assert (ledger.counted, ledger.available, ledger.over_bound) == (D("0.7"), D("-0.2"), ("a",))
+    assert ledger.affordable("c") == D(0)
+    ledger.settle_uncertain("b", D("0.6"))
+    assert (ledger.counted, ledger.served) == (D("1.3"), D("1.3"))
+    assert ledger.over_bound == ("a", "b")
+
+
+def test_shares_of_the_cap_are_noticed_at_their_exact_values() -> None:
+    ledger = Ledger(D("1"))
+    seen = []
+    for number, amount in enumerate(["0.4999", "0.0001", "0.2999", "0.0001", "0.1999", "0.0001"]):
+        ledger.ask(f"{number}", "a", D(amount))
+        ledger.settle(f"{number}", D(amount))
+        seen.append(ledger.crossed)
+    assert seen == [0, 50, 50, 80, 80, 100]
+
+
+def test_what_is_affordable_now_and_eventually() -> None:
+    ledger = Ledger(D("1"))
+    ledger.ask("a#1", "a", D("0.1"))
+    ledger.settle("a#1", D("0.1"))
+    ledger.ask("a#2", "a", D("0.3"))
+    assert ledger.affordable("b") == D("0.6")
+    assert ledger.affordable_eventually("b") == D("0.9")
+    assert ledger.affordable("b", D("0.2")) == D("0.2")
+    assert ledger.affordable("a", D("0.5")) == D("0.1")
+    assert ledger.affordable_eventually("a", D("0.5")) == D("0.1")
+    assert ledger.affordable_eventually("a", D("0.3")) == D(0)
+    ledger.ask("c", "c", D("0.7"))
+    assert ledger.affordable("b") == D(0), "others wait"
+
+
+def test_sums_are_exact_beyond_the_default_precision() -> None:
+    ledger = Ledger(D("1000000000"))
+    tiny = D("0.0000000000000000000000000000001")
+    for number in range(3):
+        ledger.ask(str(number), "a", D("100000000"))
+        ledger.settle(str(number), tiny)
+    ledger.ask("large", "a", D("1000"))
+    ledger.settle("large", D("1000"))
+    assert ledger.counted == D("1000.0000000000000000000000000000003")
+
+
+def test_a_ledger_survives_json() -> None:
+    ledger = Ledger(D("1.10"))
+    ledger.ask("a", "a", D("0.5"))
+    ledger.ask("b", "b", D("0.6"), D("0.7"))
+    ledger.ask("c", "c", D("0.9"))
+    ledger.settle_uncertain("a", D("0.2"))
+    text = ledger.to_state().model_dump_json()
+    copy = Ledger.from_state(LedgerState.model_validate_json(text))
+    assert copy.to_state() == ledger.to_state()
+    for each in (ledger, copy):
+        each.settle("b", D("0.01"))
+    assert copy.granted() == ledger.granted()
+    assert copy.refused() == ledger.refused()
+    assert copy.to_state() == ledger.to_state()
+
+
+cents = st.integers(0, 60).map(lambda n: D(n) / 100)
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """Keeps books of its own, in whole cents, beside the ledger's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ledger = Ledger(D("1"))
+        self.number = 0
+        self.held: dict[str, D] = {}
+        self.queue: dict[str, tuple[str, D, D | None]] = {}
+        self.ended: set[str] = set()
+        self.counted = self.served = D(0)
+        self.by_step: dict[str, D] = {}
+        self.steps: dict[str, str] = {}
+
+    def sweep(self) -> None:
+        """What every caller does after each event."""
+        order = list(self.queue)
+        granted, refused = self.ledger.granted(), self.ledger.refused()
+        assert not set(granted) & set(refused)
+        assert granted == [name for name in order if name in granted], "out of order"
+        for name in refused:
+            step, amount, limit = self.queue.pop(name)
+            room = self.ledger.affordable_eventually(step, limit)
+            assert amount > room, "refused what could have fitted"
+        for name in granted:
+            before = order[: order.index(name)]
+            assert not [n for n in before if n in self.queue and n not in granted], "overtaken"
+            self.held[name] = self.queue.pop(name)[1]
+        assert self.held or not self.queue, "somebody waits for nothing"
+
+    @rule(step=st.sampled_from("xyz"), amount=cents, limit=st.none() | cents)
+    def ask(self, step: str, amount: D, limit: D | None) -> None:
+        self.number += 1
+        name = f"{step}#{self.number}"
+        self.steps[name] = step
+        now = self.ledger.affordable(step, limit)
+        eventually = self.ledger.affordable_eventually(step, limit)
+        answer = self.ledger.ask(name, step, amount, limit)
+        if isinstance(answer, Granted):
+            assert amount <= now
+            assert not self.queue
+            self.held[name] = amount
+        elif isinstance(answer, Waiting):
+            assert amount <= eventually
+            assert amount > now or self.queue
+            self.queue[name] = (step, amount, limit)
+        else:
+            assert amount > eventually
+            assert answer.need == amount
+            assert answer.available < amount
+        self.sweep()
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data(), share=st.integers(0, 100), certain=st.booleans())
+    def settle(self, data: st.DataObject, share: int, certain: bool) -> None:
+        name = data.draw(st.sampled_from(sorted(self.held)))
+        amount = self.held.pop(name)
+        seen = amount * share / 100
+        if certain:
+            self.ledger.settle(name, seen)
+        else:
+            self.ledger.settle_uncertain(name, seen)
+        counts = seen if certain else amount
+        self.counted += counts
+        self.served += seen
+        self.by_step[self.steps[name]] = self.by_step.get(self.steps[name], D(0)) + counts
+        self.ended.add(name)
+        self.sweep()
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def release(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(self.held)))
+        del self.held[name]
+        self.ledger.release(name)
+        self.ended.add(name)
+        self.sweep()
+
+    @precondition(lambda self: self.queue)
+    @rule(data=st.data())
+    def withdraw(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(self.queue)))
+        del self.queue[name]
+        self.ledger.withdraw(name)
+        self.sweep()
+
+    @rule(more=cents)
+    def raise_cap(self, more: D) -> None:
+        self.ledger.raise_cap(self.ledger.cap + more)
+        self.sweep()
+
+    @precondition(lambda self: self.ended)
+    @rule(data=st.data())
+    def end_again(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(self.ended)))
+        with pytest.raises(LedgerError):
+            self.ledger.settle(name, D(0))
+        with pytest.raises(LedgerError):
+            self.ledger.release(name)
+
+    @rule()
+    def go_on_in_a_new_history(self) -> None:
+        text = self.ledger.to_state().model_dump_json()
+        self.ledger = Ledger.from_state(LedgerState.model_validate_json(text))
+
+    @invariant()
+    def no_cent_over(self) -> None:
+        ledger = self.ledger
+        assert ledger.reserved + ledger.counted <= ledger.cap
+        assert ledger.available == ledger.cap - ledger.reserved - ledger.counted
+
+    @invariant()
+    def books_agree(self) -> None:
+        ledger = self.ledger
+        assert ledger.reserved == sum(self.held.values(), D(0))
+        assert ledger.outstanding == tuple(self.held)
+        assert ledger.waiting == tuple(self.queue)
+        assert (ledger.counted, ledger.served) == (self.counted, self.served)
+        assert ledger.served <= ledger.counted
+        assert ledger.uncertain == self.counted - self.served
+        assert dict(ledger.by_step) == self.by_step
+        assert ledger.over_bound == ()
+
+    def teardown(self) -> None:
+        """Once all others have ended, nobody waits any more."""
+        while self.held:
+            self.ledger.settle(next(iter(self.held)), D(0))
+            del self.held[next(iter(self.held))]
+            self.sweep()
+        assert not self.queue
+
+
+TestLedgerMachine = LedgerMachine.TestCase
+TestLedgerMachine.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestLedgerMachine.pytestmark = [pytest.mark.unit]
