@@ -259,6 +259,54 @@ def create(
     return _call(provider, _adapter(vendor), {"model": model, **account(vendor, env), **options})
 
 
+def warm(providers: Iterable[str]) -> None:
+    """Import the adapters and SDKs of some providers now: up to a second each, off the first call.
+
+    Best effort: what cannot be imported is logged, and left for `create` to tell.
+    """
+    for name in providers:
+        vendor = VENDORS.get(name)
+        if vendor is None or name in _registered:
+            continue
+        try:
+            module = importlib.import_module(vendor.adapter.split(":")[0])
+            getattr(module, "warm", lambda: None)()
+        except ImportError as error:
+            _log.warning("provider %s cannot be loaded: %s", name, error)
+
+
+def _checked_options(provider: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Refuse what must not travel in a run's options."""
+    if "api_key" in options:
+        raise RouterError(
+            f"provider {provider!r}: a key must not stand in the options, which are stored with "
+            "the run; set it in the worker's environment"
+        )
+    return options
+
+
+def account(vendor: Vendor, env: Environment) -> dict[str, str]:
+    """Return key and address from the environment, where they are set."""
+    found = {
+        "api_key": _set_variable(vendor.keys, env),
+        "base_url": _set_variable(vendor.base_urls, env),
+    }
+    return {name: env[variable] for name, variable in found.items() if variable}
+
+
+def _adapter(vendor: Vendor) -> Factory:
+    module, name = vendor.adapter.split(":")
+    try:
+        factory: Factory = getattr(importlib.import_module(module), name)
+    except ImportError as error:
+        raise Unavailable(
+            f"provider {vendor.name!r} cannot be used: {error}. "
+            f"Run {vendor.install or 'the installation again'}",
+            provider=vendor.name,
+        ) from error
+    return factory
+
+
 def _call(provider: str, factory: Factory, arguments: dict[str, Any]) -> LLMClient:
     """Call a factory, naming an option that it does not take."""
     try:
