@@ -6,7 +6,8 @@ so that the workflow can bound a rendered prompt without ever seeing its text:
 
     tokens of the request <= prompt_bytes + the sizes of uses and uses_inputs
 
-(`rules.bounds`). What vendors add for system texts, tools and schemas is in the allowances below.
+(`rules.bounds`, which also allows for what vendors add around messages). What they add for tools
+and schemas is in the allowance below.
 """
 
 import json
@@ -37,8 +38,6 @@ FIRST_TOKEN_S = 120.0
 IDLE_S = 60.0
 """Seconds to wait for the first and for the next piece, unless the step or its `timeout` say."""
 
-SYSTEM_ALLOWANCE = 8
-"""Tokens of framing around a system text; rules.bounds adds that of the call itself."""
 TOOLS_ALLOWANCE = 640
 """Tokens of the vendor's own instructions for tools, or for JSON by means of a tool (Anthropic
 documents up to 530)."""
@@ -269,10 +268,7 @@ def _model_values(step: ModelStep, read: _Reads, plan: Plan) -> dict[str, Any]:
 
 def _fixed_bytes(step: ModelStep, profile: PersonaProfile) -> int:
     """Return an upper bound of the tokens of everything that is not the prompt's own text."""
-    total = 0
-    system = step.llm_config.system or profile.system
-    if system:
-        total += len(system.encode()) + SYSTEM_ALLOWANCE
+    total = len((step.llm_config.system or profile.system or "").encode())
     if step.tools:
         total += TOOLS_ALLOWANCE + sum(_tool_bytes(tool) for tool in step.tools)
     if step.output.kind == "json":

@@ -4,8 +4,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic_core import to_json
 
+from activities import prompts
 from contracts.plans import Candidate, PersonaProfile, Plan, PlanPage, StepNode
 from contracts.prices import Price, Rate
 from contracts.teams import (
@@ -208,3 +211,49 @@ def test_unused_inputs() -> None:
     assert planning.unused_inputs(plan(*steps, inputs=inputs, outputs={"o": "{output}"})) == [
         "none"
     ]
+
+
+PARAMETERS = [{"name": f"n{'x' * 60}{n}", "type": "string"} for n in range(20)]
+SCHEMA = {"type": "object", "properties": {"ü": {"type": "string"}}}
+TOOLS: tuple[dict[str, Any], ...] = (
+    {"name": "f", "description": "é" * 50, "parameters": PARAMETERS},
+    {"type": "function", "function": {"name": "g", "parameters": SCHEMA}},
+    {"name": "h", "input_schema": {"type": "object", "properties": {}}},
+    {"name": "bare"},
+)
+
+
+@given(
+    prompt=st.text(st.characters(exclude_characters="{}", codec="utf-8"), min_size=1, max_size=80),
+    value=st.text(st.characters(codec="utf-8"), max_size=80),
+    own=st.none() | st.text(st.characters(codec="utf-8"), min_size=1, max_size=80),
+    persona=st.none() | st.text(st.characters(codec="utf-8"), min_size=1, max_size=80),
+    tools=st.lists(st.sampled_from(TOOLS), max_size=4),
+    structured=st.booleans(),
+)
+def test_no_request_is_larger_than_its_bound(
+    prompt: str,
+    value: str,
+    own: str | None,
+    persona: str | None,
+    tools: list[dict[str, Any]],
+    structured: bool,
+) -> None:
+    schema = {"type": "object", "properties": {"ä": {"description": prompt}}}
+    step = ModelStep(
+        name="a",
+        persona="p",
+        prompt_template=f"{prompt}{{x}}{prompt}{{x}}",
+        llm_config=ModelParams(system=own),
+        tools=tuple(tools),
+        output=OutputSpec(kind="json", schema_=schema) if structured else OutputSpec(),
+    )
+    made = plan(
+        step,
+        personas={"p": PersonaProfile(name="p", system=persona)},
+        inputs={"x": InputSpec(type="text")},
+    )
+    (only,) = planning.nodes(made)
+    request = prompts.build_request(made, step, {"x": value}, 10, {})
+    values = sum(len(value.encode()) for _ in only.uses_inputs)
+    assert prompts.request_bytes(request) <= only.prompt_bytes + values
