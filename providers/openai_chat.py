@@ -55,6 +55,7 @@ class ChatParser:
         self._model: str | None = None
         self._finish: str | None = None
         self._done = False
+        self._seen = False
         self._refusal = ""
         self._calls: list[ToolCallDraft] = []
         self._by_index: dict[int, ToolCallDraft] = {}
@@ -67,10 +68,11 @@ class ChatParser:
     def feed(self, event: ServerSentEvent) -> list[ChatChunk]:
         """Return the chunks of one event; raises for an error in the stream."""
         if event.data.strip() == b"[DONE]":
-            self._done = True
-            return self._end()
+            return self._marked()
+        if event.event == "error":
+            raise error_from_event(self._origin, event.data)
         payload = orjson.loads(event.data)
-        if payload.get("error") or payload.get("object") == "error" or event.event == "error":
+        if payload.get("error") or payload.get("object") == "error":
             raise error_from_event(self._origin, payload)
         self._note(payload)
         chunks: list[ChatChunk] = []
@@ -90,6 +92,13 @@ class ChatParser:
         self._done = True
         return self._end()
 
+    def _marked(self) -> list[ChatChunk]:
+        """`[DONE]`: the end, unless nothing at all came before it."""
+        if not self._seen:
+            raise interrupted(self._origin, "the stream holds [DONE] and no answer")
+        self._done = True
+        return self._end()
+
     def _note(self, payload: dict[str, Any]) -> None:
         self.response_id = self.response_id or payload.get("id") or None
         self._model = self._model or payload.get("model") or None
@@ -98,6 +107,9 @@ class ChatParser:
             self.usage = chat_usage(usage)
 
     def _choice(self, choice: dict[str, Any], chunks: list[ChatChunk]) -> None:
+        self._seen = True
+        if choice.get("usage"):
+            self.usage = chat_usage(choice["usage"])
         delta = choice.get("delta") or {}
         thought = delta.get("reasoning_content") or delta.get("reasoning")
         content = delta.get("content")
@@ -138,26 +150,27 @@ class ChatParser:
         function = fragment.get("function") or {}
         name = function.get("name") or ""
         call_id = fragment.get("id") or ""
-        index = fragment.get("index")
-        draft = self._draft(index, call_id, name)
+        arguments = function.get("arguments") or ""
+        if not isinstance(arguments, str):
+            arguments = orjson.dumps(arguments).decode()
+        draft = self._draft(fragment.get("index"), call_id, name, arguments)
         draft.id = draft.id or call_id
         draft.name = draft.name or name
-        arguments = function.get("arguments")
-        if isinstance(arguments, str):
-            draft.pieces.append(arguments)
-        elif arguments:
-            draft.pieces.append(orjson.dumps(arguments).decode())
+        draft.pieces.append(arguments)
 
-    def _draft(self, index: int | None, call_id: str, name: str) -> ToolCallDraft:
-        """Find the call that a fragment belongs to, or begin one."""
+    def _draft(self, index: int | None, call_id: str, name: str, arguments: str) -> ToolCallDraft:
+        """Find the call that a fragment belongs to, or begin one.
+
+        Some servers number all their calls 0, or none: a fragment with another id, or one that is
+        a whole call itself, begins a call once the one before it is whole.
+        """
         if index is None:
             draft = self._calls[-1] if self._calls else None
             key = len(self._calls)
         else:
             draft = self._by_index.get(index)
             key = index
-        another = draft and call_id and name and draft.id and draft.id != call_id
-        if draft is None or (another and _is_json(draft.raw or "{}")):
+        if draft is None or (name and _is_another(draft, call_id, arguments)):
             draft = self._by_index[key] = ToolCallDraft()
             self._calls.append(draft)
         return draft
@@ -205,6 +218,12 @@ def _parts(content: list[Any], thought: Any) -> tuple[str, Any]:
         else:
             texts.append(part.get("text") or "")
     return "".join(texts), "".join(thoughts)
+
+
+def _is_another(draft: ToolCallDraft, call_id: str, arguments: str) -> bool:
+    if call_id and draft.id:
+        return call_id != draft.id and _is_json(draft.raw or "{}")
+    return _is_json(draft.raw) and _is_json(arguments)
 
 
 def _is_json(text: str) -> bool:

@@ -18,7 +18,7 @@ from providers.http_errors import Origin, error_from_event, interrupted
 from providers.openai_usage import responses_usage
 from providers.sse import ServerSentEvent
 from providers.stops import StopCutter
-from providers.toolcalls import build_tool_call
+from providers.toolcalls import ToolCallDraft, build_tool_call
 
 INCOMPLETE = {
     "max_output_tokens": "length",
@@ -28,6 +28,8 @@ INCOMPLETE = {
     "steered": "pause",
 }
 _TERMINAL = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
+_CALLS = ("function_call", "custom_tool_call")
+_FRAGMENTS = ("response.function_call_arguments.delta", "response.custom_tool_call_input.delta")
 _STATEFUL = ("reasoning", "message", "function_call", "custom_tool_call")
 
 
@@ -52,6 +54,7 @@ class ResponsesParser:
         self._texts = 0
         self._refusal = ""
         self._calls: list[ToolCall] = []
+        self._drafts: dict[str, ToolCallDraft] = {}
         self._items: list[dict[str, Any]] = []
 
     @property
@@ -63,6 +66,8 @@ class ResponsesParser:
         """Return the chunks of one event; raises for an error in the stream."""
         if event.data.strip() == b"[DONE]":
             return []
+        if event.event == "error":
+            raise error_from_event(self._origin, event.data)
         payload = orjson.loads(event.data)
         kind = payload.get("type") or event.event
         number = payload.get("sequence_number")
@@ -74,6 +79,10 @@ class ResponsesParser:
             return [ChatChunk(delta_reasoning=payload["delta"])] if payload["delta"] else []
         if kind == "response.refusal.delta":
             self._refusal += payload["delta"]
+        elif kind in _FRAGMENTS:
+            self._fragment(payload)
+        elif kind == "response.output_item.added":
+            self._opened(payload["item"])
         elif kind == "response.output_item.done":
             return self._item(payload["item"])
         elif kind in _TERMINAL:
@@ -118,8 +127,19 @@ class ResponsesParser:
             chunks.append(self._last("stop"))
         return chunks
 
+    def _opened(self, item: dict[str, Any]) -> None:
+        if item.get("type") in _CALLS and item.get("id"):
+            call_id = item.get("call_id") or item["id"]
+            self._drafts[item["id"]] = ToolCallDraft(call_id, item.get("name") or "")
+
+    def _fragment(self, payload: dict[str, Any]) -> None:
+        draft = self._drafts.get(payload.get("item_id") or "")
+        if draft is not None:
+            draft.pieces.append(payload["delta"])
+
     def _item(self, item: dict[str, Any]) -> list[ChatChunk]:
         kind = item.get("type")
+        self._drafts.pop(item.get("id") or "", None)
         if kind in _STATEFUL:
             self._items.append(item)
         if kind == "function_call":
@@ -154,10 +174,10 @@ class ResponsesParser:
         """Return the text and the calls of the final output that no event has given."""
         chunks: list[ChatChunk] = []
         if self._resumed:
-            return chunks
+            output = ()
         no_calls, no_text = not self._calls, not self._texts
         for item in output:
-            if item.get("type") in ("function_call", "custom_tool_call") and no_calls:
+            if item.get("type") in _CALLS and no_calls:
                 chunks += self._item(item)
             elif item.get("type") == "message" and no_text:
                 for part in item.get("content") or ():
@@ -165,6 +185,11 @@ class ResponsesParser:
                         chunks += self._text(part["text"])
                     elif part.get("type") == "refusal" and not self._refusal:
                         self._refusal = part.get("refusal") or ""
+        for number, draft in enumerate(self._drafts.values()):
+            call = draft.build(f"call_{number}")
+            self._calls.append(call)
+            chunks.append(ChatChunk(tool_call=call))
+        self._drafts.clear()
         return chunks
 
     def _reason(self, kind: str, response: dict[str, Any]) -> str:

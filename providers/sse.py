@@ -110,6 +110,7 @@ class SSEDecoder:
         event = ServerSentEvent(b"\n".join(self._data), self._event, self._id)
         self._data.clear()
         self._data_size = 0
+        self._event = ""
         return event
 
     def _skip_bom(self, chunk: bytes) -> bytes:
