@@ -108,9 +108,15 @@ class PersonaRouter:
             if isinstance(found, registry.Missing):
                 missing.append(f"{provider}: {found}")
                 continue
+            model = self._catalogue.first_model(wanted, provider, needed)
+            try:
+                client = self._client(provider, model)
+            except Unavailable as error:  # found out only when its SDK was loaded
+                missing.append(str(error))
+                continue
             if missing:
                 _log.warning("persona %s is served by %s. %s", persona, provider, missing[0])
-            return self._client(provider, self._catalogue.first_model(wanted, provider, needed))
+            return client
         raise Unavailable(
             f"persona {persona!r}: no provider can be used here. {'; '.join(missing)}"
         )
