@@ -60,5 +60,5 @@ def main() -> int:
 if __name__ == "__main__":
     code = main()
     sys.stderr.flush()
-    # Leaving the ordinary way crashes now and then: see docs/decisions/0006-leaving-the-interpreter.md.
+    # docs/decisions/0006-leaving-the-interpreter.md
     os._exit(code)
