@@ -33,7 +33,7 @@ PART_BYTES = 8 * 1024 * 1024
 
 _PARTS_AT_ONCE = 4
 _THREADS = 16
-_RETRIES = {"max_retries": 5, "retry_timeout": timedelta(seconds=30)}
+_RETRIES = {"max_retries": 7, "retry_timeout": timedelta(seconds=30)}
 _CLOUDS = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss")
 
 

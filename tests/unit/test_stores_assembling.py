@@ -145,6 +145,18 @@ def test_a_lost_beginning_of_an_attempt_is_known_from_its_first_delta() -> None:
     assert not assembler.gap(AGENT)
 
 
+def test_an_attempt_of_which_only_a_later_part_was_seen_is_in_doubt() -> None:
+    """Its lost beginning may lie anywhere before: what stands there may not count any more."""
+    assembler = fed(
+        record("superseded", 1, 0, 0),
+        record("delta", 1, 1, 0, "Hello world"),
+        record("delta", 2, 2, 9, "you"),
+    )
+    assert assembler.text(AGENT) == "Hello woryou"
+    assert assembler.gap(AGENT)
+    assert assembler.sound_text(AGENT) == ""
+
+
 def test_an_attempt_that_goes_on_from_one_never_seen_is_in_doubt() -> None:
     assembler = fed(record("superseded", 1, 0, 0), record("delta", 1, 1, 0, "Hello world"))
     assembler.feed(record("superseded", 3, 0, 9))

@@ -18,7 +18,7 @@ from stores.assembling import TextAssembler, coherent
 from stores.exceptions import StoreUnavailable
 from stores.sealing import PLAIN
 from stores.spoollines import LINE_BYTES, TEXT_CHARS, decode, encode
-from stores.spoolreading import LineTail
+from stores.spoolreading import READ_BYTES, LineTail
 from stores.spools import FileSpools
 from stores.spoolwriting import COALESCE_CHARS, COALESCE_S
 from tests.unit.spool_stories import AGENT, Story, stories
@@ -188,6 +188,9 @@ def test_a_late_start_still_says_where_the_attempt_begins(tmp_path: Path) -> Non
     (tmp_path / "spools").unlink()
     (tmp_path / "spools").mkdir()
     moved.rename(spools.path(RUN))
+    dropped = second.dropped
+    second.ended("too early to try again")
+    assert second.dropped > dropped
     clock.now += 1
     second.delta("back")
     second.ended()
@@ -253,6 +256,16 @@ async def test_stop_ends_after_what_was_written(spools: FileSpools) -> None:
                 stop.set()
     attempt.close()
     assert seen == ["", "last words"]
+
+
+async def test_stop_ends_only_after_all_of_a_long_spool(spools: FileSpools) -> None:
+    attempt = spools.open_attempt(RUN, "a", 1)
+    for _ in range(100):
+        attempt.delta("x" * TEXT_CHARS)
+    attempt.ended()
+    attempt.close()
+    assert spools.path(RUN).stat().st_size > 3 * READ_BYTES
+    assert (await written(spools))[-1][0].kind == "ended"
 
 
 async def test_a_reader_goes_on_from_every_offset_it_was_given(spools: FileSpools) -> None:
