@@ -5,11 +5,15 @@ from datetime import date, datetime
 from decimal import Decimal
 
 import pytest
+from genai_prices import Usage as TheirUsage
+from genai_prices import calc_price
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.messages import Usage
 from providers.exceptions import RouterError
 from providers.pricing import PriceOverride, UnknownPrice, quote
+from rules.prices import cost
 
 pytestmark = pytest.mark.unit
 
@@ -75,12 +79,10 @@ def test_prices_follow_the_day():
 
 
 def test_a_price_that_changes_within_the_day_is_the_dearest():
-    from genai_prices import Usage, calc_price
-
     prices = set()
     for hour in (0, 2, 12, 17, 23):
         at = datetime(2026, 11, 21, hour, 45)
-        usage = Usage(input_tokens=1_000_000, output_tokens=0)
+        usage = TheirUsage(input_tokens=1_000_000, output_tokens=0)
         found = calc_price(
             usage, "deepseek-chat", provider_id="deepseek", genai_request_timestamp=at
         )
@@ -131,6 +133,36 @@ def test_negative_overrides_and_unknown_keys_are_refused():
     for wrong in ({"input": -1, "output": 1}, {"input": 1, "output": 1, "currency": "EUR"}):
         with pytest.raises(ValueError):
             PriceOverride.model_validate(wrong)
+
+
+@pytest.mark.parametrize(
+    ("provider", "table", "model"),
+    [
+        ("openai", "openai", "gpt-5.4-mini"),
+        ("openai", "openai", "gpt-6.1-terra"),
+        ("anthropic", "anthropic", "claude-haiku-5-5"),
+        ("anthropic", "anthropic", "claude-sonnet-4-5"),
+        ("gemini", "google", "gemini-2.5-pro"),
+        ("gemini", "google", "gemini-3.8-flash"),
+    ],
+)
+@given(
+    prompt=st.one_of(
+        st.integers(0, 2_000_000), st.sampled_from([100_000, 100_001, 200_000, 200_001, 272_001])
+    ),
+    cached=st.integers(0, 100),
+    answer=st.integers(0, 200_000),
+)
+def test_bills_agree_with_the_tables_own_arithmetic(provider, table, model, prompt, cached, answer):
+    share = prompt * cached // 100
+    theirs = calc_price(
+        TheirUsage(input_tokens=prompt, cache_read_tokens=share, output_tokens=answer),
+        model,
+        provider_id=table,
+        genai_request_timestamp=datetime(DAY.year, DAY.month, DAY.day, 12),
+    )
+    ours = cost(quote(provider, model, DAY), Usage(prompt, answer, cached_tokens=share))
+    assert ours == theirs.total_price
 
 
 @given(st.text(min_size=1, max_size=40))
