@@ -17,7 +17,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,7 +118,7 @@ def downloaded_path(cache: Path) -> Path:
 
 
 @contextmanager
-def locked(path: Path, report: Report) -> Iterator[None]:
+def locked(path: Path, report: Report) -> Generator[None, None, None]:
     """Hold the lock that keeps two processes from building at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lock, started = FileLock(path), time.monotonic()

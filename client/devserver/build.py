@@ -40,7 +40,7 @@ def build_server(sources: Path, target: Path, report: Report) -> None:
     private = target.parent / "go"
     command, environment = _go(private, report)
     report(
-        "building the Temporal server from devserver/: once, 3 to 10 minutes, "
+        "building the Temporal server from devserver/: once, 3 to 15 minutes, "
         "up to 500 MB to download and 3 GB of disk meanwhile"
     )
     log = target.parent / "devserver-build.log"

@@ -23,6 +23,19 @@ def free_port(ip: str = "127.0.0.1") -> int:
         return port
 
 
+def is_free(ip: str, port: int) -> bool:
+    """Whether a service could listen on this port of `ip` now."""
+    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((ip, port))
+            listener.listen(1)
+        except OSError:
+            return False
+    return True
+
+
 def reachable(ip: str) -> str:
     """Where a service bound to `ip` answers: loopback for "any address"."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(ip, ip)

@@ -34,12 +34,15 @@ from client.devserver.binary import ServerBinary
 from client.devserver.child import kill_session
 from client.devserver.errors import ServerStartError
 from client.devserver.lock import DatabaseLock
-from client.devserver.ports import free_port, join, reachable
+from client.devserver.ports import free_port, is_free, join, reachable
 
 START_LIMIT_S = 30.0
 STOP_LIMIT_S = 8.0
 POLL_S = 0.01
 LOG_LINES = 15
+RETENTION_DAYS = 30
+PROBE = "/api/v1/namespaces/default/workflows/callboard-is-it-up"
+"""Answered with 404 once the frontend, the history service and the database serve."""
 
 PARENT_VARIABLE = "CALLBOARD_EXIT_WITH_PARENT"
 
@@ -70,7 +73,8 @@ class DevServer:
 
     `db_file` None keeps everything in memory. A port of 0 takes a free one.
     `search_attributes` maps names to types (Keyword, Int, …); a file made before
-    gets what it lacks, though not from the official CLI.
+    gets what it lacks, though not from the official CLI. Closed workflows stay for
+    RETENTION_DAYS.
     `dynamic_config` adds to DYNAMIC_CONFIG, or replaces parts of it.
 
     Entering raises DatabaseInUseError or ServerStartError, and leaves nothing
@@ -140,6 +144,7 @@ class DevServer:
 
     async def __aenter__(self) -> DevServer:
         self._log_file.parent.mkdir(parents=True, exist_ok=True)
+        self._check_ports()
         try:
             if self._db_file:
                 self._db_file.parent.mkdir(parents=True, exist_ok=True)
@@ -147,6 +152,8 @@ class DevServer:
                 await self._lock.acquire()
             self._start()
             await self._serving()
+            if self._binary.origin not in ("cache", "build"):
+                await self._keep_closed_workflows()
         except BaseException:
             await self._stop()
             raise
@@ -159,6 +166,14 @@ class DevServer:
         trace: TracebackType | None,
     ) -> None:
         await self._stop()
+
+    def _check_ports(self) -> None:
+        for name, port in (("--port", self._port), ("--ui-port", self._ui_port)):
+            if not is_free(self._ip, port):
+                raise ServerStartError(
+                    f"Port {port} on {self._ip} is taken: stop who listens there, "
+                    f"or choose another with {name}."
+                )
 
     def _start(self) -> None:
         with self._log_file.open("ab") as log:
@@ -213,7 +228,7 @@ class DevServer:
         """Wait until a question to the history service is answered."""
         assert self._process
         deadline = time.monotonic() + START_LIMIT_S
-        while not await asyncio.to_thread(_answers, reachable(self._ip), self._http_port):
+        while await asyncio.to_thread(self._ask, "GET", PROBE) not in (200, 404):
             if self._process.poll() is not None:
                 raise ServerStartError(
                     f"The Temporal server ended with code {self._process.returncode} "
@@ -225,6 +240,26 @@ class DevServer:
                     f"{START_LIMIT_S:.0f} s (its log: {self._log_file}).\n{self.log_tail()}"
                 )
             await asyncio.sleep(POLL_S)
+
+    async def _keep_closed_workflows(self) -> None:
+        """Set the retention, for which other makers' servers have no flag; best effort."""
+        seconds = f"{RETENTION_DAYS * 86_400}s"
+        body = json.dumps({"config": {"workflowExecutionRetentionTtl": seconds}})
+        for name in {"default", *self._namespaces}:
+            path = f"/api/v1/namespaces/{name}/update"
+            await asyncio.to_thread(self._ask, "POST", path, body)
+
+    def _ask(self, method: str, path: str, body: str | None = None) -> int:
+        """Ask the server's HTTP API; return the status, 0 for no answer."""
+        host = reachable(self._ip)
+        connection = http.client.HTTPConnection(host, self._http_port, timeout=2)
+        try:
+            connection.request(method, path, body, {"Content-Type": "application/json"})
+            return connection.getresponse().status
+        except (OSError, http.client.HTTPException):
+            return 0
+        finally:
+            connection.close()
 
     async def _stop(self) -> None:
         """Stop the server, by force after STOP_LIMIT_S or when cancelled meanwhile."""
@@ -239,15 +274,3 @@ class DevServer:
             if self._lock:
                 self._lock.release()
                 self._lock = None
-
-
-def _answers(host: str, port: int) -> bool:
-    """Whether the server says, over its HTTP API, that a workflow does not exist."""
-    connection = http.client.HTTPConnection(host, port, timeout=2)
-    try:
-        connection.request("GET", "/api/v1/namespaces/default/workflows/callboard-is-it-up")
-        return connection.getresponse().status in (200, 404)
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()

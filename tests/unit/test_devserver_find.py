@@ -6,7 +6,6 @@ import itertools
 import json
 import re
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -103,9 +102,11 @@ def test_then_the_path(places: Places) -> None:
     assert places.find() == ServerBinary(Path("/somewhere/temporal"), "path")
 
 
-@pytest.mark.parametrize("which", [built_path, lambda cache, sources: downloaded_path(cache)])
-def test_then_the_cache(places: Places, which: Callable[[Path, Path], Path]) -> None:
-    kept = executable(which(places.cache, places.sources))
+@pytest.mark.parametrize("built", [True, False])
+def test_then_the_cache(places: Places, built: bool) -> None:
+    kept = executable(
+        built_path(places.cache, places.sources) if built else downloaded_path(places.cache)
+    )
     assert places.find() == ServerBinary(kept, "cache")
     assert places.calls == []
 
