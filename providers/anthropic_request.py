@@ -98,9 +98,11 @@ def _system(req: ChatRequest, profile: Profile) -> list[Json]:
 
 
 def _tools(body: MessagesBody, req: ChatRequest, profile: Profile, found: list[Turn]) -> None:
-    tools = []
+    tools: list[Json] = []
     for tool in req.tools or ():
         name = wire_name(tool.name)
+        if any(name == other["name"] for other in tools):
+            raise _invalid(f"two tools have the name {name!r} here, where dots become underscores")
         if name != tool.name:
             body.tool_names[name] = tool.name
         entry: Json = {"name": name, "input_schema": parameters_schema(tool)}
