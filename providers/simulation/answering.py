@@ -28,6 +28,8 @@ _ONLY_NUMBER = re.compile(
 _CHOICES = re.compile(
     r"(?:\bone of|\beither|\bwith one word)\b[^:\n]{0,30}:?\s*([\w\"'` ,/|-]+?)(?:[.?!\n]|$)", re.I
 )
+_CLAUSE = re.compile(r"[;:,—–]\s+(?:and\s+|or\s+|but\s+)?")
+_TOPIC = re.compile(r"\b(?:about|on|of|for)\s+([^.?!\n]{3,200})", re.I)
 _BULLETS = re.compile(r"\bbullets?\b", re.I)
 _SUMMARY = re.compile(r"\bsummar|\bshort|\bbrief|\bconcise|\bheadline|\btl;?dr", re.I)
 
@@ -66,12 +68,13 @@ def fresh(asked: Asked) -> str:
         return shorten(asked.subject, 40) or "There is no text to answer from."
     if asked.unit == "word" and asked.count:
         return _at_most(reading, asked.count)
-    if asked.unit == "sentence" and asked.count:
-        return joined([_ended(point) for point in points(reading, asked.count)])
     if asked.count:
-        return _listed(points(reading, asked.count), bullets=bool(_BULLETS.search(asked.question)))
+        found = points(reading, asked.count) if asked.source else restated(asked, asked.count)
+        if asked.unit == "sentence":
+            return joined([_ended(point) for point in found])
+        return _listed(found, bullets=bool(_BULLETS.search(asked.question)))
     if not asked.source:
-        return _restated(reading)
+        return joined(restated(asked, 3))
     return joined([_ended(s) for s in reading.best(_usual_count(asked, reading))])
 
 
@@ -85,15 +88,34 @@ def _usual_count(asked: Asked, reading: Reading) -> int:
 def points(reading: Reading, count: int) -> list[str]:
     """Return exactly `count` points of a text: sentences, else their clauses, else its terms."""
     found = reading.best(count)
-    if len(found) < count:
-        clauses = [c.strip() for s in reading.sentences for c in re.split(r"[;:,—–]\s", s)]
-        found = [clause for clause in clauses if len(words(clause)) > 1][:count] or found
+    while len(found) < count and _split_longest(found):
+        pass
     if len(found) < count:
         known = set(found)
         found += [term for term in reading.terms(count) if term not in known]
     while len(found) < count:
         found.append(found[len(found) % max(1, len(reading.sentences))])
     return found[:count]
+
+
+def _split_longest(found: list[str]) -> bool:
+    """Split the longest point that has two clauses, in place; False where none has."""
+    for place in sorted(range(len(found)), key=lambda place: -len(found[place])):
+        cuts = [
+            cut
+            for cut in _CLAUSE.finditer(found[place])
+            if min(_size(found[place][: cut.start()]), _size(found[place][cut.end() :])) >= 2
+        ]
+        if cuts:
+            text = found[place]
+            cut = min(cuts, key=lambda cut: abs(cut.start() - len(text) // 2))
+            found[place : place + 1] = [text[: cut.start()].strip(), text[cut.end() :].strip()]
+            return True
+    return False
+
+
+def _size(text: str) -> int:
+    return len(words(text))
 
 
 def _listed(found: list[str], *, bullets: bool) -> str:
@@ -126,12 +148,19 @@ def _at_most(reading: Reading, count: int) -> str:
     return joined([_ended(s) for s in reading.sentences if s in chosen])
 
 
-def _restated(reading: Reading) -> str:
-    """Say what is asked, where there is no text to answer from."""
-    terms = ", ".join(reading.terms(5))
-    parts = [_ended(sentence) for sentence in reading.best(6)]
-    asked = joined(parts)
-    return f"Asked for: {asked} It turns on: {terms}." if terms else f"Asked for: {asked}"
+def restated(asked: Asked, count: int) -> list[str]:
+    """Say what is asked in `count` sentences, where there is no text to answer from."""
+    topic = _TOPIC.search(asked.question)
+    subject = topic[1] if topic else asked.question.strip().split("\n")[0]
+    terms = Reading(subject).terms(max(5, count)) or Reading(asked.question).terms(5)
+    told = [
+        _ended(f"This is about {subject}" if topic else f"Asked for: {subject}"),
+        f"It turns on {', '.join(terms[:5])}." if terms else "It names nothing in particular.",
+        "The prompt brings no text along, so there is nothing to quote.",
+    ]
+    told += [f"One part of it is {term}." for term in terms]
+    told += [told[n % len(told)] for n in range(max(0, count - len(told)))]
+    return told[:count]
 
 
 def _verdict(asked: Asked) -> str | None:

@@ -122,6 +122,8 @@ def split(prompt: str) -> tuple[str, str]:
     head, tail = _split_line(parts[0])
     if tail and _ASKS.match(head):  # "Score this text from 0 to 10: …" around the whole text
         return head, "\n\n".join([tail, *parts[1:]])
+    if _ASKS.match(parts[0]) and parts[0].endswith(":"):
+        return parts[0], "\n\n".join(parts[1:])
     asks = [_is_question(part) for part in parts]
     first, last = asks[0], asks[-1]
     if not first and not last:

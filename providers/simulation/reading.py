@@ -18,6 +18,7 @@ _WORD = re.compile(
 )
 _PARAGRAPH = re.compile(r"\n\s*\n")
 _LIST_MARK = re.compile(r"^\s*(?:[-*•]\s+|\d{1,3}[.)]\s+|[a-z]\)\s+|#{1,6}\s+)")
+_HEADING = re.compile(r"^\s*#{1,6}\s")
 _ENDED = re.compile(r"[.!?…。！？][\"'”’)\]]*$")
 _ENTRY = re.compile(r"^\s*(?:[-*•]|\d{1,3}[.)])\s+\S")
 _END = re.compile(
@@ -73,20 +74,26 @@ def paragraphs(text: str) -> list[str]:
 
 
 def sentences(text: str) -> list[str]:
-    """Return the sentences of a text; a list's item or a heading is one too."""
-    found: list[str] = []
-    for block in paragraphs(text):
-        for line in _lines(block):
-            found += [s.strip() for s in _END.split(line) if s and s.strip()]
-    return found
+    """Return the sentences of a text; a list's item or a table's row is one too.
+
+    Headings count only where there is nothing else.
+    """
+    blocks = paragraphs(text)
+    lines = [line for block in blocks for line in _lines(block, headings=False)]
+    lines = lines or [line for block in blocks for line in _lines(block, headings=True)]
+    return [s.strip() for line in lines for s in _END.split(line) if s and s.strip()]
 
 
-def _lines(block: str) -> list[str]:
-    """Join lines that were only wrapped; keep apart list items and headings."""
+def _lines(block: str, *, headings: bool) -> list[str]:
+    """Join lines that were only wrapped; keep apart list items and rows."""
     joined: list[str] = []
     fresh = True
     for raw in block.split("\n"):
         row = raw.lstrip().startswith("|")
+        heading = _HEADING.match(raw) is not None
+        if heading and not headings:
+            fresh = True
+            continue
         line = _cells(raw) if row else _LIST_MARK.sub("", raw).strip()
         if not line:
             continue
@@ -94,7 +101,7 @@ def _lines(block: str) -> list[str]:
             joined[-1] += " " + line
         else:
             joined.append(line)
-        fresh = row or raw.lstrip().startswith("#")
+        fresh = row or heading
     return joined
 
 

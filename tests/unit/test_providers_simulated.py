@@ -84,8 +84,26 @@ async def test_so_many_sentences_and_words():
 
 async def test_a_request_without_a_text_is_restated_not_invented():
     text = await answer("Design a REST API for user management")
-    assert "Design a REST API for user management" in text
+    assert "user management" in text
+    three = await answer("Write three sentences about a board that shows who is called.")
+    assert three.count(".") == 3
+    assert "a board that shows who is called" in three
     assert await answer("   ") != ""
+
+
+async def test_an_order_before_a_colon_takes_all_that_follows():
+    source = "Write the tests first. Then write the code.\n\nRead both again."
+    text = await answer(f"Make this shorter, and return only the text:\n\n{source}")
+    assert "Make this" not in text
+    assert "Read both again." in text
+
+
+async def test_headings_are_no_points():
+    source = (
+        "# Permissions\n1. You may run it.\n2. You may copy it.\n\n# Duties\n1. You must say so."
+    )
+    text = await answer(f"List three points:\n\n{source}")
+    assert text == "1. You may run it.\n2. You may copy it.\n3. You must say so."
 
 
 async def test_earlier_turns_and_tool_results_are_a_source():
