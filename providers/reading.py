@@ -91,7 +91,13 @@ def finish(decoder: SSEDecoder, parser: EventParser, origin: Origin) -> Iterator
         error = stray_error(decoder.stray, origin)
         if error is not None:
             raise error
-    yield from parser.close()
+    try:
+        yield from parser.close()
+    except StreamInterrupted as error:
+        if not decoder.stray:
+            raise
+        why = f"no event stream came back, but {describe(decoder.stray)}"
+        raise interrupted(origin, why) from error
 
 
 def is_whole(data: bytes) -> bool:

@@ -250,6 +250,7 @@ def test_the_prompt_is_not_quoted() -> None:
         text = str(error_from_response(origin, 400, {}, orjson.dumps({"message": message}), NOW))
         assert "merger" not in text
         assert "[prompt]" in text
+    assert redact("cannot parse: my secret", private=["my secret"]) == "cannot parse: [prompt]"
     assert redact("Invalid value: hi", private=["hi"]) == "Invalid value: hi"
 
 
