@@ -19,7 +19,7 @@ import httpx2
 import orjson
 
 from contracts.messages import ChatChunk, Usage
-from providers.exceptions import ProviderError, TimeoutError
+from providers.exceptions import ProviderError, StreamInterrupted, TimeoutError
 from providers.http_errors import Origin, error_from_event, error_from_transport, interrupted
 from providers.sse import ServerSentEvent, SSEDecoder
 from providers.verdicts import plain_text
