@@ -110,7 +110,6 @@ def activities_of(work: RunWork) -> list[Callable[..., Any]]:
         work.store_bindings,
         work.evaluate,
         work.render_outputs,
-        work.store_page,
         work.store_record,
     ]
 

@@ -7,7 +7,7 @@ and outlive the server's memory; what is going on is asked of its workflow.
 import contextlib
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TypeVar
@@ -38,7 +38,6 @@ from contracts.runs import (
     RUN_WORKFLOW,
     WORKFLOW_QUEUE,
     AttemptRecord,
-    RecordPage,
     RunCost,
     RunRecord,
     RunRequest,
@@ -164,9 +163,8 @@ class Run:
         record = await self.record()
         if record is None:
             return await self._ask(RunWorkflow.cost)
-        attempts = [a for page in await self._pages(record) for a in page.attempts]
-        by_step = {a.step: _decimal(None) for a in attempts}
-        for attempt in attempts:
+        by_step = {a.step: _decimal(None) for a in record.attempts}
+        for attempt in record.attempts:
             by_step[attempt.step] += attempt.cost
         return RunCost(
             run_id=self.run_id,
@@ -176,7 +174,7 @@ class Run:
             uncertain=record.uncertain,
             reserved=_decimal(None),
             by_step=by_step,
-            attempts=tuple(attempts),
+            attempts=record.attempts,
         )
 
     async def results(self) -> tuple[StepResult, ...]:
@@ -184,7 +182,7 @@ class Run:
         record = await self.record()
         if record is None:
             return await self._ask(RunWorkflow.result)
-        return tuple(r for page in await self._pages(record) for r in page.results)
+        return record.results
 
     async def plan(self) -> Plan:
         """Return the resolved team that the run was started with."""
@@ -224,11 +222,10 @@ class Run:
         return RunResult(run_id=self.run_id, team="", status=status, error=str(cause or error))
 
     async def outputs(self, result: RunResult) -> dict[str, Json]:
-        """Return the outputs themselves, loaded from the store."""
-        return {
-            name: await load_value(self._runs.store, value)
-            for name, value in result.outputs.items()
-        }
+        """Return the outputs themselves, all of them, loaded from the store."""
+        record = await self.record()
+        outputs = record.outputs if record else result.outputs
+        return {name: await load_value(self._runs.store, v) for name, v in outputs.items()}
 
     async def cancel(self) -> None:
         """Ask the run to end: calls in flight are stopped and settled. Raises UnknownRun."""
@@ -263,14 +260,7 @@ class Run:
             return UnknownRun(f"no run {self.run_id} on this server or in this store")
         return error
 
-    async def _pages(self, record: RunRecord) -> list[RecordPage]:
-        if not record.pages:
-            return [record.page]
-        return [await self._runs.store.get_model(ref, RecordPage) for ref in record.pages]
-
     async def _recorded_status(self, record: RunRecord) -> RunStatus:
-        pages = await self._pages(record)
-        attempts = [attempt for page in pages for attempt in page.attempts]
         plan = await self._runs.store.get_model(record.plan, Plan)
         kinds = {step.name: step.kind for step in plan.team.agents}
         return RunStatus(
@@ -278,9 +268,8 @@ class Run:
             team=record.team,
             status=record.status,
             steps=tuple(
-                _step_status(result, kinds.get(result.agent_id, "model"), attempts)
-                for page in pages
-                for result in page.results
+                _step_status(result, kinds.get(result.agent_id, "model"), record.attempts)
+                for result in record.results
             ),
             cost=record.cost,
             budget=record.budget,
@@ -291,7 +280,7 @@ class Run:
         )
 
 
-def _step_status(result: StepResult, kind: str, attempts: list[AttemptRecord]) -> StepStatus:
+def _step_status(result: StepResult, kind: str, attempts: Sequence[AttemptRecord]) -> StepStatus:
     own = [attempt for attempt in attempts if attempt.step == result.agent_id]
     last = own[-1] if own else None
     reason = result.metadata.get("reason")

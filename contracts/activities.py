@@ -12,7 +12,7 @@ from contracts.artifacts import ArtifactRef, Bindings, Value
 from contracts.base import Frozen
 from contracts.calls import ModelCall, ModelReply
 from contracts.plans import PlanPage
-from contracts.runs import RecordPage, RunRecord
+from contracts.runs import RunRecord
 
 
 class PageRequest(Frozen):
@@ -93,12 +93,7 @@ class RunActivities(ABC):
     async def render_outputs(self, call: RenderCall) -> RenderReply:
         """Render and store the team's outputs."""
 
-    @activity.defn(name="store_page")
-    @abstractmethod
-    async def store_page(self, page: RecordPage) -> ArtifactRef:
-        """Store some of the run's results and attempts."""
-
     @activity.defn(name="store_record")
     @abstractmethod
     async def store_record(self, record: RunRecord) -> ArtifactRef:
-        """Store the run artifact, and note it under the run's id for `status` and `bill`."""
+        """Complete the run artifact by query, store it, and note it under the run's id."""

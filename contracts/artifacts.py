@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import StringConstraints
 
-from contracts.base import Frozen, Json
+from contracts.base import Frozen, Json, Slim
 
 INLINE_LIMIT_BYTES = 8192
 """Structured values up to this size travel beside their reference, for conditions and the UI."""
@@ -13,7 +13,7 @@ PREVIEW_CHARS = 160
 """How much of a text is shown where the text itself is only referred to."""
 
 
-class ArtifactRef(Frozen):
+class ArtifactRef(Slim):
     """Content-addressed bytes in the artifact store."""
 
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -21,7 +21,7 @@ class ArtifactRef(Frozen):
     media_type: str = "text/plain; charset=utf-8"
 
 
-class Value(Frozen):
+class Value(Slim):
     """What a step or an input holds: by reference, inline, or both.
 
     `kind` says what the bytes are: "text" (UTF-8) or "json". `has_inline` tells an inline None

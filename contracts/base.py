@@ -7,7 +7,13 @@ errors name the field and never repeat its value: values hold prompts and answer
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    model_serializer,
+)
 
 type_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
@@ -22,3 +28,20 @@ class Frozen(BaseModel):
     """Base of all contracts."""
 
     model_config = type_config
+
+
+class Slim(Frozen):
+    """A contract of which a run has many: written without the fields that have their default.
+
+    Pages of them stay small. It follows that a default here never changes.
+    """
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = type(self).model_fields
+        data: dict[str, Any] = handler(self)
+        return {
+            key: value
+            for key, value in data.items()
+            if fields[key].is_required() or getattr(self, key) != fields[key].get_default()
+        }

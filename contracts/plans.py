@@ -5,12 +5,10 @@ with the team; the texts stay in the artifact, where activities read them.
 """
 
 from decimal import Decimal
-from typing import Any, Literal
-
-from pydantic import SerializerFunctionWrapHandler, model_serializer
+from typing import Literal
 
 from contracts.artifacts import ArtifactRef
-from contracts.base import Frozen, Json, StepName
+from contracts.base import Frozen, Json, Slim, StepName
 from contracts.prices import Price
 from contracts.retry import RetryRule
 from contracts.teams import TeamSpec
@@ -60,7 +58,7 @@ class Plan(Frozen):
     notes: tuple[str, ...] = ()
 
 
-class StepNode(Frozen):
+class StepNode(Slim):
     """What the workflow knows of a step. Other steps are named by their index in the plan.
 
     `uses` lists the steps and `uses_inputs` the inputs that the prompt or expression reads, once
@@ -96,17 +94,6 @@ class StepNode(Frozen):
     prompt_bytes: int = 0
     end_status: Literal["completed", "failed", "cancelled"] | None = None
     because: str = ""
-
-    @model_serializer(mode="wrap")
-    def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave defaults out: pages stay small, and defaults here never change."""
-        fields = type(self).model_fields
-        data: dict[str, Any] = handler(self)
-        return {
-            key: value
-            for key, value in data.items()
-            if fields[key].is_required() or getattr(self, key) != fields[key].default
-        }
 
 
 class PlanHeader(Frozen):

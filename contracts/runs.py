@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Literal
 
 from contracts.artifacts import ArtifactRef, Value
-from contracts.base import Frozen, Json
+from contracts.base import Frozen, Json, Slim
 from contracts.messages import Usage
 from contracts.teams import AgentStatus, WorkflowStatus
 
@@ -38,7 +38,7 @@ class RunRequest(Frozen):
 AttemptState = Literal["reserved", "settled", "uncertain", "released"]
 
 
-class AttemptRecord(Frozen):
+class AttemptRecord(Slim):
     """One attempt as the ledger and the bill know it. Money in dollars.
 
     `reserved` was its worst case; `cost` is what counts against every cap; `served` is the
@@ -73,7 +73,7 @@ class AttemptRecord(Frozen):
         return f"{self.step}#{self.number}"
 
 
-class StepResult(Frozen):
+class StepResult(Slim):
     """What became of a step: seed 004's AgentResult. Times in seconds, cost in dollars."""
 
     agent_id: str
@@ -89,7 +89,7 @@ class StepResult(Frozen):
     metadata: dict[str, Json] = {}
 
 
-class StepStatus(Frozen):
+class StepStatus(Slim):
     """A line of `status`: one step now."""
 
     name: str
@@ -148,15 +148,31 @@ class RunResult(Frozen):
     artifact: ArtifactRef | None = None
 
 
+class RecordQuery(Frozen):
+    """Argument of the query `records`: which steps, by their place in the team's order."""
+
+    start: int = 0
+    count: int = 200
+
+
 class RecordPage(Frozen):
-    """A run's steps and attempts; a large run's are stored in several pages when it ends."""
+    """Answer to the query `records`: some steps' results with all their attempts.
+
+    `inputs` and `outputs` come with the first page.
+    """
 
     results: tuple[StepResult, ...] = ()
     attempts: tuple[AttemptRecord, ...] = ()
+    inputs: dict[str, Value] = {}
+    outputs: dict[str, Value] = {}
 
 
 class RunRecord(Frozen):
-    """The run artifact: all that `status`, `result` and `bill` need when the server forgot."""
+    """The run artifact: all that `status`, `result` and `bill` need when the server forgot.
+
+    The workflow hands it to be stored without inputs, outputs, its `steps` results and their
+    attempts, which the activity fetches by query, so that none of them passes through history.
+    """
 
     run_id: str
     team: str
@@ -172,5 +188,6 @@ class RunRecord(Frozen):
     error: str | None = None
     started_at: datetime | None = None
     completed_at: datetime | None = None
-    page: RecordPage = RecordPage()
-    pages: tuple[ArtifactRef, ...] = ()
+    steps: int = 0
+    results: tuple[StepResult, ...] = ()
+    attempts: tuple[AttemptRecord, ...] = ()

@@ -10,17 +10,14 @@ from contracts.activities import RenderCall, RunActivities
 from contracts.artifacts import ArtifactRef, Value
 from contracts.base import Frozen
 from contracts.failures import RUN_FAILED
-from contracts.runs import AttemptRecord, RecordPage, RunRecord, RunResult, StepResult
+from contracts.runs import RunRecord, RunResult
 from contracts.teams import AgentStatus, WorkflowStatus
 from rules import graph
 from workflows.reading import LIGHT, STORE_RETRIES, bindings_of
 from workflows.state import RunState
 
-PAGE_BYTES = 10_000
-"""Of JSON in a record's page: payloads stay under 16 kB."""
-
-INLINE_OUTPUTS_BYTES = 4_000
-"""Of outputs in the run's result; more are found in the artifact only."""
+INLINE_BYTES = 4_000
+"""Of outputs in the run's result; the rest is found in the run artifact only."""
 
 
 def final_status(state: RunState) -> WorkflowStatus:
@@ -74,19 +71,13 @@ def _leaves(state: RunState) -> dict[str, Value]:
 
 
 async def store_record(state: RunState) -> ArtifactRef:
-    """Store the run artifact, in pages where it is large."""
-    pages = _pages(state)
-    refs: tuple[ArtifactRef, ...] = ()
-    if len(pages) > 1:
-        refs = tuple([await _store_page(page) for page in pages])
+    """Store the run artifact; the activity fetches the steps' records by query."""
     ledger = state.ledger
     record = RunRecord(
         run_id=state.request.run_id,
         team=state.header.team,
         status=state.status,
         plan=state.request.plan,
-        inputs=state.request.inputs if _size(state.request.inputs) < PAGE_BYTES // 2 else {},
-        outputs=_small_outputs(state),
         budget=ledger.cap,
         cost=ledger.counted,
         served=ledger.served,
@@ -95,8 +86,7 @@ async def store_record(state: RunState) -> ArtifactRef:
         error=state.error,
         started_at=state.started_at,
         completed_at=state.completed_at,
-        page=pages[0] if len(pages) == 1 else RecordPage(),
-        pages=refs,
+        steps=len(state.names),
     )
     return await workflow.execute_activity_method(
         RunActivities.store_record,
@@ -107,51 +97,18 @@ async def store_record(state: RunState) -> ArtifactRef:
     )
 
 
-async def _store_page(page: RecordPage) -> ArtifactRef:
-    return await workflow.execute_activity_method(
-        RunActivities.store_page,
-        page,
-        start_to_close_timeout=LIGHT,
-        retry_policy=STORE_RETRIES,
-        summary="run artifact, a page",
-    )
-
-
-def _pages(state: RunState) -> list[RecordPage]:
-    """Cut results and attempts into pages of at most PAGE_BYTES (one item may be more)."""
-    pages: list[RecordPage] = []
-    results: list[StepResult] = []
-    attempts: list[AttemptRecord] = []
-    used = 0
-    for name in state.names:
-        result, tried = state.results[name], state.attempts_of(name)
-        size = _size(result) + sum(_size(attempt) for attempt in tried)
-        if used and used + size > PAGE_BYTES:
-            pages.append(RecordPage(results=tuple(results), attempts=tuple(attempts)))
-            results, attempts, used = [], [], 0
-        results.append(result)
-        attempts.extend(tried)
-        used += size
-    pages.append(RecordPage(results=tuple(results), attempts=tuple(attempts)))
-    return pages
-
-
 def _size(value: Frozen | dict[str, Value]) -> int:
     return len(pydantic_core.to_json(value))
 
 
 def _small_outputs(state: RunState) -> dict[str, Value]:
-    return state.outputs if _size(state.outputs) <= INLINE_OUTPUTS_BYTES else _refs(state.outputs)
-
-
-def _refs(outputs: dict[str, Value]) -> dict[str, Value]:
-    """Keep references only: previews and inline copies are what makes outputs large."""
-    bare = {
-        name: value.model_copy(update={"preview": "", "inline": None, "has_inline": False})
-        for name, value in outputs.items()
-        if value.ref is not None
-    }
-    return dict(list(bare.items())[:40])
+    """Return the first outputs, as far as they are small."""
+    small: dict[str, Value] = {}
+    for name, value in state.outputs.items():
+        if _size({**small, name: value}) > INLINE_BYTES:
+            break
+        small[name] = value
+    return small
 
 
 def close(state: RunState, artifact: ArtifactRef | None, now: datetime) -> RunResult:

@@ -16,6 +16,8 @@ with workflow.unsafe.imports_passed_through():
     from contracts.plans import PlanPage, PlanView, StepNode
     from contracts.runs import (
         RUN_WORKFLOW,
+        RecordPage,
+        RecordQuery,
         RunCost,
         RunRequest,
         RunResult,
@@ -214,6 +216,11 @@ class RunWorkflow:
     def result(self) -> tuple[StepResult, ...]:
         """Return the results of all steps so far."""
         return tuple(self._state.results.values()) if self._state else ()
+
+    @workflow.query(name="records")
+    def records(self, query: RecordQuery) -> RecordPage:
+        """Return some steps' results and attempts, for the run artifact."""
+        return self._state.records(query) if self._state else RecordPage()
 
     @workflow.query(name="plan")
     def plan(self) -> PlanView:

@@ -9,6 +9,8 @@ from contracts.artifacts import Value
 from contracts.plans import PlanHeader, StepNode
 from contracts.runs import (
     AttemptRecord,
+    RecordPage,
+    RecordQuery,
     RunCost,
     RunRequest,
     RunStatus,
@@ -115,6 +117,16 @@ class RunState:
         self.tokens += (attempt.usage.total_tokens if attempt.usage else 0) - seen
         self.attempts[attempt.id] = attempt
         self.latest[attempt.step] = attempt.id
+
+    def records(self, query: RecordQuery) -> RecordPage:
+        """Answer the query `records`."""
+        names = self.names[query.start : query.start + query.count]
+        return RecordPage(
+            results=tuple(self.results[name] for name in names),
+            attempts=tuple(a for name in names for a in self.attempts_of(name)),
+            inputs={} if query.start else self.request.inputs,
+            outputs={} if query.start else self.outputs,
+        )
 
     def status_view(self) -> RunStatus:
         """Answer the query `status`."""

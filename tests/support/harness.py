@@ -9,10 +9,10 @@ from datetime import timedelta
 from pathlib import Path
 
 from temporalio.client import Client
-from temporalio.common import RetryPolicy
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Worker
 
+from activities.clients import Clients
 from activities.models import CallModel
 from activities.runs import RunWork
 from client.runs import Run, Runs
@@ -26,8 +26,6 @@ from stores.values import store_value
 from tests.support.scripted import Script, ScriptedClients
 from worker import activities_of, workflow_runner
 from workflows.run import RunWorkflow
-
-__all__ = ["Harness", "RetryPolicy", "harness"]
 
 
 @dataclass
@@ -68,16 +66,18 @@ class Harness:
 
 @contextlib.asynccontextmanager
 async def harness(
-    address: str, folder: Path, script: Script, providers: tuple[str, ...] = ("scripted",)
+    address: str,
+    folder: Path,
+    script: Script,
+    providers: tuple[str, ...] = ("scripted",),
+    clients: Clients | None = None,
+    cached_workflows: int = 0,
 ) -> AsyncIterator[Harness]:
     """Run workers for the workflow queue and the providers' queues. Every task is replayed."""
-    namespace = "default"
-    client = await Client.connect(
-        address, namespace=namespace, data_converter=pydantic_data_converter
-    )
+    client = await Client.connect(address, data_converter=pydantic_data_converter)
     store = ArtifactStore.open(str(folder / "artifacts"))
     spools = FileSpools(folder / "spools")
-    call_model = CallModel(store, spools, ScriptedClients(script))
+    call_model = CallModel(store, spools, clients or ScriptedClients(script))
     throttle = timedelta(seconds=1)
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(
@@ -87,7 +87,7 @@ async def harness(
                 workflows=[RunWorkflow],
                 activities=activities_of(RunWork(store)),
                 workflow_runner=workflow_runner(),
-                max_cached_workflows=0,
+                max_cached_workflows=cached_workflows,
                 max_heartbeat_throttle_interval=throttle,
             )
         )
