@@ -198,7 +198,7 @@ class Ledger:
         refusal = self._refusal(ask)
         if refusal is not None:
             return refusal
-        if not self._queue and ask.amount <= self.available:
+        if not self._queue and self._fits(ask):
             self._hold(ask)
             return Granted()
         self._queue[attempt_id] = ask
@@ -212,7 +212,7 @@ class Ledger:
             if self._refusal(ask) is not None:
                 del self._queue[ask.attempt_id]
                 self._impossible.append(ask.attempt_id)
-            elif not blocked and ask.amount <= self.available:
+            elif not blocked and self._fits(ask):
                 del self._queue[ask.attempt_id]
                 self._hold(ask)
                 admitted.append(ask.attempt_id)
@@ -260,12 +260,15 @@ class Ledger:
         return EXACT.subtract(limit, spent)
 
     def _refusal(self, ask: Ask) -> Refused | None:
-        room = self._step_room(ask.step, ask.step_limit)
+        """Say why an amount can never be held; what costs nothing always can."""
+        room = max(ZERO, self._step_room(ask.step, ask.step_limit))
         if ask.step_limit is not None and ask.amount > room:
-            return Refused("cost_limit", max(ZERO, room), ask.amount)
-        if ask.amount > self._room():
-            return Refused("cost_budget", max(ZERO, self._room()), ask.amount)
-        return None
+            return Refused("cost_limit", room, ask.amount)
+        room = max(ZERO, self._room())
+        return Refused("cost_budget", room, ask.amount) if ask.amount > room else None
+
+    def _fits(self, ask: Ask) -> bool:
+        return ask.amount <= max(ZERO, self.available)
 
     def _hold(self, ask: Ask) -> None:
         self._held[ask.attempt_id] = ask

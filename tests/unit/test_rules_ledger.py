@@ -7,7 +7,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from contracts.messages import Usage
+from contracts.prices import Price, Rate
+from rules.bounds import input_bound
 from rules.ledger import Granted, Ledger, LedgerError, LedgerState, Refused, Waiting
+from rules.prices import cost, worst_case
 
 pytestmark = pytest.mark.unit
 
@@ -67,6 +71,29 @@ def test_D14_exactly_as_many_attempts_as_the_budget_pays() -> None:
     assert ledger.refused() == []
     assert ledger.counted == D("0.012")
     assert ledger.ask("a2#1", "a2", D("0.006")) == Refused("cost_budget", D("0.001"), D("0.006"))
+
+
+def test_D14_two_calls_fit_the_budget_at_their_worst_case() -> None:
+    """A prompt of 100 bytes and 50 tokens of answer on gpt-4: worst 0.00672, in fact 0.006."""
+    price = Price(
+        model="gpt-4",
+        input=Rate(base=D(30)),
+        output=Rate(base=D(60)),
+        source="test",
+        version="1",
+    )
+    need = worst_case(price, input_bound(100, []), 50)
+    actual = cost(price, Usage(100, 50))
+    ledger = Ledger(D("0.013"))
+    answers = [ledger.ask(f"a{n}", f"a{n}", need) for n in range(5)]
+    assert answers == [Granted(), *[Waiting()] * 4]
+    called = ["a0"]
+    for name in called:
+        ledger.settle(name, actual)
+        called += ledger.granted()
+    assert called == ["a0", "a1"]
+    assert ledger.refused() == ["a2", "a3", "a4"]
+    assert ledger.counted == D("0.012")
 
 
 def test_the_queue_is_first_in_first_out_and_nobody_overtakes() -> None:
@@ -167,6 +194,15 @@ def test_a_vendor_over_its_bound_is_recorded_and_flagged() -> None:
     ledger.settle_uncertain("b", D("0.6"))
     assert (ledger.counted, ledger.served) == (D("1.3"), D("1.3"))
     assert ledger.over_bound == ("a", "b")
+
+
+def test_what_costs_nothing_always_fits() -> None:
+    ledger = Ledger(D("1"))
+    ledger.ask("a", "a", D("1"))
+    ledger.settle("a", D("1.5"))
+    assert ledger.ask("free", "b", D(0)) == Granted()
+    assert ledger.ask("paid", "b", D("0.01")) == Refused("cost_budget", D(0), D("0.01"))
+    assert ledger.ask("own", "a", D(0), D("0.1")) == Granted()
 
 
 def test_shares_of_the_cap_are_noticed_at_their_exact_values() -> None:
