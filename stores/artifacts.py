@@ -23,7 +23,7 @@ from pydantic import BaseModel, ValidationError
 
 from contracts.artifacts import ArtifactRef
 from contracts.base import Frozen, Json
-from stores.backend import PART_BYTES, Backend
+from stores.backend import PART_BYTES, RANGE_BYTES, Backend
 from stores.caching import BytesCache
 from stores.exceptions import (
     ArtifactCorrupt,
@@ -177,7 +177,7 @@ class ArtifactStore:
             raise ArtifactCorrupt(ref, self.name, reason) from None
 
     async def stream(self, ref: ArtifactRef) -> AsyncIterator[bytes]:
-        """Yield the content in pieces of at most 8 MB.
+        """Yield the content in pieces of at most 2 MB.
 
         It is verified as a whole: ArtifactCorrupt may come after the last piece, so act on what
         was yielded only when the iteration has ended.
@@ -185,8 +185,8 @@ class ArtifactStore:
         key, sealer, size = await self._found(ref)
         digest = hashlib.sha256()
         opener = FrameOpener(sealer) if sealer.suffix else None
-        for start in range(0, size, PART_BYTES):
-            data = await self._backend.get_range(key, start, min(start + PART_BYTES, size))
+        for start in range(0, size, RANGE_BYTES):
+            data = await self._backend.get_range(key, start, min(start + RANGE_BYTES, size))
             if data is None:
                 raise ArtifactMissing(ref, self.name)
             for piece in await self._pieces(ref, opener, data):

@@ -162,7 +162,16 @@ def test_a_disk_that_takes_no_more_is_unavailable_and_leaves_no_half_object(
 
 STORE_LARGE_FILE = """
 import asyncio, resource, sys
+from pathlib import Path
 from stores.artifacts import ArtifactStore
+
+def peak_bytes():
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # On Linux ru_maxrss begins with the peak of the process that started this one.
+    (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) * 1024
 
 async def main():
     store = ArtifactStore.open(sys.argv[1])
@@ -170,8 +179,7 @@ async def main():
     size = 0
     async for piece in ArtifactStore.open(sys.argv[1]).stream(ref):
         size += len(piece)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(ref.size_bytes, size, peak * (1 if sys.platform == "darwin" else 1024))
+    print(ref.size_bytes, size, peak_bytes())
 
 asyncio.run(main())
 """
@@ -188,7 +196,7 @@ def test_a_large_file_is_stored_and_streamed_in_little_memory(tmp_path: Path, si
     assert ended.returncode == 0, ended.stderr
     stored, streamed, peak = map(int, ended.stdout.split())
     assert stored == streamed == size
-    assert peak < 200_000_000
+    assert 20_000_000 < peak < 200_000_000
 
 
 IMPORT_ALL = """

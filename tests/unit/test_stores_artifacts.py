@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from contracts.artifacts import ArtifactRef, Value
 from contracts.runs import AttemptRecord
 from stores.artifacts import JSON, TEXT, ArtifactStore
-from stores.backend import PART_BYTES, Backend
+from stores.backend import PART_BYTES, RANGE_BYTES, Backend
 from stores.caching import BytesCache
 from stores.exceptions import (
     ArtifactCorrupt,
@@ -104,7 +104,7 @@ async def test_bytes_of_any_size_come_back_whole_and_streamed(
     pieces = [piece async for piece in store.stream(ref)]
     assert b"".join(pieces) == data
     assert await store.get_bytes(ref) == data
-    assert all(len(piece) <= PART_BYTES for piece in pieces)
+    assert all(len(piece) <= RANGE_BYTES for piece in pieces)
 
 
 async def test_what_is_not_there_is_named(store: ArtifactStore) -> None:
