@@ -60,7 +60,7 @@ def test_the_demo_shows_what_it_is_for() -> None:
     assert any(len(step.dependencies) >= 4 for step in models)
     assert any(step.when for step in models)
     assert any(step.output.kind == "json" for step in models)
-    assert any(step.fallback and step.on_interrupt == "continue" for step in models)
+    assert any(s.on_interrupt == "continue" and s.max_retries == 0 for s in models)
     depended_on = {name for step in steps.values() for name in step.dependencies}
     assert [s.name for s in steps.values() if isinstance(s, GateStep)] == ["good_enough"]
     assert "good_enough" not in depended_on
