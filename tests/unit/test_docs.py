@@ -52,7 +52,7 @@ def test_the_readme_shows_the_folders_that_are_there() -> None:
     tracked = {
         path.name
         for path in ROOT.iterdir()
-        if path.is_dir() and not path.name.startswith((".", "__")) and path.name != "scripts"
+        if path.is_dir() and not path.name.startswith((".", "__"))
     }
     assert named == tracked
 
