@@ -393,8 +393,11 @@ def test_long_chains_and_deep_values_are_refused_before_they_reach_the_library()
         evaluate("agents.x.output == 1", {"agents": {"x": {"output": deep}}})
 
 
-def test_importing_conditions_does_not_import_the_library() -> None:
-    program = "import sys, rules.conditions; sys.exit('cel' in sys.modules)"
+def test_the_library_is_imported_when_it_is_needed_or_asked_for() -> None:
+    program = (
+        "import sys, rules.conditions as c; before = 'cel' in sys.modules; "
+        "c.preload(); sys.exit(before or 'cel' not in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
