@@ -13,13 +13,19 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 
 from temporalio import activity
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception_type,
+    stop_after_delay,
+    wait_exponential,
+)
 
 from activities import answers, prompts
 from activities.clients import Clients
 from activities.failures import CallState, InvalidOutput, guard
 from activities.plans import PlanCache
 from contracts.activities import ModelActivities
-from contracts.artifacts import ArtifactRef
+from contracts.artifacts import ArtifactRef, Value
 from contracts.calls import CallProgress, Continuation, ModelCall, ModelReply, Repair
 from contracts.messages import ChatRequest, Usage
 from contracts.plans import Candidate
@@ -28,9 +34,12 @@ from providers.exceptions import ContentRefused, ProviderError, StreamInterrupte
 from providers.spi import ChatReply, ChatStream, LLMClient, Timeouts
 from rules.seams import Seam
 from stores.artifacts import ArtifactStore
-from stores.exceptions import StoreError
+from stores.exceptions import StoreError, StoreUnavailable
 from stores.spools import AttemptSpool, FileSpools
 from stores.values import load_bindings, store_value
+
+KEEP_TRYING_S = 40.0
+"""How long a paid answer waits for a store that is away; the workflow allows a minute."""
 
 HEARTBEAT_S = 1.0
 """Between two signs of life; the workflow's heartbeat timeout is five times that."""
@@ -202,14 +211,16 @@ class _Attempt:
         state = self._state
         usage = reply.usage or self._estimated()
         state.usage = usage
-        notes = [] if reply.usage else ["the provider reported no usage: estimated"]
+        notes = list(reply.notes)
+        if reply.usage is None:
+            notes.append("the provider reported no usage: estimated")
         if reply.finish_reason in ("content_filter", "refusal"):
             raise ContentRefused(f"the provider ended the answer: {reply.finish_reason}")
         if reply.finish_reason == "length":
             notes.append(f"cut at max_tokens ({self._call.max_tokens})")
         value = await self._output(step, reply)
         return ModelReply(
-            output=await store_value(self._store, value, want_inline=self._call.want_inline),
+            output=await self._keep(value),
             usage=usage,
             finish_reason=reply.finish_reason,
             model=reply.model,
@@ -219,6 +230,18 @@ class _Attempt:
             ended_at=datetime.now(UTC),
             notes=tuple(notes),
         )
+
+    async def _keep(self, value: object) -> Value:
+        """Store a paid answer, and outlast a store that is away for a while."""
+        async for trial in AsyncRetrying(
+            retry=retry_if_exception_type(StoreUnavailable),
+            stop=stop_after_delay(KEEP_TRYING_S),
+            wait=wait_exponential(multiplier=0.5, max=8),
+            reraise=True,
+        ):
+            with trial:
+                return await store_value(self._store, value, want_inline=self._call.want_inline)
+        raise AssertionError("unreachable: the last trial returns or raises")
 
     def _estimated(self) -> Usage:
         return Usage(self._call.input_bound, _tokens_seen(len(self._state.text)), estimated=True)
