@@ -111,7 +111,8 @@ async def _records(query: RecordQuery) -> RecordPage:
     handle = activity.client().get_workflow_handle(
         info.workflow_id or "", run_id=info.workflow_run_id
     )
-    return await handle.query("records", query, result_type=RecordPage)
+    page: RecordPage = await handle.query("records", query, result_type=RecordPage)
+    return page
 
 
 def _rendered(text: str, values: Mapping[str, Json]) -> Json:

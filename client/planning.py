@@ -5,7 +5,7 @@ checked for capability, window, price and key, those named as fallbacks in the s
 not as preferred is said in one line each (`Plan.notes`).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -39,12 +39,15 @@ class Planner:
 
     `provider` keeps to one provider. "simulated" stands in for all: each candidate keeps its
     model's name and price and is served by the simulator with `simulation` as its options.
+    `served` names the providers whose queues are polled, where workers elsewhere hold the keys;
+    None means the worker of this machine.
     """
 
     router: PersonaRouter
     provider: str | None = None
     simulation: Mapping[str, Any] = field(default_factory=dict)
     retry: RetryRule = field(default_factory=RetryRule)
+    served: Collection[str] | None = None
 
     def plan(self, team: TeamSpec, input_sizes: Mapping[str, int]) -> Plan:
         """Return the plan of a team for inputs of these sizes in bytes.
@@ -91,13 +94,16 @@ class Planner:
         """Return a step's candidates: its own first, then those of its fallbacks, each once."""
         persona = step.persona or DEFAULT_PERSONA
         found = self._route(persona, step, FallbackSpec(model=step.llm_config.model))
-        if self.provider is None:
+        if self.provider is None and self._local:
             self._note_absent(persona, found[0], notes)
         for fallback in step.fallback:
-            found = [*found, *self._route(fallback.persona or persona, step, fallback)]
+            try:
+                found = [*found, *self._route(fallback.persona or persona, step, fallback)]
+            except NoProviderError as error:
+                notes[f"agent {step.name}: a fallback is left out: {error}"] = None
         chosen: dict[tuple[str, str], Candidate] = {}
         for routed in self._in_order(step, found):
-            for note in routed.notes if self.provider != SIMULATED else ():
+            for note in routed.notes if self._local else ():
                 notes[f"{routed.provider}/{routed.model}: {note}"] = None
             candidate = self._candidate(routed)
             chosen.setdefault((candidate.provider, candidate.model), candidate)
@@ -110,9 +116,23 @@ class Planner:
             output_tokens=step.llm_config.max_tokens or 0,
             provider=wanted.provider if simulated or wanted.provider else self.provider,
             model=wanted.model,
-            available_only=not simulated,
+            available_only=self._local,
         )
-        return self.router.candidates(persona, needs=needs)
+        found = self.router.candidates(persona, needs=needs)
+        if self.served is None or simulated:
+            return found
+        kept = [c for c in found if c.provider in self.served]
+        if not kept:
+            absent = dict.fromkeys(c.provider for c in found)
+            raise NoProviderError(
+                "no worker serves any of its providers: " + "; ".join(map(_unserved, absent))
+            )
+        return kept
+
+    @property
+    def _local(self) -> bool:
+        """Whether this process's own keys decide who can be asked."""
+        return self.provider != SIMULATED and self.served is None
 
     def _in_order(
         self, step: ModelStep, found: Sequence[RoutedCandidate]
@@ -153,6 +173,7 @@ class Planner:
             overhead_tokens=0 if simulated else profile.overhead_tokens,
             can_prefill=profile.prefill,
             can_resume=profile.resume and not simulated,
+            counts_tokens=profile.counts_tokens,
             options=dict(self.simulation) if simulated else {},
             why=f"simulated, as {routed.provider}" if simulated else routed.why,
         )
@@ -162,6 +183,14 @@ def _index(candidates: list[Candidate], candidate: Candidate) -> int:
     if candidate not in candidates:
         candidates.append(candidate)
     return candidates.index(candidate)
+
+
+def _unserved(provider: str) -> str:
+    """Say what a worker needs for a provider whose queue nobody polls."""
+    status = registry.availability(provider)
+    if isinstance(status, registry.Missing):
+        return f"{provider} (here: {status})"
+    return f"{provider} (start a worker that has its key: python worker.py {provider})"
 
 
 def _capabilities(step: ModelStep) -> tuple[str, ...]:

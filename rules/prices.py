@@ -33,7 +33,9 @@ def cost(price: Price, usage: Usage) -> Decimal:
     """
     prompt = usage.prompt_tokens
     plain = max(0, prompt - usage.cached_tokens - usage.cache_write_tokens)
-    answer = max(0, usage.completion_tokens - usage.reasoning_tokens)
+    # Some vendors leave reasoning out of the answer's count, but never out of the total.
+    completion = max(usage.completion_tokens, usage.total_tokens - prompt)
+    answer = max(0, completion - usage.reasoning_tokens)
     return _dollars(
         price,
         (

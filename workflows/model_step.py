@@ -46,6 +46,8 @@ class ModelStepRun:
         """Return the step's result. Cancelled, it settles what is in flight and returns too."""
         node, state = self._node, self._state
         bindings = await bindings_of(state, state.names_of(node.uses), node.uses_inputs)
+        avoided = self._avoided()
+        self._candidate = next((n for n in range(len(node.candidates)) if n not in avoided), 0)
         while True:
             try:
                 outcome = await self._attempt(bindings)
@@ -131,11 +133,13 @@ class ModelStepRun:
     ) -> None:
         """Account for an attempt exactly once, and write down how it ended."""
         failure = outcome if isinstance(outcome, CallFailure) else None
+        kind = failure.kind if failure else None
+        self._state.note_ending(candidate.provider, kind, workflow.now())
         self._state.record(
             record.model_copy(
                 update={
                     **self._counted(record, candidate, outcome),
-                    "outcome": failure.kind if failure else "completed",
+                    "outcome": kind or "completed",
                     "error": failure.message if failure else None,
                     "started_at": outcome.started_at,
                     "first_token_at": outcome.first_token_at,
@@ -191,6 +195,8 @@ class ModelStepRun:
             len(self._node.candidates),
             self._history,
             workflow.random().random(),
+            provider=self._provider(self._candidate),
+            avoid=self._avoided(),
         )
         self._note_decision(decision.reason)
         if isinstance(decision, attempts.GiveUp):
@@ -199,6 +205,14 @@ class ModelStepRun:
         self._repair = None
         self._go_on_from(failure)
         return decision.delay
+
+    def _provider(self, candidate: int) -> str:
+        return self._state.header.candidates[self._node.candidates[candidate]].provider
+
+    def _avoided(self) -> list[int]:
+        """Return the candidates whose provider keeps failing in this run."""
+        failing = self._state.failing_providers(workflow.now())
+        return [n for n in range(len(self._node.candidates)) if self._provider(n) in failing]
 
     def _go_on_from(self, failure: CallFailure) -> None:
         """Keep the partial text for the next attempt where the step says so."""

@@ -86,17 +86,16 @@ async def evaluate(
         elapsed = (workflow.now() - state.started_at).total_seconds()
     outputs = [fact.output for fact in facts.values() if fact.output is not None]
     if _small([*outputs, *given.values()]):
-        value = conditions.evaluate(
-            source,
-            conditions.context(
-                {name: value.inline for name, value in given.items()},
-                {name: _inline(fact) for name, fact in facts.items()},
-                {"cost": float(state.ledger.counted), "elapsed": elapsed},
-            ),
+        context = conditions.context(
+            {name: value.inline for name, value in given.items()},
+            {name: _inline(fact) for name, fact in facts.items()},
+            {"cost": float(state.ledger.counted), "elapsed": elapsed},
         )
-        size = len(pydantic_core.to_json(value))
-        if size <= INLINE_LIMIT_BYTES:
-            return Value(kind="json", inline=value, has_inline=True, size_bytes=size)
+        if conditions.is_light(source, context):
+            value = conditions.evaluate(source, context)
+            size = len(pydantic_core.to_json(value))
+            if size <= INLINE_LIMIT_BYTES:
+                return Value(kind="json", inline=value, has_inline=True, size_bytes=size)
     call = EvaluateCall(
         expression=source,
         inputs=Bindings(values={name: _slim(value) for name, value in given.items()}),

@@ -18,8 +18,12 @@ from contracts.runs import (
     StepStatus,
 )
 from contracts.teams import AgentStatus, WorkflowStatus
+from rules.attempts import Outcome, open_circuits
 from rules.graph import Frontier, Node
 from rules.ledger import Ledger
+
+CIRCUIT_MEMORY = 10
+"""Endings remembered of each provider: more than a circuit ever asks for."""
 
 
 class RunState:
@@ -38,6 +42,7 @@ class RunState:
         self.attempts: dict[str, AttemptRecord] = {}
         self.latest: dict[str, str] = {}
         self.skipped: set[str] = set()
+        self._endings: dict[str, list[Outcome]] = {}
         self.outputs: dict[str, Value] = {}
         self.status = WorkflowStatus.RUNNING
         self.forced: Literal["completed", "failed", "cancelled"] | None = None
@@ -118,6 +123,16 @@ class RunState:
         self.attempts[attempt.id] = attempt
         self.latest[attempt.step] = attempt.id
 
+    def note_ending(self, provider: str, kind: str | None, now: datetime) -> None:
+        """Remember how a call to a provider ended, for its circuit."""
+        endings = self._endings.setdefault(provider, [])
+        endings.append(Outcome(at=now.timestamp(), kind=kind))
+        del endings[:-CIRCUIT_MEMORY]
+
+    def failing_providers(self, now: datetime) -> frozenset[str]:
+        """Return the providers that are to be passed over for a while."""
+        return open_circuits(self._endings, now.timestamp())
+
     def records(self, query: RecordQuery) -> RecordPage:
         """Answer the query `records`."""
         names = self.names[query.start : query.start + query.count]
@@ -142,6 +157,7 @@ class RunState:
             started_at=self.started_at,
             completed_at=self.completed_at,
             error=self.error or self.paused_for,
+            paused_for=self.paused_for,
         )
 
     def _step_view(self, name: str) -> StepStatus:
