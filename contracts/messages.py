@@ -2,7 +2,8 @@
 
 They are dataclasses, so that positional arguments work as the seed shows, and validated: a
 value out of range raises `pydantic.ValidationError`, which is a `ValueError`, before any
-connection is opened. Errors name the field, never the text.
+connection is opened. Errors name the field and its value, unless that could be a text; reprs
+tell how long texts are, and never show them.
 """
 
 from dataclasses import field
@@ -11,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, field_validator
 from pydantic.dataclasses import dataclass
 
+from contracts.discreet import discreet
 from contracts.parts import Part
 
 _config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
@@ -35,6 +37,7 @@ class ToolCall:
     signature: str | None = None
 
 
+@discreet(texts=("content", "vendor_state"), words=("role",))
 @dataclass(config=_config)
 class Message:
     """One turn of a conversation. `parts` carries images and documents beside `content`.
@@ -53,6 +56,7 @@ class Message:
     vendor_state: dict[str, Any] | None = None
 
 
+@discreet(texts=("description", "enum"), words=("type", "name"))
 @dataclass(config=_config)
 class ToolParameter:
     """One parameter of a tool. `type` is JSON Schema's: string, number, integer, boolean, …"""
@@ -64,6 +68,7 @@ class ToolParameter:
     enum: list[str] | None = None
 
 
+@discreet(texts=("description", "schema"), words=("name",))
 @dataclass(config=_config)
 class ToolDefinition:
     """A tool that a model may call. `schema`, where given, replaces `parameters` on the wire."""
@@ -119,6 +124,9 @@ class ChatChunk:
     sequence: int | None = None
 
 
+@discreet(
+    texts=("system", "stop", "response_schema"), words=("role", "reasoning_effort", "name", "type")
+)
 @dataclass(config=_config)
 class ChatRequest:
     """One chat call (seed 000), and what later seeds need of it.
@@ -131,8 +139,8 @@ class ChatRequest:
 
     messages: Annotated[list[Message], Field(min_length=1)]
     max_tokens: Annotated[int | None, Field(ge=1)] = None
-    temperature: Annotated[float | None, Field(ge=0, le=2)] = None
-    top_p: Annotated[float | None, Field(ge=0, le=1)] = None
+    temperature: Annotated[float | None, Field(ge=0, le=2, allow_inf_nan=False)] = None
+    top_p: Annotated[float | None, Field(ge=0, le=1, allow_inf_nan=False)] = None
     stop: list[str] | None = None
     model: str | None = None
     system: str | None = None

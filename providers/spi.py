@@ -14,7 +14,6 @@ on it. Adapters know one vendor's wire format and nothing of runs, retries or bu
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncIterator, Generator
 from dataclasses import field
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
@@ -31,6 +30,8 @@ from contracts.messages import (
     Usage,
 )
 from providers.exceptions import ExecutionPlatformError, ProviderError, TimeoutError
+from providers.requests import check_request
+from providers.timeouts import Timeouts
 from providers.toolspecs import tool_definition
 
 __all__ = [
@@ -52,30 +53,6 @@ __all__ = [
     "Uploads",
     "Usage",
 ]
-
-DEFAULT_TIMEOUT = 300.0
-"""Seconds that a whole call may take (`EP_TIMEOUT`)."""
-
-
-@dataclass(frozen=True)
-class Timeouts:
-    """Three clocks of one call, in seconds: to the first chunk, between chunks, in all."""
-
-    first_token: float
-    idle: float
-    total: float
-
-    @classmethod
-    def of(
-        cls, total: float | None, first_token: float | None = None, idle: float | None = None
-    ) -> "Timeouts":
-        """Fill in the defaults: EP_TIMEOUT or 300 s in all, 120 s to the first, 60 s between."""
-        total = total if total is not None else float(os.environ.get("EP_TIMEOUT") or 300.0)
-        return cls(
-            first_token=min(total, 120.0 if first_token is None else first_token),
-            idle=min(total, 60.0 if idle is None else idle),
-            total=total,
-        )
 
 
 @dataclass(frozen=True)
@@ -195,7 +172,8 @@ class ChatStream:
             "first_token": "no first token",
         }[which]
         return TimeoutError(
-            f"timeout: {what} from {self._provider or 'the provider'} within {seconds:g} seconds",
+            f"timeout: {what} from {self._provider or 'the provider'} within {seconds:g} seconds. "
+            "Give it longer (timeout=…, EP_TIMEOUT), or use a faster model or provider",
             which=which,  # type: ignore[arg-type]
             seconds=seconds,
             usage=self.usage,
@@ -288,7 +266,11 @@ class LLMClient:
         return self.open(req, Timeouts.of(self.timeout if timeout is None else timeout))
 
     def open(self, req: ChatRequest, timeouts: Timeouts) -> ChatStream:
-        """Start a chat call with all three clocks set; works for every kind of client."""
+        """Start a chat call with all three clocks set; works for every kind of client.
+
+        Raises `InvalidRequest` (here also a `ValueError`) for a request that nobody can serve.
+        """
+        check_request(req)
         if type(self).chat is not LLMClient.chat:
             return ChatStream(aiter(self.chat(req)), timeouts, self.provider)
         return ChatStream(self.stream(req), timeouts, self.provider)

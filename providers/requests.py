@@ -1,0 +1,131 @@
+"""What can be wrong with a request whoever is asked: found before anything is sent.
+
+`check_request` looks at how a request's parts fit each other; that each has a possible value its
+own class has checked (`contracts.messages`), and what one vendor refuses is its adapter's matter.
+Errors name the field and the cure, and repeat no text.
+"""
+
+from collections import Counter
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+from contracts.messages import ChatRequest, ToolDefinition
+from providers.exceptions import InvalidRequest
+from providers.toolspecs import parameters_schema
+
+_CHOICES = ("auto", "none", "required", "any")
+_LONGEST_VALUE = 40
+
+
+class MalformedRequest(InvalidRequest, ValueError):
+    """The request cannot be right for any provider; told before anything is sent."""
+
+    @property
+    def kind(self) -> str:
+        """The failure's kind: that of its base."""
+        return InvalidRequest.__name__
+
+
+def check_request(req: ChatRequest) -> None:
+    """Raise `MalformedRequest` (a `ValueError`) for a request that nobody can serve as meant."""
+    _check_content(req)
+    _check_tools(req)
+    _check_tool_results(req)
+    if req.response_schema is not None:
+        _check_schema("response_schema", req.response_schema)
+    if req.model is not None and (not req.model or any(c.isspace() for c in req.model)):
+        raise _malformed("model: a model's name is not empty and holds no white space")
+
+
+def _check_content(req: ChatRequest) -> None:
+    turns = any(m.content.strip() or m.parts or m.tool_calls for m in req.messages)
+    results = any(m.role == "tool" for m in req.messages)
+    if not (turns or results or (req.system or "").strip()):
+        raise _malformed("messages: none of them holds a text or a file; there is nothing to send")
+
+
+def _check_tools(req: ChatRequest) -> None:
+    tools = req.tools or ()
+    known: set[str] = set()
+    for number, tool in enumerate(tools):
+        place = f"tools.{number} ({tool.name})"
+        if tool.name in known:
+            raise _malformed(f"{place}: another tool has the same name")
+        known.add(tool.name)
+        _check_tool(place, tool)
+    choice = req.tool_choice
+    if choice in (None, "auto", "none") or choice in known or (tools and choice in _CHOICES):
+        return
+    raise _malformed(
+        f"tool_choice: {_told(choice)} is neither {', '.join(_CHOICES)} nor the name of one of "
+        f"the request's tools ({', '.join(sorted(known)) or 'it has none'})"
+    )
+
+
+def _check_tool(place: str, tool: ToolDefinition) -> None:
+    for name, count in Counter(parameter.name for parameter in tool.parameters).items():
+        if count > 1:
+            raise _malformed(f"{place}: two parameters have the name {_told(name)}")
+    schema = parameters_schema(tool)
+    _check_schema(place, schema)
+    if schema.get("type", "object") != "object":
+        raise _malformed(
+            f'{place}: arguments are an object; the schema needs "type": "object", '
+            f"not {_told(schema['type'])}"
+        )
+
+
+def _check_tool_results(req: ChatRequest) -> None:
+    """Results answer calls of the same conversation, unless its beginning lies in a cache."""
+    called: set[str] = set()
+    for number, message in enumerate(req.messages):
+        called |= {call.id for call in message.tool_calls}
+        if message.role != "tool" or (message.tool_call_id in called):
+            continue
+        if not message.tool_call_id:
+            raise _malformed(f"messages.{number}: a tool's result needs its tool_call_id")
+        if req.cache_key is None:
+            raise _malformed(
+                f"messages.{number}: it answers the call {_told(message.tool_call_id)}, which no "
+                "message before it holds. Pass all previous messages of the conversation, the "
+                "assistant's turn with its tool_calls among them"
+            )
+
+
+def _check_schema(place: str, schema: dict[str, Any]) -> None:
+    try:
+        text = orjson.dumps(schema, option=orjson.OPT_SORT_KEYS)
+    except (TypeError, ValueError) as error:
+        raise _malformed(f"{place}: the schema is not JSON ({type(error).__name__})") from None
+    problem = _problem(text)
+    if problem:
+        raise _malformed(f"{place}: {problem}")
+
+
+@lru_cache(maxsize=256)
+def _problem(text: bytes) -> str:
+    """Return why a schema is none; "" if it is one. The same few schemas come again and again."""
+    from jsonschema import Draft202012Validator, SchemaError
+    from jsonschema.validators import validator_for
+
+    schema = orjson.loads(text)
+    try:
+        validator_for(schema, default=Draft202012Validator).check_schema(schema)
+    except SchemaError as error:
+        path = ".".join(str(step) for step in error.absolute_path) or "the schema itself"
+        return f"not a JSON Schema: {path} must not be {_told(error.instance)}"
+    return ""
+
+
+def _told(value: Any) -> str:
+    """The value if it is short and simple, else what it is."""
+    text = repr(value)
+    if not isinstance(value, dict | list) and len(text) <= _LONGEST_VALUE:
+        return text
+    return f"this {type(value).__name__}"
+
+
+def _malformed(why: str) -> MalformedRequest:
+    return MalformedRequest(why, sent=False)
