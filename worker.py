@@ -12,7 +12,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -26,12 +26,15 @@ from activities.runs import RunWork
 from client.connection import ServerUnreachable, connect
 from client.embedded import PARENT_VARIABLE
 from client.searchability import ensure_search_attributes
-from config.settings import Settings
+from client.storage import open_storage
+from config.problems import ConfigError
+from config.settings import Settings, load_settings
+from contracts.activities import RunActivities
 from contracts.runs import WORKFLOW_QUEUE, provider_queue
 from providers import registry
-from stores.artifacts import ArtifactStore
-from stores.locations import DataDir
-from stores.spools import FileSpools
+from providers.exceptions import RouterError
+from providers.policy import load_policy
+from stores.exceptions import StoreError
 from workflows.run import RunWorkflow
 
 HEARTBEAT_THROTTLE = timedelta(seconds=1)
@@ -55,14 +58,17 @@ async def workers(
     settings: Settings,
     providers: Sequence[str],
     clients: Clients | None = None,
+    concurrency: Mapping[str, int] | None = None,
 ) -> AsyncIterator[None]:
-    """Poll the workflow queue and the providers' queues while the context lasts."""
-    data = DataDir(settings.home)
-    store = ArtifactStore.open(settings.artifacts_url or data.artifacts_url)
-    spools = FileSpools(data.spools)
+    """Poll the workflow queue and the providers' queues while the context lasts.
+
+    `concurrency` limits the open requests of single providers, where it is not the settings'.
+    """
+    limits = concurrency or {}
+    storage = open_storage(settings)
     clients = clients or RegisteredClients()
-    call_model = CallModel(store, spools, clients)
-    run_work = RunWork(store)
+    call_model = CallModel(storage.store, storage.spools, clients)
+    run_work = RunWork(storage.store)
     grace = timedelta(seconds=settings.graceful_shutdown)
     made = [
         Worker(
@@ -80,7 +86,7 @@ async def workers(
             client,
             task_queue=provider_queue(name),
             activities=[call_model.call_model],
-            max_concurrent_activities=settings.concurrency,
+            max_concurrent_activities=limits.get(name, settings.concurrency),
             max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
             graceful_shutdown_timeout=grace,
         )
@@ -104,14 +110,8 @@ async def _stop(made: list[Worker], running: list["asyncio.Task[None]"]) -> None
 
 
 def activities_of(work: RunWork) -> list[Callable[..., Any]]:
-    """Return the light activities, bound to their store."""
-    return [
-        work.load_plan,
-        work.store_bindings,
-        work.evaluate,
-        work.render_outputs,
-        work.store_record,
-    ]
+    """Return the light activities, bound to their store: all that the stubs declare."""
+    return [getattr(work, name) for name in sorted(RunActivities.__abstractmethods__)]
 
 
 def workflow_runner() -> SandboxedWorkflowRunner:
@@ -119,6 +119,16 @@ def workflow_runner() -> SandboxedWorkflowRunner:
     return SandboxedWorkflowRunner(
         restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
     )
+
+
+def policy_concurrency(settings: Settings) -> dict[str, int]:
+    """Return the open requests that the policy allows each provider. Raises RouterError."""
+    policy, _ = load_policy(settings.persona_policy)
+    return {
+        name: provider.limits.concurrency
+        for name, provider in policy.providers.items()
+        if provider.limits.concurrency is not None
+    }
 
 
 async def serve(settings: Settings, only: Sequence[str] | None = None) -> int:
@@ -129,14 +139,17 @@ async def serve(settings: Settings, only: Sequence[str] | None = None) -> int:
         loop.add_signal_handler(signum, stop.set)
     leash = asyncio.create_task(_end_with_parent())
     try:
-        client = await _connect(settings)
-    except ServerUnreachable as error:
+        concurrency = policy_concurrency(settings)
+        client = await _connect(stop)
+    except (ServerUnreachable, RouterError) as error:
         print(error, file=sys.stderr)
         return 2
+    if client is None:
+        return 0
     await ensure_search_attributes(client)
     providers = usable_providers(only)
     registry.warm(providers)
-    async with workers(client, settings, providers):
+    async with workers(client, settings, providers, concurrency=concurrency):
         log.info("serving %s", ", ".join(providers))
         print(READY, ", ".join(providers), flush=True)
         await stop.wait()
@@ -146,16 +159,22 @@ async def serve(settings: Settings, only: Sequence[str] | None = None) -> int:
     return 0
 
 
-async def _connect(settings: Settings) -> Client:
-    """Connect, and wait for a server that is just being started."""
+async def _connect(stop: asyncio.Event) -> Client | None:
+    """Connect; None when told to stop before.
+
+    A server that is just being started is waited for; one that our parent starts (it may have
+    to build it first), for as long as that parent lives.
+    """
     deadline = asyncio.get_running_loop().time() + CONNECT_LIMIT_S
-    while True:
+    while not stop.is_set():
         try:
-            return await connect(settings.temporal_address)
+            return await connect()
         except ServerUnreachable:
-            if asyncio.get_running_loop().time() > deadline:
+            late = asyncio.get_running_loop().time() > deadline
+            if late and not os.environ.get(PARENT_VARIABLE):
                 raise
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.05)
+    return None
 
 
 async def _end_with_parent() -> None:
@@ -169,15 +188,32 @@ async def _end_with_parent() -> None:
 
 def main() -> None:
     """Run a worker from the command line: `python worker.py [provider …]`."""
-    settings = Settings()
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    code = asyncio.run(serve(settings, sys.argv[1:] or None))
+    code = _main(sys.argv[1:])
     # The runtime's own threads may outlive the loop and crash the interpreter's exit.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+def _main(only: list[str]) -> int:
+    try:
+        settings = load_settings()
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    unknown = [name for name in only if name not in registry.names()]
+    if unknown:
+        known = ", ".join(registry.names())
+        print(f"no provider {', '.join(unknown)}; there are: {known}", file=sys.stderr)
+        return 2
+    logging.basicConfig(
+        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        return asyncio.run(serve(settings, only or None))
+    except (ConfigError, StoreError) as error:
+        print(error, file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

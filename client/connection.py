@@ -22,6 +22,16 @@ class ServerUnreachable(Exception):
     """No Temporal server answers at the address; the text says how to start one."""
 
 
+class NoServer(ServerUnreachable):
+    """No server is configured and none runs here."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no Temporal server is running: start one with `python starter.py dev`, or name "
+            "yours in TEMPORAL_ADDRESS"
+        )
+
+
 def configured_address(env: Mapping[str, str] = os.environ) -> str | None:
     """Return the address that the environment or a profile names, or None for none at all."""
     own = env.get("CALLBOARD_TEMPORAL_ADDRESS")
@@ -38,6 +48,9 @@ async def connect(address: str | None = None, *, timeout: float = CONNECT_TIMEOU
     config = ClientConfig.load_client_connect_config()
     target = address or configured_address() or DEFAULT_ADDRESS
     config["target_host"] = target
+    namespace = os.environ.get("CALLBOARD_TEMPORAL_NAMESPACE")
+    if namespace:
+        config["namespace"] = namespace
     try:
         async with asyncio.timeout(timeout):
             return await Client.connect(**config, data_converter=pydantic_data_converter)

@@ -8,12 +8,15 @@ not as preferred is said in one line each (`Plan.notes`).
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+from config.problems import ConfigError
+from config.teamfile import load_team
 from contracts.plans import Candidate, PersonaProfile, Plan, StepNode
 from contracts.retry import RetryRule
 from contracts.runs import provider_queue
-from contracts.teams import FallbackSpec, ModelStep, TeamSpec
+from contracts.teams import FallbackSpec, ModelStep, TeamSpec, TeamStep
 from providers import registry
 from providers.exceptions import NoProviderError, RouterError
 from providers.router import Needs, PersonaRouter, RoutedCandidate
@@ -49,18 +52,32 @@ class Planner:
     retry: RetryRule = field(default_factory=RetryRule)
     served: Collection[str] | None = None
 
-    def plan(self, team: TeamSpec, input_sizes: Mapping[str, int]) -> Plan:
+    def plan(
+        self,
+        team: TeamSpec,
+        input_sizes: Mapping[str, int],
+        source: Path | None = None,
+        parents: tuple[Path, ...] = (),
+    ) -> Plan:
         """Return the plan of a team for inputs of these sizes in bytes.
 
-        Raises PlanError with every step's problem: nobody fits, unknown persona or price, a
-        budget that cannot pay a first step's worst case.
+        `source` is the team's file: teams within it are looked up beside it. Raises PlanError
+        with every step's problem: nobody fits, unknown persona or price, a budget that cannot
+        pay a first step's worst case, a team that contains itself.
         """
+        chain = (*parents, source.resolve()) if source else parents
         candidates: list[Candidate] = []
         by_step: dict[str, tuple[int, ...]] = {}
         personas: dict[str, PersonaProfile] = {}
         problems: list[str] = []
         notes: dict[str, None] = {}
+        children: dict[str, Plan] = {}
         for step in team.agents:
+            if isinstance(step, TeamStep):
+                try:
+                    children[step.name] = self._child(step, chain)
+                except (PlanError, ConfigError) as error:
+                    problems.append(f"team {step.name}: {error}")
             if not isinstance(step, ModelStep):
                 continue
             try:
@@ -78,12 +95,34 @@ class Planner:
             step_candidates=by_step,
             personas=personas,
             retry=self.retry,
-            notes=tuple(notes),
+            notes=(*notes, *(note for child in children.values() for note in child.notes)),
+            children=children,
         )
         problems = list(unaffordable(plan, input_sizes))
         if problems:
             raise PlanError(problems)
         return plan
+
+    def _child(self, step: TeamStep, chain: tuple[Path, ...]) -> Plan:
+        """Return the plan of a team within a team."""
+        if not chain:
+            raise PlanError([f"{step.file} is looked up beside the team's file, and there is none"])
+        path = (chain[-1].parent / step.file).resolve()
+        if path in chain:
+            names = [link.name for link in (*chain[chain.index(path) :], path)]
+            raise PlanError([f"the teams contain each other: {' -> '.join(names)}"])
+        loaded = load_team(path)
+        given = set(step.inputs)
+        unknown = sorted(given - set(loaded.team.inputs))
+        missing = sorted(
+            name
+            for name, spec in loaded.team.inputs.items()
+            if spec.required and spec.default is None and name not in given
+        )
+        if unknown or missing:
+            told = [f"{step.file} has no input {name}" for name in unknown]
+            raise PlanError(told + [f"{step.file} needs the input {name}" for name in missing])
+        return self.plan(loaded.team, {}, path, chain)
 
     def _profile(self, step: ModelStep) -> dict[str, PersonaProfile]:
         if step.persona is None:

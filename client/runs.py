@@ -8,7 +8,7 @@ import contextlib
 import re
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TypeVar
 
@@ -28,9 +28,10 @@ from temporalio.common import (
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from client.connection import NoServer, ServerUnreachable
 from client.searchability import has_search_attributes
 from contracts import search
-from contracts.artifacts import Value
+from contracts.artifacts import ArtifactRef, Value
 from contracts.base import Json
 from contracts.failures import RUN_FAILED
 from contracts.plans import Plan, PlanView
@@ -45,6 +46,7 @@ from contracts.runs import (
     RunStatus,
     StepResult,
     StepStatus,
+    step_of,
 )
 from contracts.spools import SpoolRecord
 from contracts.teams import AgentStatus, WorkflowStatus
@@ -55,6 +57,9 @@ from stores.values import load_value
 from workflows.run import RunWorkflow
 
 T = TypeVar("T")
+
+ASK_LIMIT = timedelta(seconds=5)
+"""For a question to a worker: longer only when there is none."""
 
 _ENDED = {
     WorkflowExecutionStatus.CANCELED: WorkflowStatus.CANCELLED,
@@ -73,12 +78,24 @@ class NoWorker(Exception):
 
 
 class Runs:
-    """All runs of one server and store."""
+    """All runs of one server and store. Without a client, those that have ended can be read."""
 
-    def __init__(self, client: Client, store: ArtifactStore, spools: FileSpools) -> None:
-        self.client = client
+    def __init__(self, client: Client | None, store: ArtifactStore, spools: FileSpools) -> None:
+        self._client = client
         self.store = store
         self.spools = spools
+
+    @property
+    def client(self) -> Client:
+        """The server's client. Raises NoServer."""
+        if self._client is None:
+            raise NoServer
+        return self._client
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a server to ask."""
+        return self._client is not None
 
     async def start(
         self, plan: Plan, inputs: Mapping[str, Value], run_id: str | None = None
@@ -90,7 +107,7 @@ class Runs:
         request = RunRequest(
             run_id=run_id,
             team=team.name,
-            plan=await self.store.put_json(plan),
+            plan=await self._store_plan(plan),
             inputs=dict(inputs),
             searchable=searchable,
         )
@@ -107,14 +124,23 @@ class Runs:
             )
         return self.get(run_id)
 
+    async def _store_plan(self, plan: Plan) -> ArtifactRef:
+        """Store a plan, those of its teams first."""
+        children = {name: await self._store_plan(child) for name, child in plan.children.items()}
+        update = {"children": {}, "child_plans": {**plan.child_plans, **children}}
+        return await self.store.put_json(plan.model_copy(update=update))
+
     def get(self, run_id: str) -> "Run":
         """Return the run of an id, which need not exist."""
         return Run(self, run_id)
 
-    async def latest(self, limit: int = 20) -> list[RunStatus]:
-        """Return the most recent runs, newest first, without their steps."""
+    async def latest(self, limit: int = 20, where: str = "") -> list[RunStatus]:
+        """Return the most recent runs, newest first, without their steps.
+
+        `where` narrows the search, in the server's query language. Raises NoServer.
+        """
         found = []
-        query = f"WorkflowType = '{RUN_WORKFLOW}'"
+        query = f"WorkflowType = '{RUN_WORKFLOW}'" + (f" AND {where}" if where else "")
         async for execution in self.client.list_workflows(query, limit=limit):
             attributes = execution.typed_search_attributes
             status = attributes.get(SearchAttributeKey.for_keyword(search.STATUS))
@@ -156,6 +182,13 @@ class Run:
         record = await self.record()
         if record is not None:
             return await self._recorded_status(record)
+        return await self.current_status()
+
+    async def current_status(self) -> RunStatus:
+        """Return every step's state as its workflow tells it.
+
+        Raises UnknownRun, NoWorker or ServerUnreachable.
+        """
         return await self._ask(RunWorkflow.status)
 
     async def cost(self) -> RunCost:
@@ -163,9 +196,9 @@ class Run:
         record = await self.record()
         if record is None:
             return await self._ask(RunWorkflow.cost)
-        by_step = {a.step: _decimal(None) for a in record.attempts}
+        by_step = {step_of(a.step): _decimal(None) for a in record.attempts}
         for attempt in record.attempts:
-            by_step[attempt.step] += attempt.cost
+            by_step[step_of(attempt.step)] += attempt.cost
         return RunCost(
             run_id=self.run_id,
             budget=record.budget,
@@ -189,6 +222,14 @@ class Run:
         record = await self.record()
         ref = record.plan if record else (await self._view()).plan
         return await self._runs.store.get_model(ref, Plan)
+
+    async def ended(self) -> bool:
+        """Tell whether the run has ended, which needs no worker. Raises UnknownRun, RPCError."""
+        try:
+            status = (await self.handle.describe(rpc_timeout=ASK_LIMIT)).status
+        except RPCError as error:
+            raise self._unknown(error) from None
+        return status is not WorkflowExecutionStatus.RUNNING
 
     async def _view(self) -> PlanView:
         return await self._ask(RunWorkflow.plan)
@@ -244,10 +285,12 @@ class Run:
 
     async def _ask(self, query: Callable[[RunWorkflow], T]) -> T:
         try:
-            return await self.handle.query(query)
+            return await self.handle.query(query, rpc_timeout=ASK_LIMIT)
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 raise self._unknown(error) from None
+            if error.status is RPCStatusCode.UNAVAILABLE:
+                raise ServerUnreachable(f"the Temporal server is away: {error.message}") from None
             raise NoWorker(
                 f"run {self.run_id} goes on, but no worker answers: start one with "
                 "`python starter.py dev` or `python worker.py`"
@@ -281,7 +324,7 @@ class Run:
 
 
 def _step_status(result: StepResult, kind: str, attempts: Sequence[AttemptRecord]) -> StepStatus:
-    own = [attempt for attempt in attempts if attempt.step == result.agent_id]
+    own = [attempt for attempt in attempts if step_of(attempt.step) == result.agent_id]
     last = own[-1] if own else None
     reason = result.metadata.get("reason")
     return StepStatus(

@@ -106,7 +106,7 @@ class StepStatus(Slim):
 
 
 class RunStatus(Frozen):
-    """Answer to the query `status`."""
+    """Answer to the query `status`. `paused_for` says what a person has to do to let it go on."""
 
     run_id: str
     team: str
@@ -119,6 +119,7 @@ class RunStatus(Frozen):
     started_at: datetime | None = None
     completed_at: datetime | None = None
     error: str | None = None
+    paused_for: str | None = None
     artifact: ArtifactRef | None = None
 
 

@@ -1,0 +1,175 @@
+"""What commands share of the terminal: two streams, errors in one line, exit codes, Ctrl-C.
+
+stdout carries results, stderr all else. An error that its user can mend is shown by its own text;
+any other in one line that names the log with its traceback, which CALLBOARD_DEBUG=1 shows.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import traceback
+import unicodedata
+from collections.abc import Callable, Coroutine
+from typing import Any, NoReturn
+
+from rich.console import Console
+
+DONE, FAILED, USAGE, WAITING, INTERRUPTED = 0, 1, 2, 3, 130
+"""Exit codes: the run failed; bad usage or configuration; it waits for a person; Ctrl-C."""
+
+PLAIN_WIDTH = 110
+"""Columns of tables that are written to a file or a pipe."""
+
+MENDABLE = {
+    "client.cli.console": "Refusal",
+    "client.connection": "ServerUnreachable",
+    "client.devserver.errors": "DevServerError",
+    "client.embedded": "EmbeddedFailed",
+    "client.planning": "PlanError",
+    "client.runs": "UnknownRun NoWorker",
+    "config.inputs": "InputError",
+    "config.problems": "ConfigError",
+    "providers.exceptions": "ExecutionPlatformError",
+    "stores.exceptions": "StoreError",
+}
+"""Errors whose text says what to do, by module. Only modules that were imported are looked at:
+no other's error can have been raised."""
+
+
+class Refusal(Exception):
+    """Ends a command with a message and an exit code."""
+
+    def __init__(self, message: str, code: int = USAGE) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def stderr() -> Console:
+    """Return the console of progress, tables and errors."""
+    return _console(sys.stderr)
+
+
+def stdout() -> Console:
+    """Return the console of results that are tables."""
+    return _console(sys.stdout)
+
+
+def _console(stream: Any) -> Console:
+    with contextlib.suppress(AttributeError, ValueError):
+        stream.reconfigure(errors="replace")
+    width = None if stream.isatty() else PLAIN_WIDTH
+    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+
+
+def say(line: str) -> None:
+    """Write a line to stderr."""
+    print(clean(line), file=sys.stderr, flush=True)
+
+
+def clean(text: str) -> str:
+    """Return a text without what could move a terminal's cursor or reorder its lines."""
+    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in _UNSEEN)
+
+
+_UNSEEN = ("Cc", "Cf", "Cs")
+
+
+def interactive() -> bool:
+    """Tell whether a person sits at all three streams."""
+    return sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()
+
+
+def ask(question: str) -> bool:
+    """Ask a person yes or no on stderr; Enter means yes."""
+    print(f"{question} [Y/n] ", end="", file=sys.stderr, flush=True)
+    answer = sys.stdin.readline()
+    return bool(answer) and answer.strip().lower() in ("", "y", "yes")
+
+
+def guarded(command: Callable[[], int]) -> int:
+    """Run a command; turn what it raises into a message and an exit code."""
+    try:
+        return command()
+    except KeyboardInterrupt:
+        say("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return DONE
+    except Exception as error:
+        return _told(error)
+
+
+def _told(error: Exception) -> int:
+    if os.environ.get("CALLBOARD_DEBUG") == "1":
+        traceback.print_exception(error)
+    if _mendable(error):
+        say(f"error: {error}")
+        return error.code if isinstance(error, Refusal) else USAGE
+    kind = type(error).__name__
+    text = " ".join(str(error).split())[:300]
+    say(f"error: {kind}{': ' if text else ''}{text} ({_logged(error)})")
+    return FAILED
+
+
+def _mendable(error: Exception) -> bool:
+    for module, names in MENDABLE.items():
+        loaded = sys.modules.get(module)
+        if loaded and isinstance(error, tuple(getattr(loaded, name) for name in names.split())):
+            return True
+    return False
+
+
+def _logged(error: Exception) -> str:
+    """Write the traceback to the log; return where that is."""
+    from stores.locations import DataDir
+
+    try:
+        log = DataDir().logs / "starter.log"
+        with log.open("a") as stream:
+            traceback.print_exception(error, file=stream)
+    except OSError:
+        return "CALLBOARD_DEBUG=1 shows where"
+    return f"unexpected; the traceback is in {log}"
+
+
+def run_async(main: Callable[[], Coroutine[Any, Any, int]]) -> int:
+    """Run a coroutine to its exit code. The first Ctrl-C cancels it, a second ends the process.
+
+    SIGTERM and a closed terminal count as Ctrl-C does.
+    """
+    return asyncio.run(_interruptible(main))
+
+
+async def _interruptible(main: Callable[[], Coroutine[Any, Any, int]]) -> int:
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(main())
+    received: list[int] = []
+
+    def interrupt(number: int) -> None:
+        if received:
+            _leave_now()
+        received.append(number)
+        task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, interrupt, number)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if not received:
+            raise
+        return INTERRUPTED if received[0] == signal.SIGINT else 128 + received[0]
+    finally:
+        await asyncio.sleep(0.05)  # else the SDK's runtime may crash the interpreter's exit
+
+
+def _leave_now() -> NoReturn:
+    """End at once: what we started ends by itself when we are gone."""
+    if sys.stderr.isatty():
+        sys.stderr.write("\x1b[?25h\n")  # the cursor that a live display has hidden
+    sys.stderr.flush()
+    os._exit(INTERRUPTED)

@@ -1,0 +1,101 @@
+"""The end of a run as its user gets it: the answer on stdout, what it took on stderr."""
+
+import json
+import sys
+from typing import Any
+
+from client.cli.console import DONE, FAILED, clean, say, stderr
+from client.cli.tables import BAD, reasons, results_table, total
+from client.runs import NoWorker, Run
+from contracts.base import Json
+from contracts.runs import RunCost, RunResult, StepResult
+from contracts.teams import WorkflowStatus
+
+DETAILS_SHOWN = 10
+
+
+async def tell_end(run: Run, result: RunResult, link: str | None, *, as_json: bool) -> int:
+    """Write answer and table; return the exit code."""
+    outputs = await run.outputs(result)
+    results: tuple[StepResult, ...] = ()
+    cost: RunCost | None = None
+    try:
+        results, cost = await run.results(), await run.cost()
+    except NoWorker as error:
+        say(f"what each agent did is not known: {error}")
+    if as_json:
+        print(json.dumps(_data(result, outputs, results, cost, link), ensure_ascii=False, indent=2))
+    else:
+        _write_answer(outputs)
+    sys.stdout.flush()
+    if cost is not None:
+        console = stderr()
+        console.print(results_table(results, cost.attempts))
+        say(total(cost))
+    return _judge(result, results)
+
+
+def _judge(result: RunResult, results: tuple[StepResult, ...]) -> int:
+    """Say how it ended, where that was not as it should; return the exit code."""
+    if result.status is WorkflowStatus.COMPLETED:
+        return DONE
+    if result.status is WorkflowStatus.PARTIALLY_COMPLETED:
+        missing = ", ".join(r.agent_id for r in results if r.status in BAD) or "see above"
+        say(f"warning: completed in part; failed: {missing}")
+    else:
+        say(f"the run {'was cancelled' if _cancelled(result) else 'failed'}" + _why(result))
+    for line in reasons(results)[:DETAILS_SHOWN]:
+        say(f"  {line}")
+    return DONE if result.status is WorkflowStatus.PARTIALLY_COMPLETED else FAILED
+
+
+def _cancelled(result: RunResult) -> bool:
+    return result.status is WorkflowStatus.CANCELLED
+
+
+def _why(result: RunResult) -> str:
+    return f": {' '.join(result.error.split())}" if result.error else ""
+
+
+def _write_answer(outputs: dict[str, Json]) -> None:
+    """Write one output as it is, several under their names."""
+    several = len(outputs) > 1
+    for number, (name, value) in enumerate(outputs.items()):
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
+        text = clean(text) if sys.stdout.isatty() else text
+        if several:
+            print(f"{chr(10) if number else ''}# {name}\n")
+        print(text.rstrip("\n"))
+
+
+def _data(
+    result: RunResult,
+    outputs: dict[str, Json],
+    results: tuple[StepResult, ...],
+    cost: RunCost | None,
+    link: str | None,
+) -> dict[str, Any]:
+    """Return the run as JSON; dollars are exact decimals in strings."""
+    return {
+        "run_id": result.run_id,
+        "team": result.team,
+        "status": result.status.value,
+        "outputs": outputs,
+        "error": result.error,
+        "cost": str(result.cost),
+        "uncertain": str(cost.uncertain) if cost else None,
+        "budget": str(cost.budget) if cost else None,
+        "tokens": result.tokens,
+        "agents": [
+            {
+                "name": step.agent_id,
+                "status": step.status.value,
+                "error": step.error,
+                "cost": str(step.cost),
+                "tokens": step.tokens_used,
+                "seconds": round(step.execution_time, 3),
+            }
+            for step in results
+        ],
+        "ui": link,
+    }

@@ -1,0 +1,68 @@
+"""What is known of a run while it is watched: its state as last told, and its text as it comes."""
+
+from dataclasses import dataclass, field
+
+from contracts.runs import RunStatus, StepStatus
+from contracts.spools import SpoolRecord
+from contracts.teams import AgentStatus
+from stores.assembling import TextAssembler
+
+CHARS_PER_TOKEN = 4
+"""For the count shown while an answer comes in; the vendor's own replaces it at its end."""
+
+
+@dataclass
+class Picture:
+    """A run as a viewer sees it. `follow` names the agent whose text is wanted, if one is.
+
+    `trouble` says why the state is not fresh. `newest` is the agent that wrote last.
+    """
+
+    run_id: str
+    follow: str | None = None
+    status: RunStatus | None = None
+    trouble: str | None = None
+    newest: str | None = None
+    texts: TextAssembler = field(default_factory=TextAssembler)
+
+    def take_record(self, record: SpoolRecord) -> None:
+        """Take a record of the run's stream."""
+        change = self.texts.feed(record)
+        if change is not None and change.added:
+            self.newest = record.agent
+
+    def take_status(self, status: RunStatus) -> None:
+        """Take the run's state."""
+        self.status, self.trouble = status, None
+
+    @property
+    def steps(self) -> tuple[StepStatus, ...]:
+        """All steps, in the team's order; none before the first state came."""
+        return self.status.steps if self.status else ()
+
+    @property
+    def shown_agent(self) -> str | None:
+        """The agent whose text is shown: the one asked for, else the one that writes."""
+        if self.follow:
+            return self.follow
+        running = [step.name for step in self.steps if step.status is AgentStatus.RUNNING]
+        return self.newest if self.newest in running or not running else running[0]
+
+    @property
+    def shown_text(self) -> str:
+        """The text of that agent."""
+        agent = self.shown_agent
+        return self.texts.text(agent) if agent else ""
+
+    def tokens(self, step: StepStatus) -> str:
+        """Return a step's tokens: as billed, and about how many more are coming in now."""
+        if step.status is not AgentStatus.RUNNING:
+            return f"{step.tokens:,}" if step.tokens else ""
+        coming = len(self.texts.text(step.name)) // CHARS_PER_TOKEN
+        if not coming:
+            return f"{step.tokens:,}" if step.tokens else ""
+        return f"~{step.tokens + coming:,}"
+
+    def count(self, *states: AgentStatus) -> int:
+        """Return how many steps are in one of these states."""
+        return sum(step.status in states for step in self.steps)

@@ -1,0 +1,128 @@
+"""What a command works with: the settings, the stores, the server that is there.
+
+A server is the configured one, else the embedded one that another process of this home keeps,
+else none. What has ended is read without any.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+from client.cli.console import Refusal
+from client.connection import NoServer, configured_address, connect
+from client.embedded import Place, running_place
+from client.runs import Run, Runs, UnknownRun
+from client.storage import Storage, open_storage
+from config.problems import did_you_mean
+from config.settings import Settings, load_settings
+from contracts.runs import RunRecord, RunStatus
+
+LAST = "last"
+RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+MOST_SHOWN = 8
+
+
+@dataclass
+class Session:
+    """One command's surroundings."""
+
+    settings: Settings
+    storage: Storage
+
+    @cached_property
+    def configured(self) -> str | None:
+        """The address of the user's own server, if one is named."""
+        return configured_address()
+
+    @cached_property
+    def place(self) -> Place | None:
+        """The embedded server that another process keeps, where none is configured."""
+        return None if self.configured else running_place(self.storage.data)
+
+    @property
+    def address(self) -> str | None:
+        """Where the server is, or None."""
+        return self.configured or (self.place.address if self.place else None)
+
+    async def runs(self) -> Runs:
+        """Return the runs of the server, or of the store alone. Raises ServerUnreachable."""
+        client = await connect(self.address) if self.address else None
+        return Runs(client, self.storage.store, self.storage.spools)
+
+    async def server_runs(self) -> Runs:
+        """Return the runs of a server. Raises ServerUnreachable, also where there is none."""
+        if self.address is None:
+            raise NoServer
+        return await self.runs()
+
+    async def find(self, name: str) -> Run:
+        """Return the run of an id, of a unique beginning of one, or the last. Raises Refusal."""
+        if RUN_ID.fullmatch(name) is None:
+            raise Refusal(f"{name!r} is no run's id; `starter.py list` shows them")
+        alone = Runs(None, self.storage.store, self.storage.spools)
+        if name != LAST and await alone.get(name).record() is not None:
+            return alone.get(name)
+        runs = await self.runs()
+        if name == LAST:
+            return runs.get(await self._last(runs))
+        return runs.get(await self._only(runs, name))
+
+    async def find_on_server(self, name: str) -> Run:
+        """Return a run of the server. Raises Refusal, ServerUnreachable."""
+        run = await self.find(name)
+        return (await self.server_runs()).get(run.run_id)
+
+    async def _last(self, runs: Runs) -> str:
+        known = await recent(runs, 1)
+        if not known:
+            raise Refusal("there are no runs yet")
+        return known[0].run_id
+
+    async def _only(self, runs: Runs, beginning: str) -> str:
+        """Return the only run that begins so."""
+        names = await runs.store.names(f"runs/{beginning}")
+        found = {name.removeprefix("runs/") for name in names}
+        if runs.connected:
+            where = f"WorkflowId STARTS_WITH '{beginning}'"
+            found |= {status.run_id for status in await runs.latest(MOST_SHOWN + 1, where)}
+        if beginning in found or len(found) == 1:
+            return beginning if beginning in found else found.pop()
+        if found:
+            listed = "\n  ".join(sorted(found)[:MOST_SHOWN])
+            raise Refusal(f"{beginning} is the beginning of several runs:\n  {listed}")
+        ids = [status.run_id for status in await recent(runs, 20)]
+        hint = did_you_mean(beginning, ids) or " `starter.py list` shows them."
+        server = "" if runs.connected else " (no server is running: only ended runs were looked at)"
+        raise UnknownRun(f"no run {beginning}{server}.{hint}")
+
+
+def open_session() -> Session:
+    """Read the settings and open the stores. Raises ConfigError, StoreError."""
+    settings = load_settings()
+    return Session(settings, open_storage(settings))
+
+
+async def recent(runs: Runs, limit: int) -> list[RunStatus]:
+    """Return the latest runs of server and store, newest first, without their steps."""
+    known = {status.run_id: status for status in await runs.latest(limit)} if runs.connected else {}
+    for name in await runs.store.names("runs/"):
+        run_id = name.removeprefix("runs/")
+        record = await runs.get(run_id).record()
+        if record is not None:
+            known[run_id] = _ended(record)
+    newest = sorted(known.values(), key=lambda status: str(status.started_at or ""), reverse=True)
+    return newest[:limit]
+
+
+def _ended(record: RunRecord) -> RunStatus:
+    return RunStatus(
+        run_id=record.run_id,
+        team=record.team,
+        status=record.status,
+        cost=record.cost,
+        budget=record.budget,
+        tokens=record.tokens,
+        started_at=record.started_at,
+        completed_at=record.completed_at,
+        error=record.error,
+    )

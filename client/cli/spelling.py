@@ -1,0 +1,64 @@
+"""How values are spelled for people: money, times, tokens, models, states."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from contracts.runs import StepStatus
+
+GLYPHS = {
+    "pending": ("·", "dim"),
+    "running": ("▸", "cyan"),
+    "completed": ("✓", "green"),
+    "partially_completed": ("✓", "yellow"),
+    "failed": ("✗", "red"),
+    "cancelled": ("–", "dim"),
+    "rate_limited": ("✗", "red"),
+    "budget_exceeded": ("$", "red"),
+}
+"""A mark and its style for each state of a step or a run."""
+
+
+def money(dollars: Decimal) -> str:
+    """Return dollars with four digits after the point, or with the two that a budget has."""
+    return f"${dollars:.2f}" if dollars >= 100 else f"${dollars:.4f}"
+
+
+def exact(dollars: Decimal) -> str:
+    """Return dollars with all their digits, four at least."""
+    plain = dollars.normalize()
+    digits = max(4, -int(plain.as_tuple().exponent))
+    return f"${plain:.{digits}f}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time as 7.2 s, 1:23 or 2:03:04."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def elapsed(started: datetime | None, ended: datetime | None = None) -> str:
+    """Return how long something took, or takes so far; nothing where it has not begun."""
+    if started is None:
+        return ""
+    until = ended or datetime.now(UTC)
+    return duration(max(0.0, (until - started).total_seconds()))
+
+
+def served_by(step: StepStatus) -> str:
+    """Return provider and model of a step's latest attempt; for others what kind they are."""
+    if step.kind != "model":
+        return step.kind
+    return f"{step.provider} {step.model}" if step.provider else ""
+
+
+def moment(when: datetime | None) -> str:
+    """Return a time of this place, to the second."""
+    return when.astimezone().strftime("%Y-%m-%d %H:%M:%S") if when else ""
+
+
+def plural(count: int, noun: str) -> str:
+    """Return "1 agent" or "3 agents"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,177 @@
+"""Tables of runs and their costs, for terminals and files alike."""
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from client.cli.console import clean
+from client.cli.spelling import GLYPHS, duration, elapsed, exact, moment, money, served_by
+from contracts.plans import Plan
+from contracts.prices import Price
+from contracts.runs import AttemptRecord, RunCost, RunStatus, StepResult
+from contracts.teams import AgentStatus
+
+BAD = (AgentStatus.FAILED, AgentStatus.BUDGET_EXCEEDED, AgentStatus.RATE_LIMITED)
+
+
+def new_table(*columns: str, right: Sequence[str] = (), title: str | None = None) -> Table:
+    """Return an empty table; columns named in `right` are numbers."""
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return table
+
+
+def state(value: str) -> Text:
+    """Return a state with its mark and colour."""
+    glyph, style = GLYPHS[value]
+    return Text(f"{glyph} {value.replace('_', ' ')}", style=style)
+
+
+def plain(text: str | None) -> Text:
+    """Return a text as one line, whatever it holds."""
+    return Text(clean(" ".join((text or "").split())))
+
+
+def results_table(results: Iterable[StepResult], attempts: Iterable[AttemptRecord]) -> Table:
+    """Return what each agent did and cost; each attempt but the last has a line of its own."""
+    table = new_table("agent", "state", "by", "tokens", "cost", "time", right=_NUMBERS)
+    by_step: dict[str, list[AttemptRecord]] = {}
+    for attempt in attempts:
+        by_step.setdefault(attempt.step, []).append(attempt)
+    for result in results:
+        tried = by_step.get(result.agent_id, [])
+        last = tried[-1] if tried else None
+        table.add_row(
+            Text(result.agent_id),
+            state(result.status.value),
+            plain(f"{last.provider} {last.model}" if last else ""),
+            f"{result.tokens_used:,}" if result.tokens_used else "",
+            money(result.cost) if tried else "",
+            duration(result.execution_time) if tried else "",
+        )
+        for attempt in tried[:-1]:
+            table.add_row(*_earlier(attempt), style="dim")
+    return table
+
+
+_NUMBERS = ("tokens", "cost", "time")
+
+
+def _earlier(attempt: AttemptRecord) -> list[Text | str]:
+    usage = attempt.usage
+    unsure = "≤ " if attempt.state == "uncertain" else ""
+    return [
+        Text(f"  attempt {attempt.number}"),
+        plain(attempt.outcome),
+        plain(f"{attempt.provider} {attempt.model}"),
+        f"{usage.total_tokens:,}" if usage else "",
+        unsure + money(attempt.cost),
+        elapsed(attempt.started_at, attempt.ended_at) if attempt.ended_at else "",
+    ]
+
+
+def reasons(results: Iterable[StepResult]) -> list[str]:
+    """Return a line for each agent that did not complete: why."""
+    lines = []
+    for result in results:
+        why = result.error or result.metadata.get("reason")
+        if result.status is not AgentStatus.COMPLETED and why:
+            lines.append(f"{result.agent_id}: {' '.join(str(why).split())}")
+    return lines
+
+
+def total(cost: RunCost) -> str:
+    """Return what a run cost, against its budget."""
+    share = cost.cost / cost.budget * 100 if cost.budget else Decimal(0)
+    spent = f"{money(cost.cost)} of {money(cost.budget)} ({share:.1f} %)"
+    if not cost.uncertain:
+        return f"total {spent}"
+    return f"total at most {spent}: {money(cost.uncertain)} of it is for usage never reported"
+
+
+def status_table(status: RunStatus) -> Table:
+    """Return a run's agents as they are now."""
+    table = new_table(
+        "agent", "state", "by", "attempt", "tokens", "cost", "time", right=(*_NUMBERS, "attempt")
+    )
+    for step in status.steps:
+        table.add_row(
+            Text(step.name),
+            state(step.status.value),
+            plain(served_by(step)),
+            str(step.attempt or ""),
+            f"{step.tokens:,}" if step.tokens else "",
+            money(step.cost) if step.cost else "",
+            elapsed(step.started_at, step.completed_at),
+        )
+    return table
+
+
+def runs_table(runs: Iterable[RunStatus]) -> Table:
+    """Return runs, a line each."""
+    table = new_table("run", "state", "started", "tokens", "cost", "time", right=_NUMBERS)
+    for run in runs:
+        took = elapsed(run.started_at, run.completed_at)
+        started = moment(run.started_at)
+        cells = (f"{run.tokens:,}" if run.tokens else "", money(run.cost), took)
+        table.add_row(Text(run.run_id), state(run.status.value), started, *cells)
+    return table
+
+
+def bill_table(cost: RunCost) -> Table:
+    """Return every attempt with its usage as reported and what it cost."""
+    table = new_table(
+        *("attempt", "by", "outcome", "prompt", "cached", "answer", "reasoning", "cost", "state"),
+        right=("prompt", "cached", "answer", "reasoning", "cost"),
+    )
+    for attempt in cost.attempts:
+        usage = attempt.usage
+        counts = (
+            (
+                usage.prompt_tokens,
+                usage.cached_tokens,
+                usage.completion_tokens,
+                usage.reasoning_tokens,
+            )
+            if usage
+            else (0, 0, 0, 0)
+        )
+        table.add_row(
+            Text(attempt.id),
+            plain(f"{attempt.provider} {attempt.model}"),
+            plain(attempt.outcome),
+            *(f"{count:,}" if count else "" for count in counts),
+            ("≤ " if attempt.state == "uncertain" else "") + exact(attempt.cost),
+            attempt.state + (", over bound" if attempt.over_bound else ""),
+        )
+    return table
+
+
+def prices_table(prices: dict[str, Price]) -> Table:
+    """Return the prices that a bill was made with, in dollars per million tokens."""
+    table = new_table(
+        *("model", "input", "cached", "answer", "source", "version"),
+        right=("input", "cached", "answer"),
+    )
+    for model, price in prices.items():
+        cached = price.cached_input
+        table.add_row(
+            plain(model),
+            f"${price.input.base}",
+            f"${cached.base}" if cached else "",
+            f"${price.output.base}" + (" (tiers)" if price.output.tiers else ""),
+            price.source,
+            price.version,
+        )
+    return table
+
+
+def used_prices(plan: Plan, attempts: Iterable[AttemptRecord]) -> dict[str, Price]:
+    """Return the price of each provider and model that was asked."""
+    known = {f"{c.provider} {c.model}": c.price for c in plan.candidates}
+    used = dict.fromkeys(f"{a.provider} {a.model}" for a in attempts)
+    return {name: known[name] for name in used if name in known}
