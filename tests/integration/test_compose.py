@@ -30,6 +30,8 @@ NOT_PASSED_ON = {
     "CALLBOARD_TEMPORAL_PORT": "no embedded server in the container",
     "CALLBOARD_UI_PORT": "no embedded server in the container",
     "CALLBOARD_ENCRYPTION_KEYS": "names further variables, which are the operator's to pass on",
+    "EP_QUALITY_FABRIC_URL": "read by the caller's own program",
+    "EP_QUALITY_FABRIC_API_KEY": "read by the caller's own program",
 }
 
 Project = dict[str, Any]

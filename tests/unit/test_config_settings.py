@@ -17,6 +17,8 @@ PROVIDER_VARIABLES = {
     *(name for vendor in VENDORS.values() for name in (*vendor.keys, *vendor.base_urls)),
     "EP_DEFAULT_PROVIDER",
     "EP_TIMEOUT",
+    "EP_QUALITY_FABRIC_URL",
+    "EP_QUALITY_FABRIC_API_KEY",
 }
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
 
