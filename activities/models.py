@@ -26,6 +26,7 @@ from activities.failures import CallState, InvalidOutput, guard
 from activities.plans import PlanCache
 from contracts.activities import ModelActivities
 from contracts.artifacts import ArtifactRef, Value
+from contracts.base import Json
 from contracts.calls import CallProgress, Continuation, ModelCall, ModelReply, Repair
 from contracts.messages import ChatRequest, Usage
 from contracts.plans import Candidate
@@ -89,16 +90,25 @@ class _Attempt:
         candidate = plan.candidates[self._call.candidate]
         self._state.provider, self._state.model = candidate.provider, candidate.model
         client = self._clients.client(candidate)
-        values = await load_bindings(self._store, self._call.bindings)
+        values = await self._values()
         request = prompts.build_request(plan, step, values, self._call.max_tokens, self._metadata())
         request = await self._continued_or_repaired(request, candidate)
         self._check_bound(request)
         reply = await self._stream(client, request)
         return await self._reply(step, reply)
 
+    async def _values(self) -> dict[str, Json]:
+        """Load what the prompt reads, the item of a list among it."""
+        call = self._call
+        values = dict(await load_bindings(self._store, call.bindings))
+        if call.item is not None:
+            items = await self._store.get_json(call.item.items)
+            values[call.item.name] = items[call.item.index]
+        return values
+
     def _metadata(self) -> dict[str, str]:
         call = self._call
-        return {"run": call.run_id, "agent": call.step, "attempt": str(call.attempt)}
+        return {"run": call.run_id, "agent": call.unit, "attempt": str(call.attempt)}
 
     def _refuse_second_run(self) -> None:
         """Second lock: a task that the server hands out again after its request was sent."""
@@ -137,7 +147,7 @@ class _Attempt:
                 return await self._store.get_text(continuation.partial)
         if continuation.spool_attempt is not None:
             call = self._call
-            return self._spools.partial(call.run_id, call.step, continuation.spool_attempt)
+            return self._spools.partial(call.run_id, call.unit, continuation.spool_attempt)
         return ""
 
     def _check_bound(self, request: ChatRequest) -> None:
@@ -156,7 +166,7 @@ class _Attempt:
             first_token=call.first_token_timeout, idle=call.idle_timeout, total=call.timeout
         )
         spool = self._spools.open_attempt(
-            call.run_id, call.step, call.attempt, offset=len(self._before)
+            call.run_id, call.unit, call.attempt, offset=len(self._before)
         )
         state.texts, state.chars = [self._before], len(self._before)
         state.started_at = datetime.now(UTC)

@@ -16,6 +16,8 @@ from activities.plans import PlanCache
 from contracts.activities import (
     BindingsPage,
     EvaluateCall,
+    GatherCall,
+    ListFacts,
     PageRequest,
     RenderCall,
     RenderReply,
@@ -24,8 +26,9 @@ from contracts.activities import (
 from contracts.artifacts import ArtifactRef, Value
 from contracts.base import Json
 from contracts.failures import FailureKind
-from contracts.plans import PlanPage
+from contracts.plans import Plan, PlanPage
 from contracts.runs import RecordPage, RecordQuery, RunRecord
+from contracts.teams import AgentStep, ApprovalStep, TeamStep
 from rules import conditions, planning, templates
 from stores.artifacts import ArtifactStore
 from stores.exceptions import ArtifactMissing
@@ -74,15 +77,30 @@ class RunWork(RunActivities):
             raise _final(str(error)) from None
         return await store_value(self._store, value, want_inline=True)
 
-    @activity.defn(name="render_outputs")
-    async def render_outputs(self, call: RenderCall) -> RenderReply:
+    @activity.defn(name="render")
+    async def render(self, call: RenderCall) -> RenderReply:
         plan = await self._plans.get(call.plan)
         values = await load_bindings(self._store, call.bindings)
         outputs = {}
-        for name, text in plan.team.outputs.items():
+        for name, text in _templates(plan, call.step).items():
             rendered = _rendered(text, values)
-            outputs[name] = await store_value(self._store, rendered, want_inline=False)
+            outputs[name] = await store_value(
+                self._store, rendered, want_inline=call.step is not None
+            )
         return RenderReply(outputs=outputs)
+
+    @activity.defn(name="measure_list")
+    async def measure_list(self, value: Value) -> ListFacts:
+        items = await load_value(self._store, value)
+        if not isinstance(items, list):
+            raise _final(f"for_each needs a list, and this is {_kind(items)}")
+        return ListFacts(sizes=tuple(len(templates.text_of(item).encode()) for item in items))
+
+    @activity.defn(name="gather")
+    async def gather(self, call: GatherCall) -> Value:
+        loaded = await load_bindings(self._store, call.items)
+        whole = [loaded[name] for name in sorted(loaded)] if call.form == "list" else loaded
+        return await store_value(self._store, whole, want_inline=True)
 
     @activity.defn(name="store_record")
     async def store_record(self, record: RunRecord) -> ArtifactRef:
@@ -115,8 +133,27 @@ async def _records(query: RecordQuery) -> RecordPage:
     return page
 
 
-def _rendered(text: str, values: Mapping[str, Json]) -> Json:
-    """Render an output; one that is a lone reference keeps the value's own type."""
+def _templates(plan: Plan, step: str | None) -> Mapping[str, Json]:
+    """Return the templates to render by name: the team's outputs, or a step's own."""
+    if step is None:
+        return plan.team.outputs
+    for spec in plan.team.agents:
+        if spec.name == step and isinstance(spec, ApprovalStep):
+            return {"ask": spec.ask}
+        if spec.name == step and isinstance(spec, TeamStep | AgentStep):
+            return spec.inputs
+    raise _final(f"step {step} has no templates")
+
+
+def _kind(value: Json) -> str:
+    names = {dict: "an object", str: "a text", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def _rendered(text: Json, values: Mapping[str, Json]) -> Json:
+    """Render a template; a lone reference keeps its value's own type, other JSON is itself."""
+    if not isinstance(text, str):
+        return text
     template = templates.parse(text)
     names = template.references
     if len(names) == 1 and template.literal_bytes == 0 and not names[0].path:

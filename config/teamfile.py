@@ -41,7 +41,7 @@ from contracts.plans import Plan
 from contracts.teams import StepSpec, TeamSpec
 from rules import planning, teamcheck
 
-NOT_YET = frozenset({"for_each", "repeat", "approval", "team", "agent", "catch", "wait"})
+NOT_YET = frozenset({"agent"})
 """Keys that are checked like all others, and then refused: what runs cannot do yet."""
 
 

@@ -5,6 +5,7 @@ An implementation subclasses the stub and repeats the decorator with the same na
 
 from abc import ABC, abstractmethod
 from decimal import Decimal
+from typing import Literal
 
 from temporalio import activity
 
@@ -49,14 +50,28 @@ class EvaluateCall(Frozen):
 
 
 class RenderCall(Frozen):
-    """Renders the team's `outputs` templates at the end of a run."""
+    """Renders templates of the plan: a step's own (`ask`, `inputs`), or the team's `outputs`."""
 
     plan: ArtifactRef
     bindings: Bindings = Bindings()
+    step: str | None = None
+
+
+class ListFacts(Frozen):
+    """A stored list: how many items it has, and each one's size in bytes as it is rendered."""
+
+    sizes: tuple[int, ...]
+
+
+class GatherCall(Frozen):
+    """Makes one value of many: a list in the order of their names, or an object by name."""
+
+    items: Bindings
+    form: Literal["list", "object"] = "list"
 
 
 class RenderReply(Frozen):
-    """The outputs by name, each stored."""
+    """The rendered values by name, each stored."""
 
     outputs: dict[str, Value]
 
@@ -88,10 +103,20 @@ class RunActivities(ABC):
     async def evaluate(self, call: EvaluateCall) -> Value:
         """Evaluate an expression over stored values, and store the result."""
 
-    @activity.defn(name="render_outputs")
+    @activity.defn(name="render")
     @abstractmethod
-    async def render_outputs(self, call: RenderCall) -> RenderReply:
-        """Render and store the team's outputs."""
+    async def render(self, call: RenderCall) -> RenderReply:
+        """Render and store what the call asks for."""
+
+    @activity.defn(name="measure_list")
+    @abstractmethod
+    async def measure_list(self, value: Value) -> ListFacts:
+        """Return what the workflow must know of a list that it does not hold itself."""
+
+    @activity.defn(name="gather")
+    @abstractmethod
+    async def gather(self, call: GatherCall) -> Value:
+        """Store many values as one."""
 
     @activity.defn(name="store_record")
     @abstractmethod

@@ -29,8 +29,19 @@ class Continuation(Frozen):
     response_id: str | None = None
 
 
+class ItemBinding(Frozen):
+    """One item of a stored list, bound under a name."""
+
+    name: str
+    items: ArtifactRef
+    index: int
+
+
 class ModelCall(Frozen):
     """One attempt. `attempt` counts from 1 over all candidates of the step.
+
+    `unit` is the step's name, or that of one of its items ("risk[3]"): what spools, logs and
+    bills call it.
 
     `candidate` indexes the plan's candidates. `max_tokens` and `input_bound` (tokens) are what
     the reservation paid for: a larger prompt is refused before it is sent.
@@ -40,9 +51,11 @@ class ModelCall(Frozen):
     run_id: str
     plan: ArtifactRef
     step: str
+    unit: str
     attempt: int
     candidate: int
     bindings: Bindings = Bindings()
+    item: ItemBinding | None = None
     max_tokens: int
     input_bound: int
     timeout: float

@@ -48,7 +48,11 @@ class PersonaProfile(Frozen):
 
 
 class Plan(Frozen):
-    """The artifact: the team, the candidates by step (indexes into `candidates`), the rules."""
+    """The artifact: the team, the candidates by step (indexes into `candidates`), the rules.
+
+    `child_plans` are the stored plans of its `team` steps; until they are stored they are
+    `children`.
+    """
 
     team: TeamSpec
     candidates: tuple[Candidate, ...] = ()
@@ -56,10 +60,15 @@ class Plan(Frozen):
     personas: dict[str, PersonaProfile] = {}
     retry: RetryRule = RetryRule()
     notes: tuple[str, ...] = ()
+    child_plans: dict[StepName, ArtifactRef] = {}
+    children: dict[StepName, "Plan"] = {}
 
 
 class StepNode(Slim):
     """What the workflow knows of a step. Other steps are named by their index in the plan.
+
+    `for_each` and `until` are CEL. `item_uses` counts how often the prompt reads the item.
+    `members` are repeated with the step. `handler` runs when this step has failed for good.
 
     `uses` lists the steps and `uses_inputs` the inputs that the prompt or expression reads, once
     per occurrence, so that the size of the rendered prompt can be bounded from `prompt_bytes`
@@ -94,6 +103,24 @@ class StepNode(Slim):
     prompt_bytes: int = 0
     end_status: Literal["completed", "failed", "cancelled"] | None = None
     because: str = ""
+    for_each: str | None = None
+    for_each_uses: tuple[int, ...] = ()
+    for_each_inputs: tuple[str, ...] = ()
+    item: str | None = None
+    item_uses: int = 0
+    max_parallel: int = 10
+    min_success: float = 1.0
+    until: str | None = None
+    until_uses: tuple[int, ...] = ()
+    until_inputs: tuple[str, ...] = ()
+    max_rounds: int = 1
+    members: tuple[int, ...] = ()
+    handler: int | None = None
+    choices: tuple[str, ...] = ()
+    answer_timeout: float | None = None
+    on_timeout: str | None = None
+    seconds: float = 0.0
+    child_plan: ArtifactRef | None = None
 
 
 class PlanHeader(Frozen):

@@ -24,6 +24,7 @@ def provider_queue(provider: str) -> str:
 class RunRequest(Frozen):
     """Starts a run. `run_id` is the workflow id too.
 
+    `budget`, for a child run, is its grant in place of its own `cost_budget`.
     `searchable` says that the namespace knows our search attributes: an unknown one would fail
     the workflow's task for ever.
     """
@@ -33,6 +34,12 @@ class RunRequest(Frozen):
     plan: ArtifactRef
     inputs: dict[str, Value] = {}
     searchable: bool = False
+    budget: Decimal | None = None
+
+
+def step_of(unit: str) -> str:
+    """Return the step that a unit of work belongs to: "risk" of its item "risk[3]"."""
+    return unit.partition("[")[0]
 
 
 AttemptState = Literal["reserved", "settled", "uncertain", "released"]
@@ -105,8 +112,21 @@ class StepStatus(Slim):
     note: str | None = None
 
 
+class Question(Frozen):
+    """What a run asks a person: answered by the update `answer` with one of the choices."""
+
+    step: str
+    ask: str
+    choices: tuple[str, ...]
+    asked_at: datetime
+    until: datetime | None = None
+
+
 class RunStatus(Frozen):
-    """Answer to the query `status`. `paused_for` says what a person has to do to let it go on."""
+    """Answer to the query `status`. `paused_for` says what a person has to do to let it go on.
+
+    `budget_used` is the last mark of the budget that was passed: 0, 50, 80 or 100 percent.
+    """
 
     run_id: str
     team: str
@@ -120,7 +140,8 @@ class RunStatus(Frozen):
     completed_at: datetime | None = None
     error: str | None = None
     paused_for: str | None = None
-    artifact: ArtifactRef | None = None
+    budget_used: int = 0
+    questions: tuple[Question, ...] = ()
 
 
 class RunCost(Frozen):

@@ -28,6 +28,7 @@ from contracts.teams import (
     StepSpec,
     TeamSpec,
     TeamStep,
+    WaitStep,
 )
 from rules import conditions, templates
 
@@ -224,20 +225,58 @@ def _node(
         "inline": inline,
         "priority": step.priority,
     }
+    if step.catch is not None:
+        values["handler"] = index[step.catch]
     match step:
         case ModelStep():
             values |= _model_values(step, read, plan)
+            values |= _for_each_values(step, index, plan) if step.for_each else {}
+            values |= _repeat_values(step, index, plan) if step.repeat else {}
         case SetStep() | GateStep():
             values["expression"] = step.expression
         case EndStep():
             values |= {"end_status": step.status, "because": step.because}
         case TeamStep() | AgentStep():
             values["cost_limit"] = step.cost_limit
+            values["child_plan"] = plan.child_plans.get(step.name)
         case ApprovalStep():
-            values["prompt_bytes"] = read.literal_bytes
-        case _:
-            pass
+            values |= {
+                "choices": step.choices,
+                "answer_timeout": step.timeout,
+                "on_timeout": step.on_timeout,
+            }
+        case WaitStep():
+            values["seconds"] = step.seconds
     return StepNode(**values)
+
+
+def _for_each_values(step: ModelStep, index: Mapping[str, int], plan: Plan) -> dict[str, Any]:
+    spec = step.for_each
+    assert spec is not None
+    agents, inputs = _expression(spec.in_, index, plan)
+    names, _ = _references([step.prompt_template])
+    return {
+        "for_each": spec.in_,
+        "for_each_uses": _indexes(agents, index),
+        "for_each_inputs": inputs,
+        "item": spec.item,
+        "item_uses": names.count(spec.item),
+        "max_parallel": spec.max_parallel,
+        "min_success": spec.min_success,
+    }
+
+
+def _repeat_values(step: ModelStep, index: Mapping[str, int], plan: Plan) -> dict[str, Any]:
+    spec = step.repeat
+    assert spec is not None
+    agents, inputs = _expression(spec.until, index, plan)
+    return {
+        "until": spec.until,
+        "until_uses": _indexes(agents, index),
+        "until_inputs": inputs,
+        "max_rounds": spec.max,
+        "members": tuple(sorted(index[name] for name in spec.with_)),
+    }
 
 
 def _indexes(names: Iterable[str], index: Mapping[str, int]) -> tuple[int, ...]:

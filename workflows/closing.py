@@ -10,6 +10,7 @@ from contracts.activities import RenderCall, RunActivities
 from contracts.artifacts import ArtifactRef, Value
 from contracts.base import Frozen
 from contracts.failures import RUN_FAILED
+from contracts.plans import StepNode
 from contracts.runs import RunRecord, RunResult
 from contracts.teams import AgentStatus, WorkflowStatus
 from rules import graph
@@ -28,12 +29,24 @@ def final_status(state: RunState) -> WorkflowStatus:
         return WorkflowStatus.FAILED
     return graph.run_status(
         [
-            (state.results[name].status, node.priority, name in state.skipped)
+            (
+                state.results[name].status,
+                node.priority,
+                name in state.skipped or _caught(state, node),
+            )
             for name, node in state.nodes.items()
         ],
         state.header.allow_partial_completion,
         cancelled=False,
     )
+
+
+def _caught(state: RunState, node: StepNode) -> bool:
+    """Whether a failure was dealt with by the step that was to catch it."""
+    if node.handler is None or state.results[node.name].status not in graph.FAILURES:
+        return False
+    handler = state.names[node.handler]
+    return state.results[handler].status is AgentStatus.COMPLETED
 
 
 async def render_outputs(state: RunState) -> dict[str, Value]:
@@ -47,7 +60,7 @@ async def render_outputs(state: RunState) -> dict[str, Value]:
         bindings=await bindings_of(state, wanted, state.request.inputs),
     )
     reply = await workflow.execute_activity_method(
-        RunActivities.render_outputs,
+        RunActivities.render,
         call,
         start_to_close_timeout=LIGHT,
         retry_policy=STORE_RETRIES,

@@ -5,14 +5,22 @@ tokens, `rules.attempts` what follows a failure. This module only waits and writ
 """
 
 import asyncio
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from temporalio import workflow
 
-from contracts.artifacts import Bindings
+from contracts.artifacts import Bindings, Value
 from contracts.base import Json
-from contracts.calls import CallFailure, Continuation, ModelCall, ModelReply, Repair
+from contracts.calls import (
+    CallFailure,
+    Continuation,
+    ItemBinding,
+    ModelCall,
+    ModelReply,
+    Repair,
+)
 from contracts.failures import FailureKind
 from contracts.messages import Usage
 from contracts.plans import Candidate, StepNode
@@ -26,16 +34,31 @@ from workflows.reserving import Reserver, Unaffordable
 from workflows.state import RunState
 
 
-class ModelStepRun:
-    """One model step from its first reservation to its result."""
+@dataclass(frozen=True)
+class Item:
+    """One item of a `for_each`: its name among the run's attempts, and where its value is."""
 
-    def __init__(self, state: RunState, node: StepNode, reserver: Reserver) -> None:
+    unit: str
+    size_bytes: int
+    inline: Value | None = None
+    stored: ItemBinding | None = None
+
+
+class ModelStepRun:
+    """One model step, or one item of it, from its first reservation to its result."""
+
+    def __init__(
+        self, state: RunState, node: StepNode, reserver: Reserver, item: Item | None = None
+    ) -> None:
         self._state = state
         self._node = node
         self._reserver = reserver
+        self._item = item
+        self._unit = item.unit if item else node.name
         self._history: list[Attempted] = []
         self._candidate = 0
-        self._number = 0
+        self._number = state.attempt_count(self._unit)
+        self._first = self._number
         self._repairs = node.repairs if node.structured else 0
         self._repair: Repair | None = None
         self._continuation: Continuation | None = None
@@ -46,6 +69,9 @@ class ModelStepRun:
         """Return the step's result. Cancelled, it settles what is in flight and returns too."""
         node, state = self._node, self._state
         bindings = await bindings_of(state, state.names_of(node.uses), node.uses_inputs)
+        if self._item is not None and self._item.inline is not None and node.item:
+            values = {**bindings.values, node.item: self._item.inline}
+            bindings = bindings.model_copy(update={"values": values})
         avoided = self._avoided()
         self._candidate = next((n for n in range(len(node.candidates)) if n not in avoided), 0)
         while True:
@@ -69,10 +95,9 @@ class ModelStepRun:
         node = self._node
         candidate = self._state.header.candidates[node.candidates[self._candidate]]
         self._number += 1
-        attempt_id = f"{node.name}#{self._number}"
         bound = self._input_bound()
         try:
-            grant = await self._reserver.reserve(attempt_id, node, candidate, bound)
+            grant = await self._reserver.reserve(self._unit, self._number, node, candidate, bound)
         except asyncio.CancelledError:
             self._number -= 1
             return CallFailure(
@@ -82,7 +107,7 @@ class ModelStepRun:
             self._number -= 1
             raise
         record = AttemptRecord(
-            step=node.name,
+            step=self._unit,
             number=self._number,
             provider=candidate.provider,
             model=candidate.model,
@@ -102,6 +127,8 @@ class ModelStepRun:
     def _input_bound(self) -> int:
         """Bound the tokens of the next prompt: a token is at least one byte."""
         sizes = prompt_sizes(self._state, self._node)
+        if self._item is not None:
+            sizes += [self._item.size_bytes] * self._node.item_uses
         if self._repair is not None:
             sizes += [self._repair.answer.size_bytes, bounds.REPAIR_BYTES]
             sizes += [len(error.encode()) + 3 for error in self._repair.errors]
@@ -115,9 +142,11 @@ class ModelStepRun:
             run_id=request.run_id,
             plan=request.plan,
             step=node.name,
+            unit=self._unit,
             attempt=self._number,
             candidate=node.candidates[self._candidate],
             bindings=bindings,
+            item=self._item.stored if self._item else None,
             max_tokens=max_tokens,
             input_bound=bound,
             timeout=node.timeout,
@@ -230,10 +259,10 @@ class ModelStepRun:
             self._continuation = Continuation(spool_attempt=self._number)
 
     def _attempt_tokens(self) -> int:
-        return self._state.attempts[f"{self._node.name}#{self._number}"].max_tokens
+        return self._state.attempts[f"{self._unit}#{self._number}"].max_tokens
 
     def _note_decision(self, reason: str) -> None:
-        record = self._state.attempts[f"{self._node.name}#{self._number}"]
+        record = self._state.attempts[f"{self._unit}#{self._number}"]
         self._state.record(record.model_copy(update={"decision": reason}))
 
     def _completed(self, reply: ModelReply) -> StepResult:
@@ -246,10 +275,10 @@ class ModelStepRun:
         if reply.notes:
             metadata["notes"] = list(reply.notes)
         return StepResult(
-            agent_id=self._node.name,
+            agent_id=self._unit,
             status=AgentStatus.COMPLETED,
             output=reply.output,
-            retry_count=max(self._number - 1, 0),
+            retry_count=max(self._number - self._first - 1, 0),
             metadata=metadata,
         )
 
@@ -258,9 +287,9 @@ class ModelStepRun:
         if self._partial_preview:
             metadata["partial_text"] = self._partial_preview
         return StepResult(
-            agent_id=self._node.name,
+            agent_id=self._unit,
             status=status,
             error=error,
-            retry_count=max(self._number - 1, 0),
+            retry_count=max(self._number - self._first - 1, 0),
             metadata=metadata,
         )

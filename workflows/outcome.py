@@ -45,7 +45,7 @@ async def attempt(
         heartbeat_timeout=HEARTBEAT_TIMEOUT,
         retry_policy=RetryPolicy(non_retryable_error_types=_NEVER_BY_THE_SERVER),
         cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-        summary=f"{call.step} · {candidate.provider} {candidate.model} · attempt {call.attempt}",
+        summary=f"{call.unit} · {candidate.provider} {candidate.model} · attempt {call.attempt}",
         priority=Priority(priority_key=(12 - priority) // 2),
     )
     try:

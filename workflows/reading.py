@@ -4,7 +4,7 @@ What is small and inline is evaluated here; what is large or only referred to go
 so that no workflow task ever blocks and no payload grows with the team.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 import pydantic_core
@@ -34,6 +34,11 @@ async def bindings_of(state: RunState, steps: Iterable[str], inputs: Iterable[st
         value = state.value(name)
         if value is not None:
             values[name] = value
+    return await paged(values)
+
+
+async def paged(values: Mapping[str, Value]) -> Bindings:
+    """Return values as bindings: themselves where they are few, else stored in pages."""
     slim = {name: _slim(value) for name, value in values.items()}
     sizes = {name: len(pydantic_core.to_json(value)) + len(name) for name, value in slim.items()}
     if sum(sizes.values()) <= BINDINGS_INLINE_BYTES:

@@ -37,22 +37,26 @@ class Reserver:
         self._refused: set[str] = set()
 
     async def reserve(
-        self, attempt_id: str, node: StepNode, candidate: Candidate, input_bound: int
+        self, unit: str, number: int, node: StepNode, candidate: Candidate, input_bound: int
     ) -> Grant:
-        """Hold an attempt's worst case. Raises Unaffordable; may wait, and be cancelled then."""
+        """Hold an attempt's worst case. Raises Unaffordable; may wait, and be cancelled then.
+
+        `unit` is the step or the item that `cost_limit` holds for, `number` its attempt's.
+        """
         ledger = self._state.ledger
+        attempt_id = f"{unit}#{number}"
         bound = input_bound + candidate.overhead_tokens
         wanted = min(node.max_tokens, candidate.max_output_tokens or node.max_tokens)
         while True:
-            room = ledger.affordable_eventually(node.name, node.cost_limit)
+            room = ledger.affordable_eventually(unit, node.cost_limit)
             tokens = min(wanted, prices.affordable_output(candidate.price, bound, room))
             if tokens < min(node.min_output_tokens, wanted):
-                await self._unaffordable(node, candidate, bound, wanted)
+                await self._unaffordable(unit, node, candidate, bound, wanted)
                 continue
             amount = prices.worst_case(candidate.price, bound, tokens)
-            answer = ledger.ask(attempt_id, node.name, amount, node.cost_limit)
+            answer = ledger.ask(attempt_id, unit, amount, node.cost_limit)
             if isinstance(answer, Refused):
-                await self._unaffordable(node, candidate, bound, wanted)
+                await self._unaffordable(unit, node, candidate, bound, wanted)
             elif isinstance(answer, Granted) or await self._wait(attempt_id):
                 return Grant(amount, tokens)
 
@@ -76,29 +80,45 @@ class Reserver:
         return granted
 
     async def _unaffordable(
-        self, node: StepNode, candidate: Candidate, bound: int, wanted: int
+        self, unit: str, node: StepNode, candidate: Candidate, bound: int, wanted: int
     ) -> None:
         """Raise, or pause the run until its cap was raised, where that is what binds."""
         state, ledger = self._state, self._state.ledger
         least = prices.worst_case(candidate.price, bound, min(node.min_output_tokens, wanted))
-        spent = ledger.by_step.get(node.name, Decimal(0))
+        spent = ledger.by_step.get(unit, Decimal(0))
         if spent + least > node.cost_limit:
             raise Unaffordable(
-                f"cost_limit {node.cost_limit} of {node.name}: {spent} is spent, the next call on "
+                f"cost_limit {node.cost_limit} of {unit}: {spent} is spent, the next call on "
                 f"{candidate.model} may cost {least} (at most {bound:,} input tokens); "
                 f"raise agents.{node.name}.cost_limit"
             )
         message = (
-            f"cost_budget {ledger.cap}: {ledger.counted} is spent, {node.name} on "
+            f"cost_budget {ledger.cap}: {ledger.counted} is spent, {unit} on "
             f"{candidate.model} may cost {least} (at most {bound:,} input tokens); "
             f"raise cost_budget"
         )
-        if state.header.on_budget == "fail":
+        if state.header.on_budget == "fail" or state.request.budget is not None:
             raise Unaffordable(message)
         cap = ledger.cap
         state.paused_for = message
         await workflow.wait_condition(lambda: ledger.cap > cap)
         state.paused_for = None
+
+    async def grant(self, name: str, limit: Decimal) -> Decimal:
+        """Hold a child run's share: its limit, or what is left. Raises Unaffordable."""
+        ledger = self._state.ledger
+        while True:
+            amount = min(limit, ledger.affordable_eventually(name, limit))
+            if amount <= 0:
+                raise Unaffordable(
+                    f"cost_budget {ledger.cap}: {ledger.counted} is spent, nothing is left for "
+                    f"the team {name}; raise cost_budget"
+                )
+            answer = ledger.ask(f"{name}#1", name, amount, limit)
+            if isinstance(answer, Granted) or (
+                not isinstance(answer, Refused) and await self._wait(f"{name}#1")
+            ):
+                return amount
 
     def settle(self, attempt_id: str, actual: Decimal) -> None:
         """Count what an attempt cost."""

@@ -6,13 +6,14 @@ reference. Queries `status`, `cost`, `result` and `plan` answer at any time.
 """
 
 import asyncio
+from datetime import datetime
 from decimal import Decimal
+from difflib import get_close_matches
 
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from contracts.activities import PageRequest, RunActivities
-    from contracts.artifacts import Value
     from contracts.plans import PlanPage, PlanView, StepNode
     from contracts.runs import (
         RUN_WORKFLOW,
@@ -25,12 +26,18 @@ with workflow.unsafe.imports_passed_through():
         StepResult,
     )
     from contracts.teams import AgentStatus, WorkflowStatus
-    from contracts.updates import BudgetRaise, BudgetView
-    from rules import conditions
+    from contracts.updates import (
+        Accepted,
+        Answer,
+        BudgetRaise,
+        BudgetView,
+        PauseRequest,
+        SkipRequest,
+    )
     from workflows import closing, reading
-    from workflows.model_step import ModelStepRun
     from workflows.reserving import Reserver
     from workflows.state import RunState
+    from workflows.steps import WORKING_KINDS, Steps
     from workflows.visibility import Display
 
 
@@ -52,6 +59,7 @@ class RunWorkflow:
         state = self._state = await self._load(request)
         state.started_at = workflow.now()
         self._reserver = Reserver(state)
+        self._steps = Steps(state, self._reserver)
         display = Display(state)
         cancelled = await self._until_done(state, display)
         state.status = WorkflowStatus.CANCELLED if cancelled else closing.final_status(state)
@@ -59,8 +67,9 @@ class RunWorkflow:
         artifact = await asyncio.shield(asyncio.create_task(closing.archive(state)))
         display.update(final=True)
         await workflow.wait_condition(workflow.all_handlers_finished)
-        if cancelled:
+        if cancelled and request.budget is None:
             raise asyncio.CancelledError
+        # A child run tells its parent what it cost, cancelled or not.
         self._result = closing.close(state, artifact, workflow.now())
         return self._result
 
@@ -111,10 +120,16 @@ class RunWorkflow:
 
     def _start_ready(self, state: RunState) -> None:
         """Start what is ready, highest priority first, as far as `max_parallel_agents` goes."""
-        free = state.header.max_parallel_agents - len(self._tasks)
-        for name in state.frontier.ready(free):
+        working = sum(state.nodes[name].kind in WORKING_KINDS for name in self._tasks)
+        free = state.header.max_parallel_agents - working
+        for name in state.frontier.ready(len(state.names)):
+            node = state.nodes[name]
+            if node.kind in WORKING_KINDS:
+                if free <= 0:
+                    continue
+                free -= 1
             state.begin(name, workflow.now())
-            task = asyncio.create_task(self._step(state, state.nodes[name]))
+            task = asyncio.create_task(self._steps.run(node))
             task.add_done_callback(self._note_change)
             self._tasks[name] = task
 
@@ -133,8 +148,20 @@ class RunWorkflow:
                 result = task.result()
             if result.metadata.get("skipped"):
                 state.skip(name, str(result.metadata["reason"]), now)
-            else:
-                state.end(result, now)
+                continue
+            state.end(result, now)
+            self._end_members(state, name, now)
+
+    def _end_members(self, state: RunState, name: str, now: datetime) -> None:
+        """End what was repeated with a step: it ran within the step's own task."""
+        for member in state.names_of(state.nodes[name].members):
+            result = state.results[member]
+            if member in state.frontier.pending and result.status is not AgentStatus.PENDING:
+                state.frontier.start(member)
+                if result.metadata.get("skipped"):
+                    state.skip(member, str(result.metadata["reason"]), now)
+                else:
+                    state.end(result, now)
 
     async def _stop(self, state: RunState, reason: str) -> None:
         """End what is in flight, keep what it gave and cost, and cancel the rest."""
@@ -144,46 +171,6 @@ class RunWorkflow:
         self._collect(state)
         for skip in state.frontier.cancel_rest(reason):
             state.mark_skipped(skip.name, skip.reason, workflow.now())
-
-    async def _step(self, state: RunState, node: StepNode) -> StepResult:
-        """Run one step to its result."""
-        try:
-            if node.when is not None and not await self._holds(
-                state, node.when, node.when_uses, node.when_uses_inputs
-            ):
-                return _skipped(node, f"skipped: {node.when} is false")
-            if node.kind == "model":
-                return await ModelStepRun(state, node, self._reserver).run()
-            return await self._plain_step(state, node)
-        except conditions.ConditionError as error:
-            return _failed(node, str(error))
-
-    async def _plain_step(self, state: RunState, node: StepNode) -> StepResult:
-        """Run a step that calls no model: `set`, `gate` or `end`."""
-        if node.kind == "end":
-            state.forced = node.end_status or "completed"
-            state.error = node.because or None
-            return StepResult(
-                agent_id=node.name,
-                status=AgentStatus.COMPLETED,
-                metadata={"ended": state.forced, "because": node.because},
-            )
-        expression = node.expression or "true"
-        if node.kind == "gate":
-            if not await self._holds(state, expression, node.uses, node.uses_inputs):
-                return _failed(node, f"gate: {expression} is false")
-            true = Value(kind="json", inline=True, has_inline=True, size_bytes=4)
-            return StepResult(agent_id=node.name, status=AgentStatus.COMPLETED, output=true)
-        value = await reading.evaluate(
-            state, expression, state.names_of(node.uses), node.uses_inputs
-        )
-        return StepResult(agent_id=node.name, status=AgentStatus.COMPLETED, output=value)
-
-    async def _holds(
-        self, state: RunState, source: str, uses: tuple[int, ...], inputs: tuple[str, ...]
-    ) -> bool:
-        value = await reading.evaluate(state, source, state.names_of(uses), inputs)
-        return conditions.truth(value.inline)
 
     @workflow.query(name="status")
     def status(self) -> RunStatus:
@@ -246,26 +233,69 @@ class RunWorkflow:
         if raised.to < state.ledger.cap:
             raise ValueError(f"the budget is {state.ledger.cap} already; it can only be raised")
 
+    @workflow.update(name="answer")
+    def answer(self, answer: Answer) -> Accepted:
+        """Answer a question of the run; the same answer twice is one."""
+        state = self._running()
+        if state.answers.get(answer.step) == answer:
+            return Accepted(status="unchanged")
+        state.answers[answer.step] = answer
+        return Accepted()
+
+    @answer.validator
+    def _check_answer(self, answer: Answer) -> None:
+        state = self._running()
+        if state.answers.get(answer.step) == answer:
+            return
+        question = state.questions.get(answer.step)
+        if question is None:
+            asked = ", ".join(state.questions) or "nothing"
+            raise ValueError(f"{answer.step} asks nothing now (waiting: {asked})")
+        if answer.choice not in question.choices:
+            raise ValueError(
+                f'"{answer.choice}" is no choice of {answer.step}: {", ".join(question.choices)}'
+            )
+
+    @workflow.update(name="pause")
+    def pause(self, request: PauseRequest) -> Accepted:
+        """Start no further model call until resumed; those in flight go on."""
+        state = self._running()
+        if state.paused == request.paused:
+            return Accepted(status="unchanged")
+        state.paused, state.pause_reason = request.paused, request.reason
+        self._steps.slots.open = not request.paused
+        self._steps.slots.admit()
+        return Accepted()
+
+    @pause.validator
+    def _check_pause(self, request: PauseRequest) -> None:
+        self._running()
+
+    @workflow.update(name="skip")
+    def skip(self, request: SkipRequest) -> Accepted:
+        """Leave out an agent that has not started, and what needs it."""
+        state = self._running()
+        if request.step in state.skipped:
+            return Accepted(status="unchanged")
+        why = f": {request.reason}" if request.reason else ""
+        state.skip(request.step, f"skipped: by request{why}", workflow.now())
+        self._changed = True
+        return Accepted()
+
+    @skip.validator
+    def _check_skip(self, request: SkipRequest) -> None:
+        state = self._running()
+        if request.step not in state.nodes:
+            near = get_close_matches(request.step, state.names, 1)
+            hint = f'. Did you mean "{near[0]}"?' if near else ""
+            raise ValueError(f'no step named "{request.step}"{hint}')
+        status = state.results[request.step].status
+        if status is not AgentStatus.PENDING and request.step not in state.skipped:
+            raise ValueError(f"{request.step} cannot be skipped any more: it is {status.value}")
+
     def _running(self) -> RunState:
         if self._state is None:
             raise ValueError("the run has not started yet: try again in a moment")
         if self._state.completed_at is not None:
             raise ValueError(f"the run has ended ({self._state.status.value})")
         return self._state
-
-
-def _failed(node: StepNode, error: str) -> StepResult:
-    return StepResult(
-        agent_id=node.name,
-        status=AgentStatus.FAILED,
-        error=error,
-        metadata={"reason": error},
-    )
-
-
-def _skipped(node: StepNode, reason: str) -> StepResult:
-    return StepResult(
-        agent_id=node.name,
-        status=AgentStatus.CANCELLED,
-        metadata={"reason": reason, "skipped": True},
-    )

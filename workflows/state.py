@@ -9,6 +9,7 @@ from contracts.artifacts import Value
 from contracts.plans import PlanHeader, StepNode
 from contracts.runs import (
     AttemptRecord,
+    Question,
     RecordPage,
     RecordQuery,
     RunCost,
@@ -16,8 +17,10 @@ from contracts.runs import (
     RunStatus,
     StepResult,
     StepStatus,
+    step_of,
 )
 from contracts.teams import AgentStatus, WorkflowStatus
+from contracts.updates import Answer
 from rules.attempts import Outcome, open_circuits
 from rules.graph import Frontier, Node
 from rules.ledger import Ledger
@@ -37,11 +40,16 @@ class RunState:
         self.frontier = Frontier(
             [self._graph_node(node) for node in nodes], header.allow_partial_completion
         )
-        self.ledger = Ledger(header.cost_budget)
+        self.ledger = Ledger(request.budget or header.cost_budget)
         self.results = {name: StepResult(agent_id=name) for name in self.names}
         self.attempts: dict[str, AttemptRecord] = {}
-        self.latest: dict[str, str] = {}
+        self._counts: dict[str, int] = {}
+        self._units: dict[str, list[str]] = {}
         self.skipped: set[str] = set()
+        self.questions: dict[str, Question] = {}
+        self.answers: dict[str, Answer] = {}
+        self.paused = False
+        self.pause_reason = ""
         self._endings: dict[str, list[Outcome]] = {}
         self.outputs: dict[str, Value] = {}
         self.status = WorkflowStatus.RUNNING
@@ -53,10 +61,30 @@ class RunState:
         self.tokens = 0
 
     def _graph_node(self, node: StepNode) -> Node:
+        """Return a step as the graph sees it.
+
+        What is repeated with a step is run by it, so the step waits for what its members need;
+        a handler waits for the steps that it may have to catch.
+        """
+        group = {node.name, *self.names_of(node.members)}
+        required = [*node.dependencies]
+        optional = [*node.optional_dependencies]
+        for member in (self.nodes[name] for name in self.names_of(node.members)):
+            required += member.dependencies
+            optional += member.optional_dependencies
+        own = self.names.index(node.name)
+        optional += [n for n, other in enumerate(self.nodes.values()) if other.handler == own]
+        needs = [name for name in dict.fromkeys(self.names_of(required)) if name not in group]
         return Node(
             name=node.name,
-            dependencies=tuple(self.names_of(node.dependencies)),
-            optional_dependencies=tuple(self.names_of(node.optional_dependencies)),
+            dependencies=tuple(needs)
+            if node.members
+            else tuple(dict.fromkeys(self.names_of(node.dependencies))),
+            optional_dependencies=tuple(
+                name
+                for name in dict.fromkeys(self.names_of(optional))
+                if name not in group and name not in needs
+            ),
             priority=node.priority,
         )
 
@@ -110,10 +138,17 @@ class RunState:
             metadata={"reason": reason},
         )
 
+    def attempt_count(self, unit: str) -> int:
+        """Return how many attempts a step, or one of its items, has had."""
+        return self._counts.get(unit, 0)
+
     def attempts_of(self, name: str) -> list[AttemptRecord]:
-        """Return a step's attempts in order."""
-        count = int(self.latest.get(name, "#0").rpartition("#")[2])
-        return [self.attempts[f"{name}#{number}"] for number in range(1, count + 1)]
+        """Return a step's attempts in order, those of its items one after the other."""
+        return [
+            self.attempts[f"{unit}#{number}"]
+            for unit in self._units.get(name, ())
+            for number in range(1, self._counts[unit] + 1)
+        ]
 
     def record(self, attempt: AttemptRecord) -> None:
         """Add an attempt, or replace what was known of it."""
@@ -121,7 +156,15 @@ class RunState:
         seen = before.usage.total_tokens if before and before.usage else 0
         self.tokens += (attempt.usage.total_tokens if attempt.usage else 0) - seen
         self.attempts[attempt.id] = attempt
-        self.latest[attempt.step] = attempt.id
+        if attempt.step not in self._counts:
+            self._units.setdefault(step_of(attempt.step), []).append(attempt.step)
+        self._counts[attempt.step] = max(self.attempt_count(attempt.step), attempt.number)
+
+    def hold(self, result: StepResult, now: datetime) -> None:
+        """Record a round's result of a repeated step, for the others of its group to read."""
+        name = result.agent_id
+        started = self.results[name].started_at or now
+        self.results[name] = result.model_copy(update={"started_at": started})
 
     def note_ending(self, provider: str, kind: str | None, now: datetime) -> None:
         """Remember how a call to a provider ended, for its circuit."""
@@ -157,8 +200,20 @@ class RunState:
             started_at=self.started_at,
             completed_at=self.completed_at,
             error=self.error or self.paused_for,
-            paused_for=self.paused_for,
+            paused_for=self._waits_for(),
+            budget_used=self.ledger.crossed,
+            questions=tuple(self.questions.values()),
         )
+
+    def _waits_for(self) -> str | None:
+        """Say what a person has to do before the run goes on, if anything."""
+        if self.paused_for is not None:
+            return self.paused_for
+        if self.paused:
+            return f"paused{f': {self.pause_reason}' if self.pause_reason else ''}; resume it"
+        for question in self.questions.values():
+            return f"{question.step} asks: {question.ask} ({' or '.join(question.choices)})"
+        return None
 
     def _step_view(self, name: str) -> StepStatus:
         result = self.results[name]
@@ -175,12 +230,21 @@ class RunState:
             cost=sum((a.cost for a in attempts), Decimal(0)),
             started_at=result.started_at,
             completed_at=result.completed_at,
-            note=result.error or _text(result.metadata.get("reason")),
+            note=self._note(name),
         )
+
+    def _note(self, name: str) -> str | None:
+        if name in self.questions:
+            return f"waits for an answer: {' or '.join(self.questions[name].choices)}"
+        result = self.results[name]
+        return result.error or _text(result.metadata.get("reason"))
 
     def cost_view(self) -> RunCost:
         """Answer the query `cost`."""
         ledger = self.ledger
+        by_step: dict[str, Decimal] = {}
+        for unit, spent in ledger.by_step.items():
+            by_step[step_of(unit)] = by_step.get(step_of(unit), Decimal(0)) + spent
         return RunCost(
             run_id=self.request.run_id,
             budget=ledger.cap,
@@ -188,7 +252,7 @@ class RunState:
             served=ledger.served,
             uncertain=ledger.uncertain,
             reserved=ledger.reserved,
-            by_step=dict(ledger.by_step),
+            by_step=by_step,
             attempts=tuple(self.attempts.values()),
         )
 

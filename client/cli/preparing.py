@@ -87,7 +87,7 @@ def make_plan(
         retry=RetryRule(),
         served=served,
     )
-    return planner.plan(prepared.team, prepared.sizes)
+    return planner.plan(prepared.team, prepared.sizes, wanted.file)
 
 
 def check_provider(provider: str, served: Collection[str] | None = None) -> None:

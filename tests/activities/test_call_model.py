@@ -56,7 +56,7 @@ class Bench:
     async def call(self, made: Plan | None = None, **more: object) -> ModelReply:
         ref: ArtifactRef = await self.store.put_json(made or plan(team(agent("a"))))
         values = {
-            "run_id": "r1", "plan": ref, "step": "a", "attempt": 1, "candidate": 0,
+            "run_id": "r1", "unit": "a", "plan": ref, "step": "a", "attempt": 1, "candidate": 0,
             "max_tokens": 50, "input_bound": 1000, "timeout": 5, "first_token_timeout": 5,
             "idle_timeout": 5, **more,
         }  # fmt: skip

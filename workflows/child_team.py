@@ -1,0 +1,156 @@
+"""A `team` step: another team as a child run, with its slice of the budget.
+
+The slice is reserved before the child starts and settled with what the child counted, so the
+parent's cap holds for both.
+"""
+
+import asyncio
+from decimal import Decimal
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflowError
+
+from contracts.activities import GatherCall, RenderCall, RunActivities
+from contracts.artifacts import Value
+from contracts.failures import RUN_FAILED
+from contracts.messages import Usage
+from contracts.plans import StepNode
+from contracts.runs import RUN_WORKFLOW, AttemptRecord, RunRequest, RunResult, StepResult
+from contracts.teams import AgentStatus, WorkflowStatus
+from rules import conditions
+from workflows import reading
+from workflows.reserving import Reserver, Unaffordable
+from workflows.state import RunState
+
+WAIT_CANCELLED = workflow.ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED
+GOOD = (WorkflowStatus.COMPLETED, WorkflowStatus.PARTIALLY_COMPLETED)
+
+
+class ChildTeamRun:
+    """One child run from its grant to its settlement."""
+
+    def __init__(self, state: RunState, node: StepNode, reserver: Reserver) -> None:
+        self._state, self._node, self._reserver = state, node, reserver
+
+    async def run(self) -> StepResult:
+        """Return the step's result; its output is an object of the child's outputs."""
+        node = self._node
+        if node.child_plan is None:
+            return self._ended(AgentStatus.FAILED, "the team's plan is missing")
+        inputs = await self._inputs()
+        try:
+            grant = await self._reserver.grant(node.name, node.cost_limit)
+        except Unaffordable as error:
+            return self._ended(AgentStatus.BUDGET_EXCEEDED, str(error))
+        state = self._state
+        request = RunRequest(
+            run_id=f"{state.request.run_id}/{node.name}",
+            team=node.name,
+            plan=node.child_plan,
+            inputs=inputs,
+            searchable=state.request.searchable,
+            budget=grant,
+        )
+        record = AttemptRecord(
+            step=node.name,
+            number=1,
+            provider="team",
+            model=node.name,
+            state="reserved",
+            reserved=grant,
+            queued_at=workflow.now(),
+        )
+        state.record(record)
+        result = await self._child(request)
+        self._settle(record, result)
+        return await self._outcome(result)
+
+    async def _inputs(self) -> dict[str, Value]:
+        state, node = self._state, self._node
+        bindings = await reading.bindings_of(state, state.names_of(node.uses), node.uses_inputs)
+        try:
+            reply = await workflow.execute_activity_method(
+                RunActivities.render,
+                RenderCall(plan=state.request.plan, bindings=bindings, step=node.name),
+                start_to_close_timeout=reading.LIGHT,
+                retry_policy=reading.STORE_RETRIES,
+                summary=f"{node.name}: inputs",
+            )
+        except ActivityError as error:
+            raise conditions.ConditionError(f"inputs: {error.cause}") from None
+        return reply.outputs
+
+    async def _child(self, request: RunRequest) -> RunResult | str | None:
+        """Return the child's result; a text for one that broke, None for one that was cancelled."""
+        try:
+            handle = await workflow.start_child_workflow(
+                RUN_WORKFLOW,
+                request,
+                id=request.run_id,
+                result_type=RunResult,
+                cancellation_type=WAIT_CANCELLED,
+                parent_close_policy=workflow.ParentClosePolicy.REQUEST_CANCEL,
+                static_summary=f"team {self._node.name}, at most ${request.budget}",
+            )
+            try:
+                result: RunResult = await asyncio.shield(handle)
+            except asyncio.CancelledError:
+                handle.cancel()
+                result = await handle
+            return result
+        except ChildWorkflowError as error:
+            cause = error.cause
+            if isinstance(cause, ApplicationError) and cause.type == RUN_FAILED and cause.details:
+                return RunResult.model_validate(cause.details[0])
+            return str(cause)
+        except asyncio.CancelledError:
+            return None
+
+    def _settle(self, record: AttemptRecord, result: RunResult | str | None) -> None:
+        """Count what the child counted; where nobody knows, its whole grant."""
+        if isinstance(result, RunResult):
+            self._reserver.settle(record.id, result.cost)
+            cost, served, state = result.cost, result.cost, "settled"
+            usage = Usage(total_tokens=result.tokens)
+            outcome = result.status.value
+        else:
+            self._reserver.settle_uncertain(record.id, Decimal(0))
+            cost, served, state, usage = record.reserved, Decimal(0), "uncertain", Usage()
+            outcome = "cancelled" if result is None else "failed"
+        update = {
+            "state": state,
+            "cost": cost,
+            "served": served,
+            "usage": usage,
+            "outcome": outcome,
+            "ended_at": workflow.now(),
+        }
+        self._state.record(record.model_copy(update=update))
+
+    async def _outcome(self, result: RunResult | str | None) -> StepResult:
+        if result is None:
+            return self._ended(AgentStatus.CANCELLED, "cancelled")
+        if isinstance(result, str):
+            return self._ended(AgentStatus.FAILED, result)
+        if result.status is WorkflowStatus.CANCELLED:
+            return self._ended(AgentStatus.CANCELLED, result.error or "cancelled")
+        if result.status not in GOOD:
+            return self._ended(AgentStatus.FAILED, result.error or "the team failed")
+        value = await workflow.execute_activity_method(
+            RunActivities.gather,
+            GatherCall(items=await reading.paged(result.outputs), form="object"),
+            start_to_close_timeout=reading.LIGHT,
+            retry_policy=reading.STORE_RETRIES,
+            summary=f"{self._node.name}: outputs",
+        )
+        return StepResult(
+            agent_id=self._node.name,
+            status=AgentStatus.COMPLETED,
+            output=value,
+            metadata={"run": f"{self._state.request.run_id}/{self._node.name}"},
+        )
+
+    def _ended(self, status: AgentStatus, error: str) -> StepResult:
+        return StepResult(
+            agent_id=self._node.name, status=status, error=error, metadata={"reason": error}
+        )

@@ -1,0 +1,186 @@
+"""`for_each`: a model step once per item of a list, a bounded number at a time.
+
+Each item is a run of the step of its own, with its own attempts and its own `cost_limit`. The
+results keep the order of the items; failed ones are left out of the output and listed in
+`metadata.failed_items`. Where `min_success` can no longer be reached nothing further is started.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pydantic_core
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+from contracts.activities import GatherCall, RunActivities
+from contracts.artifacts import INLINE_LIMIT_BYTES, Value
+from contracts.base import Json
+from contracts.calls import ItemBinding
+from contracts.plans import StepNode
+from contracts.runs import StepResult
+from contracts.teams import AgentStatus
+from rules import conditions, templates
+from workflows import reading
+from workflows.model_step import Item
+from workflows.state import RunState
+
+MOST_ITEMS = 2000
+LISTED_FAILURES = 50
+
+RunItem = Callable[[Item], Awaitable[StepResult]]
+
+
+class ForEachRun:
+    """One `for_each` step. `run_item` runs one item; it absorbs a cancellation of its task."""
+
+    def __init__(self, state: RunState, node: StepNode, run_item: RunItem) -> None:
+        self._state, self._node, self._run_item = state, node, run_item
+        self._items: list[Item] = []
+        self._results: dict[int, StepResult] = {}
+        self._next = 0
+
+    async def run(self) -> StepResult:
+        """Return the step's result. Raises ConditionError where there is no list."""
+        self._items = await self._listed()
+        count = min(self._node.max_parallel, len(self._items))
+        runners = [asyncio.create_task(self._take_items()) for _ in range(count)]
+        cancelled = False
+        try:
+            await workflow.wait_condition(lambda: all(runner.done() for runner in runners))
+        except asyncio.CancelledError:
+            cancelled = True
+            for runner in runners:
+                runner.cancel()
+            await workflow.wait_condition(lambda: all(runner.done() for runner in runners))
+        for runner in runners:
+            if not runner.cancelled():
+                runner.result()
+        if cancelled:
+            return StepResult(
+                agent_id=self._node.name, status=AgentStatus.CANCELLED, error="cancelled"
+            )
+        return await self._result()
+
+    async def _take_items(self) -> None:
+        while self._next < len(self._items) and self._can_succeed():
+            number = self._next
+            self._next += 1
+            self._results[number] = await self._run_item(self._items[number])
+            if self._results[number].status is AgentStatus.CANCELLED:
+                return
+
+    def _failed(self) -> list[int]:
+        return [n for n, r in self._results.items() if r.status is not AgentStatus.COMPLETED]
+
+    def _can_succeed(self) -> bool:
+        possible = len(self._items) - len(self._failed())
+        return possible >= self._node.min_success * len(self._items)
+
+    async def _listed(self) -> list[Item]:
+        """Return the items: inline where the list is small, else by their place in it."""
+        node, state = self._node, self._state
+        source = node.for_each or ""
+        value = await reading.evaluate(
+            state, source, state.names_of(node.for_each_uses), node.for_each_inputs
+        )
+        if value.has_inline:
+            if not isinstance(value.inline, list):
+                raise conditions.ConditionError(f"for_each.in: {source} is no list")
+            items = [
+                Item(f"{node.name}[{number}]", _size(item), inline=_inline(item))
+                for number, item in enumerate(value.inline)
+            ]
+        else:
+            items = await self._stored(value)
+        if len(items) > MOST_ITEMS:
+            raise conditions.ConditionError(
+                f"for_each.in: {len(items):,} items, and {MOST_ITEMS:,} are the most"
+            )
+        return items
+
+    async def _stored(self, value: Value) -> list[Item]:
+        try:
+            facts = await workflow.execute_activity_method(
+                RunActivities.measure_list,
+                value,
+                start_to_close_timeout=reading.LIGHT,
+                retry_policy=reading.STORE_RETRIES,
+                summary=f"{self._node.name}: items",
+            )
+        except ActivityError as error:
+            raise conditions.ConditionError(f"for_each.in: {error.cause}") from None
+        name, ref = self._node.item or "", value.ref
+        assert ref is not None
+        return [
+            Item(
+                f"{self._node.name}[{number}]",
+                size,
+                stored=ItemBinding(name=name, items=ref, index=number),
+            )
+            for number, size in enumerate(facts.sizes)
+        ]
+
+    async def _result(self) -> StepResult:
+        failed = sorted(self._failed())
+        metadata: dict[str, Json] = {"items": len(self._items)}
+        if failed:
+            metadata["failed_items"] = [
+                {"index": n, "error": (self._results[n].error or "")[:200]}
+                for n in failed[:LISTED_FAILURES]
+            ]
+        retries = sum(result.retry_count for result in self._results.values())
+        if not self._can_succeed():
+            return self._below(failed, metadata, retries)
+        return StepResult(
+            agent_id=self._node.name,
+            status=AgentStatus.COMPLETED,
+            output=await self._gathered(),
+            retry_count=retries,
+            metadata=metadata,
+        )
+
+    def _below(self, failed: list[int], metadata: dict[str, Json], retries: int) -> StepResult:
+        """Return the failure of a step that too many items of failed."""
+        statuses = {self._results[n].status for n in failed}
+        status = statuses.pop() if len(statuses) == 1 else AgentStatus.FAILED
+        first = self._results[failed[0]].error
+        error = (
+            f"{len(failed)} of {len(self._items)} items failed, min_success is "
+            f"{self._node.min_success:g}; item {failed[0]}: {first}"
+        )
+        return StepResult(
+            agent_id=self._node.name,
+            status=status,
+            error=error,
+            retry_count=retries,
+            metadata={**metadata, "reason": error},
+        )
+
+    async def _gathered(self) -> Value:
+        """Return the outputs as one list, inline where it is small."""
+        outputs = [
+            result.output
+            for _, result in sorted(self._results.items())
+            if result.status is AgentStatus.COMPLETED and result.output is not None
+        ]
+        if all(o.has_inline for o in outputs):
+            items = [output.inline for output in outputs]
+            size = len(pydantic_core.to_json(items))
+            if size <= INLINE_LIMIT_BYTES:
+                return Value(kind="json", inline=items, has_inline=True, size_bytes=size)
+        named = {f"{number:06}": output for number, output in enumerate(outputs)}
+        return await workflow.execute_activity_method(
+            RunActivities.gather,
+            GatherCall(items=await reading.paged(named)),
+            start_to_close_timeout=reading.LIGHT,
+            retry_policy=reading.STORE_RETRIES,
+            summary=f"{self._node.name}: results",
+        )
+
+
+def _size(item: Json) -> int:
+    return len(templates.text_of(item).encode())
+
+
+def _inline(item: Json) -> Value:
+    return Value(kind="json", inline=item, has_inline=True, size_bytes=_size(item))
