@@ -12,7 +12,7 @@ at the dearest of that day.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from fnmatch import fnmatchcase
@@ -137,21 +137,26 @@ def _from_table(provider: str, model: str, at: date) -> Price | None:
     )
 
 
+def family(model: str) -> Iterator[str]:
+    """Yield a model's name, then the shorter ones that it is a version of."""
+    while model:
+        yield model
+        shorter = _VERSION.sub("", model)
+        if shorter == model:
+            return
+        model = shorter
+
+
 def _find(provider: str, model: str) -> "ModelInfo | None":
     """Find the table's entry by name, then by name without its version."""
     from genai_prices.data_snapshot import get_snapshot
 
     table = get_snapshot()
-    name = model.removeprefix("models/")
-    while name:
+    for name in family(model.removeprefix("models/")):
         for table_id in TABLE_IDS.get(provider, (provider,)):
             found = _lookup(table, table_id, name)
             if found is not None:
                 return found
-        shorter = _VERSION.sub("", name)
-        if shorter == name:
-            return None
-        name = shorter
     return None
 
 
