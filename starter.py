@@ -83,6 +83,137 @@ def demo(provider: ProviderName = None, yes: Yes = False, as_json: AsJson = Fals
     raise typer.Exit(run_demo(provider, yes=yes, as_json=as_json))
 
 
+@app.command()
+def dev(
+    port: Annotated[int | None, typer.Option("--port", help="Of the server; 0: any.")] = None,
+    ui_port: Annotated[int | None, typer.Option("--ui-port", help="Of the UI; 0: any.")] = None,
+) -> None:
+    """Server, UI and worker until Ctrl-C; goes on with open runs."""
+    from client.cli.serving import serve
+
+    raise typer.Exit(serve(port, ui_port))
+
+
+@app.command("list")
+def list_runs(
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000)] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List the latest runs."""
+    from client.cli import looking
+
+    raise typer.Exit(looking.list_runs(limit, as_json=as_json))
+
+
+@app.command()
+def status(name: RunName, as_json: AsJson = False) -> None:
+    """Show how each agent of a run is doing."""
+    from client.cli import looking
+
+    raise typer.Exit(looking.show_status(name, as_json=as_json))
+
+
+@app.command()
+def watch(name: RunName, follow: Follow = None, as_json: AsJson = False) -> None:
+    """Follow a run to its answer; Ctrl-C leaves it alone."""
+    from client.cli import looking
+
+    raise typer.Exit(looking.watch(name, follow, as_json=as_json))
+
+
+@app.command()
+def cancel(name: RunName) -> None:
+    """End a run: calls under way are stopped and settled."""
+    from client.cli import looking
+
+    raise typer.Exit(looking.cancel(name))
+
+
+@app.command()
+def bill(name: RunName, as_json: AsJson = False) -> None:
+    """Show what every attempt used and cost."""
+    from client.cli import looking
+
+    raise typer.Exit(looking.bill(name, as_json=as_json))
+
+
+@app.command()
+def budget(
+    name: RunName,
+    to: Annotated[str, typer.Option("--raise", metavar="DOLLARS", help="The new total.")],
+) -> None:
+    """Raise a run's budget; one that waits for money goes on."""
+    from client.cli import looking
+
+    raise typer.Exit(looking.raise_budget(name, to))
+
+
+@app.command("export-history")
+def export_history(
+    name: RunName,
+    file: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE")] = None,
+) -> None:
+    """Write a run's Temporal history as JSON."""
+    from client.cli import looking
+
+    raise typer.Exit(looking.export_history(name, file))
+
+
+@app.command()
+def plan(
+    file: TeamPath,
+    inputs: Inputs = None,
+    inputs_file: InputsFile = None,
+    provider: ProviderName = None,
+    budget: Budget = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show whom each agent would ask and what a run could cost; runs nothing."""
+    from client.cli.inspecting import show_plan
+    from client.cli.preparing import Wanted
+
+    wanted = Wanted(file, inputs or (), inputs_file, provider, budget=budget)
+    raise typer.Exit(show_plan(wanted, as_json=as_json))
+
+
+@app.command()
+def personas(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="What speaks against each.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show who would answer for which persona."""
+    from client.cli.inspecting import show_personas
+
+    raise typer.Exit(show_personas(name, explain=explain, as_json=as_json))
+
+
+@app.command()
+def doctor() -> None:
+    """Check Python, server, keys, prices and storage; say what to do."""
+    from client.cli.doctor import examine
+
+    raise typer.Exit(examine())
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        import tomllib
+
+        project = tomllib.loads((Path(__file__).parent / "pyproject.toml").read_text())
+        print(f"callboard {project['project']['version']}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
 def main() -> None:
     """Run the command line, and leave cleanly."""
     code = 1

@@ -235,7 +235,13 @@ class Run:
         return await self._ask(RunWorkflow.plan)
 
     async def wait(self) -> RunResult:
-        """Wait for the end and return the result, whatever it is. Raises UnknownRun."""
+        """Wait for the end and return the result, whatever it is. Raises UnknownRun.
+
+        Without a server, a run that has ended is read from its artifact.
+        """
+        record = None if self._runs.connected else await self.record()
+        if record is not None:
+            return self.recorded_result(record)
         try:
             return await self.handle.result()
         except WorkflowFailureError as error:
@@ -249,18 +255,22 @@ class Run:
             return RunResult.model_validate(cause.details[0])
         record = await self.record()
         if record is not None:
-            return RunResult(
-                run_id=self.run_id,
-                team=record.team,
-                status=record.status,
-                outputs=record.outputs,
-                cost=record.cost,
-                tokens=record.tokens,
-                error=record.error,
-            )
+            return self.recorded_result(record)
         ended = (await self.handle.describe()).status
         status = _ENDED.get(ended, WorkflowStatus.FAILED) if ended else WorkflowStatus.FAILED
         return RunResult(run_id=self.run_id, team="", status=status, error=str(cause or error))
+
+    def recorded_result(self, record: RunRecord) -> RunResult:
+        """Return the result that a run's artifact holds."""
+        return RunResult(
+            run_id=self.run_id,
+            team=record.team,
+            status=record.status,
+            outputs=record.outputs,
+            cost=record.cost,
+            tokens=record.tokens,
+            error=record.error,
+        )
 
     async def outputs(self, result: RunResult) -> dict[str, Json]:
         """Return the outputs themselves, all of them, loaded from the store."""

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from temporalio.service import RPCError
 
@@ -47,7 +48,9 @@ async def follow(
     ending = asyncio.create_task(_ending(run, picture))
     looking = asyncio.create_task(_look(run, progress, may_pause))
     reading = asyncio.create_task(_read(run, picture))
-    watched = {ending, looking, *([failed] if failed is not None else [])}
+    watched: set[asyncio.Future[Any]] = {ending, looking}
+    if failed is not None:
+        watched.add(failed)
     try:
         await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
         for task in watched - {ending}:

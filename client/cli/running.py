@@ -10,7 +10,7 @@ import contextlib
 import importlib
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -120,12 +120,12 @@ async def _embedded(
     session: "Session", prepared: Prepared, manner: Manner, embedded: "Embedded", plan: "Plan"
 ) -> int:
     """Start the server while its client is imported; run; stop everything."""
-    imports = asyncio.to_thread(importlib.import_module, "client.cli.following")
+    code = DONE
     ended = False
     try:
-        async with _server(embedded, imports):
-            from client.cli.session import Runs
+        async with _server(embedded):
             from client.connection import connect
+            from client.runs import Runs
 
             client = await connect(embedded.place.address)
             runs = Runs(client, session.storage.store, session.storage.spools)
@@ -147,12 +147,13 @@ async def _embedded(
 
 
 @contextlib.asynccontextmanager
-async def _server(
-    embedded: "Embedded", imports: "asyncio.Future[object] | object"
-) -> AsyncIterator[None]:
-    loading = asyncio.ensure_future(imports)  # type: ignore[call-overload]
+async def _server(embedded: "Embedded") -> AsyncIterator[None]:
+    """Run the embedded server; import what talks to it while it starts."""
+    imports = asyncio.create_task(
+        asyncio.to_thread(importlib.import_module, "client.cli.following")
+    )
     async with embedded:
-        await loading
+        await imports
         try:
             yield
         except asyncio.CancelledError:
@@ -249,12 +250,13 @@ def _confirm(prepared: Prepared, plan: "Plan", manner: Manner) -> None:
 
 async def _start(session: "Session", runs: "Runs", prepared: Prepared, plan: "Plan") -> "Run":
     """Store the inputs and start; a run of that id which has ended is not run again."""
+    from client.runs import Runs
     from stores.values import store_value
 
     wanted = prepared.wanted.run_id
     if wanted and await runs.get(wanted).record() is not None:
         say(f"run {wanted} has ended before: this is its result, nothing was started")
-        return runs.get(wanted)
+        return Runs(None, runs.store, runs.spools).get(wanted)
     store = session.storage.store
     values = {
         name: await store_value(store, value.value, want_inline=True)
@@ -299,6 +301,3 @@ def make_progress(run_id: str, agent: str | None) -> "Progress":
 def ui_link(ui_url: str, run_id: str) -> str:
     """Return the address of a run's page."""
     return f"{ui_url}/namespaces/default/workflows/{run_id}"
-
-
-__all__ = ["Manner", "replace", "run_demo", "run_team"]
