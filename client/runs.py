@@ -360,7 +360,7 @@ def new_run_id(team: str) -> str:
 
 def _summary(plan: Plan) -> str:
     team = plan.team
-    return f"{team.name}: {len(team.agents)} agents, at most ${team.cost_budget}"
+    return f"{team.name}: {len(team.agents)} agents, at most ${team.cost_budget:.2f}"
 
 
 def _details(plan: Plan) -> str:

@@ -13,6 +13,7 @@ from temporalio import workflow
 from temporalio.common import SearchAttributeKey, SearchAttributeUpdate
 
 from contracts import search
+from contracts.runs import StepStatus
 from workflows.state import RunState
 
 FIRST_PAUSE = timedelta(seconds=5)
@@ -61,22 +62,29 @@ class Display:
 
 
 def table(state: RunState) -> str:
-    """Return the run as a Markdown table: one line per agent, then the money."""
+    """Return the run as a Markdown table: one line per agent, then the money.
+
+    Amounts carry no dollar sign: the UI would take a pair of them for a formula.
+    """
     view = state.status_view()
     lines = [
-        f"**{view.team}**: {view.status.value}, ${view.cost:.6f} of ${view.budget}"
-        f" ({view.tokens:,} tokens)",
+        f"**{view.team}** is {view.status.value}: {view.cost:.4f} of {view.budget:.2f} USD,"
+        f" {view.tokens:,} tokens",
         "",
-        "| agent | status | provider | model | attempt | tokens | cost |",
-        "| --- | --- | --- | --- | ---: | ---: | ---: |",
+        "| agent | status | by | tokens | USD |",
+        "| --- | --- | --- | ---: | ---: |",
     ]
-    lines += [
-        f"| {s.name} | {s.status.value} | {s.provider or ''} | {s.model or ''} |"
-        f" {s.attempt or ''} | {s.tokens:,} | ${s.cost:.6f} |"
-        for s in view.steps[:MOST_ROWS]
-    ]
+    lines += [_line(step) for step in view.steps[:MOST_ROWS]]
     if len(view.steps) > MOST_ROWS:
         lines.append(f"\n… and {len(view.steps) - MOST_ROWS} more")
-    if view.error:
-        lines.append(f"\n{view.error}")
+    waits = view.paused_for or view.error
+    if waits:
+        lines.append(f"\n{waits.replace('$', '')}")
     return "\n".join(lines)
+
+
+def _line(step: StepStatus) -> str:
+    by = f"{step.provider} {step.model}" if step.provider else step.kind
+    if step.attempt > 1:
+        by += f", attempt {step.attempt}"
+    return f"| {step.name} | {step.status.value} | {by} | {step.tokens:,} | {step.cost:.4f} |"
