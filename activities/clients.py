@@ -2,7 +2,9 @@
 
 import json
 from abc import ABC, abstractmethod
+from typing import Protocol
 
+from activities.own_client import TranslatedClient
 from contracts.plans import Candidate
 from providers import registry
 from providers.spi import LLMClient
@@ -14,6 +16,14 @@ class Clients(ABC):
     @abstractmethod
     def client(self, candidate: Candidate) -> LLMClient:
         """Return the client. Raises a ProviderError or RouterError that names the cure."""
+
+    async def admit(self, call: str, candidate: Candidate, tokens: int) -> float:
+        """Return the seconds until a call of about so many tokens may be made; 0.0 for now.
+
+        The first question books a turn under the call's name, the answer 0.0 uses it up. Raises a
+        RouterError for a call that no wait would let pass.
+        """
+        return 0.0
 
     async def aclose(self) -> None:  # noqa: B027
         """Give back connections, if there are any."""
@@ -40,11 +50,34 @@ class RegisteredClients(Clients):
             await client.aclose()
 
 
-class OwnClient(Clients):
-    """A caller's own client object, served by the process that holds it."""
+class Limiter(Protocol):
+    """The limits of an account, in this process."""
 
-    def __init__(self, client: LLMClient) -> None:
+    def admit(self, key: str, tokens: int) -> float:
+        """See `Clients.admit`."""
+        ...
+
+    def correct(self, booked: int, used: int) -> None:
+        """Count the tokens that a call used instead of those it was admitted with."""
+        ...
+
+
+class OwnClient(Clients):
+    """A caller's own client object, served by the process that holds it.
+
+    It stays open: whoever made it closes it.
+    """
+
+    def __init__(self, client: LLMClient, limiter: Limiter | None = None) -> None:
         self._client = client
+        self._limiter = limiter
 
     def client(self, candidate: Candidate) -> LLMClient:
-        return self._client
+        return TranslatedClient(self._client, candidate, self._used)
+
+    async def admit(self, call: str, candidate: Candidate, tokens: int) -> float:
+        return self._limiter.admit(call, tokens) if self._limiter else 0.0
+
+    def _used(self, booked: int, used: int) -> None:
+        if self._limiter is not None:
+            self._limiter.correct(booked, used)

@@ -22,7 +22,7 @@ from tenacity import (
 
 from activities import answers, prompts
 from activities.clients import Clients
-from activities.failures import CallState, InvalidOutput, guard
+from activities.failures import CallState, InvalidOutput, Throttled, guard
 from activities.plans import PlanCache
 from contracts.activities import ModelActivities
 from contracts.artifacts import ArtifactRef, Value
@@ -44,6 +44,9 @@ KEEP_TRYING_S = 40.0
 
 HEARTBEAT_S = 1.0
 """Between two signs of life; the workflow's heartbeat timeout is five times that."""
+
+SHORT_WAIT_S = 0.05
+"""For the account's limits: a shorter wait is not worth a way to the server and back."""
 
 
 class CallModel(ModelActivities):
@@ -94,6 +97,7 @@ class _Attempt:
         request = prompts.build_request(plan, step, values, self._call.max_tokens, self._metadata())
         request = await self._continued_or_repaired(request, candidate)
         self._check_bound(request)
+        await self._take_turn(candidate, request)
         reply = await self._stream(client, request)
         return await self._reply(step, reply)
 
@@ -159,6 +163,17 @@ class _Attempt:
                 f"{self._call.input_bound:,}: not sent",
                 sent=False,
             )
+
+    async def _take_turn(self, candidate: Candidate, request: ChatRequest) -> None:
+        """Keep the account's limits: a long wait is the server's, and holds no slot here."""
+        name = f"{self._call.run_id}/{self._call.unit}#{self._call.attempt}"
+        tokens = prompts.likely_tokens(request)
+        while (wait := await self._clients.admit(name, candidate, tokens)) > 0:
+            if wait > SHORT_WAIT_S:
+                raise Throttled(
+                    f"{candidate.provider}: its limits leave room in {wait:.1f} s", wait
+                )
+            await asyncio.sleep(wait)
 
     async def _stream(self, client: LLMClient, request: ChatRequest) -> ChatReply:
         call, state = self._call, self._state

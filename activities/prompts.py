@@ -94,3 +94,11 @@ def request_bytes(request: ChatRequest) -> int:
     if request.response_schema is not None:
         texts.append(json.dumps(request.response_schema))
     return sum(len(text.encode()) for text in texts)
+
+
+def likely_tokens(request: ChatRequest) -> int:
+    """Return about how many tokens a call takes of its account's limits, its answer included.
+
+    Four bytes a token, and all of `max_tokens`, as vendors count it.
+    """
+    return -(-request_bytes(request) // 4) + (request.max_tokens or 0)
