@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Any
 
@@ -20,7 +21,7 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
-from activities.clients import Clients, RegisteredClients
+from activities.clients import Clients, Limiter, OwnClient, RegisteredClients
 from activities.models import CallModel
 from activities.runs import RunWork
 from client.connection import ServerUnreachable, connect
@@ -34,6 +35,7 @@ from contracts.runs import WORKFLOW_QUEUE, provider_queue
 from providers import registry
 from providers.exceptions import RouterError
 from providers.policy import load_policy
+from providers.spi import LLMClient
 from stores.exceptions import StoreError
 from workflows.run import RunWorkflow
 
@@ -59,6 +61,7 @@ async def workers(
     providers: Sequence[str],
     clients: Clients | None = None,
     concurrency: Mapping[str, int] | None = None,
+    workflow_queue: str = WORKFLOW_QUEUE,
 ) -> AsyncIterator[None]:
     """Poll the workflow queue and the providers' queues while the context lasts.
 
@@ -73,7 +76,7 @@ async def workers(
     made = [
         Worker(
             client,
-            task_queue=WORKFLOW_QUEUE,
+            task_queue=workflow_queue,
             workflows=[RunWorkflow],
             activities=activities_of(run_work),
             workflow_runner=workflow_runner(),
@@ -97,6 +100,23 @@ async def workers(
         stopping = [asyncio.create_task(_run(worker)) for worker in made]
         stack.push_async_callback(_stop, made, stopping)
         yield
+
+
+def own_client_workers(
+    client: Client,
+    settings: Settings,
+    name: str,
+    own: LLMClient,
+    limiter: Limiter | None,
+    concurrency: int,
+) -> AbstractAsyncContextManager[None]:
+    """Serve a caller's own client object in its process, apart from all other workers.
+
+    Runs started on the queue `name` are worked on here only; candidates on `provider_queue(name)`
+    are asked of `own`, at most `concurrency` at once, as `limiter` admits them.
+    """
+    clients = OwnClient(own, limiter)
+    return workers(client, settings, [name], clients, {name: concurrency}, name)
 
 
 async def _run(worker: Worker) -> None:

@@ -98,9 +98,19 @@ class Runs:
         return self._client is not None
 
     async def start(
-        self, plan: Plan, inputs: Mapping[str, Value], run_id: str | None = None
+        self,
+        plan: Plan,
+        inputs: Mapping[str, Value],
+        run_id: str | None = None,
+        *,
+        queue: str = WORKFLOW_QUEUE,
+        lost_after: timedelta | None = None,
     ) -> "Run":
-        """Start a run of a resolved team; the same `run_id` twice is the same run."""
+        """Start a run of a resolved team; the same `run_id` twice is the same run.
+
+        `queue` is polled by the workers that shall work on it. Where nobody else can, the server
+        closes a run that is still open `lost_after` its start.
+        """
         team = plan.team
         run_id = run_id or new_run_id(team.name)
         searchable = await has_search_attributes(self.client)
@@ -116,7 +126,8 @@ class Runs:
                 RUN_WORKFLOW,
                 request,
                 id=run_id,
-                task_queue=WORKFLOW_QUEUE,
+                task_queue=queue,
+                execution_timeout=lost_after,
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                 static_summary=_summary(plan),
                 static_details=_details(plan),
