@@ -202,7 +202,7 @@ class ModelStepRun:
 
     def _decide(self, failure: CallFailure) -> float | StepResult:
         """Return the seconds to wait before the next attempt, or the step's result."""
-        if failure.kind == FailureKind.STOPPED:
+        if failure.kind == FailureKind.STOPPED or self._state.stopping:
             return self._ended(AgentStatus.CANCELLED, failure.message)
         if failure.invalid_output is not None and self._repairs > 0:
             self._repairs -= 1

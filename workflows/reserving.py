@@ -101,8 +101,10 @@ class Reserver:
             raise Unaffordable(message)
         cap = ledger.cap
         state.paused_for = message
-        await workflow.wait_condition(lambda: ledger.cap > cap)
-        state.paused_for = None
+        try:
+            await workflow.wait_condition(lambda: ledger.cap > cap)
+        finally:
+            state.paused_for = None
 
     async def grant(self, name: str, limit: Decimal) -> Decimal:
         """Hold a child run's share: its limit, or what is left. Raises Unaffordable."""

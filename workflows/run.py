@@ -64,7 +64,12 @@ class RunWorkflow:
         cancelled = await self._until_done(state, display)
         state.status = WorkflowStatus.CANCELLED if cancelled else closing.final_status(state)
         state.completed_at = workflow.now()
-        artifact = await asyncio.shield(asyncio.create_task(closing.archive(state)))
+        archiving = asyncio.create_task(closing.archive(state))
+        try:
+            artifact = await asyncio.shield(archiving)
+        except asyncio.CancelledError:
+            # Too late to cancel: the run is over, only its books are still open.
+            artifact = await archiving
         display.update(final=True)
         await workflow.wait_condition(workflow.all_handlers_finished)
         if cancelled and request.budget is None:
@@ -165,6 +170,7 @@ class RunWorkflow:
 
     async def _stop(self, state: RunState, reason: str) -> None:
         """End what is in flight, keep what it gave and cost, and cancel the rest."""
+        state.stopping = True
         for task in self._tasks.values():
             task.cancel()
         await workflow.wait_condition(lambda: all(t.done() for t in self._tasks.values()))

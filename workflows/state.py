@@ -48,6 +48,7 @@ class RunState:
         self.skipped: set[str] = set()
         self.questions: dict[str, Question] = {}
         self.answers: dict[str, Answer] = {}
+        self.stopping = False
         self.paused = False
         self.pause_reason = ""
         self._endings: dict[str, list[Outcome]] = {}

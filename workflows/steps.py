@@ -37,7 +37,12 @@ class Steps:
         self.slots = Slots(state.header.max_parallel_agents)
 
     async def run(self, node: StepNode) -> StepResult:
-        """Return a step's result. A skipped one says so in its metadata."""
+        """Return a step's result. A skipped one says so in its metadata.
+
+        A run that is being stopped starts nothing more, and what fails then was cancelled.
+        """
+        if self._state.stopping:
+            return cancelled(node)
         try:
             reason = await self._reason_to_skip(node)
             if reason is not None:
@@ -46,7 +51,9 @@ class Steps:
                 return await self._repeat(node)
             return await self._once(node)
         except conditions.ConditionError as error:
-            return failed(node, str(error))
+            return cancelled(node) if self._state.stopping else failed(node, str(error))
+        except ActivityError as error:
+            return cancelled(node) if self._state.stopping else failed(node, str(error.cause))
 
     async def _reason_to_skip(self, node: StepNode) -> str | None:
         state = self._state
@@ -97,7 +104,7 @@ class Steps:
         state = self._state
         rounds, held = 0, False
         result = failed(node, "no round was run")
-        while rounds < node.max_rounds and not held:
+        while rounds < node.max_rounds and not held and not state.stopping:
             rounds += 1
             result = await self._once(node)
             if result.status is not AgentStatus.COMPLETED:
@@ -202,6 +209,11 @@ def failed(node: StepNode, error: str) -> StepResult:
     return StepResult(
         agent_id=node.name, status=AgentStatus.FAILED, error=error, metadata={"reason": error}
     )
+
+
+def cancelled(node: StepNode) -> StepResult:
+    """Return the result of a step that was stopped with its run."""
+    return StepResult(agent_id=node.name, status=AgentStatus.CANCELLED, error="cancelled")
 
 
 def skipped(node: StepNode, reason: str) -> StepResult:

@@ -292,6 +292,36 @@ async def test_cancel_stops_the_call_and_keeps_what_was_done(opened: Open) -> No
     assert script.in_flight == 0
 
 
+async def test_cancel_ends_a_step_that_waits_for_its_next_attempt(opened: Open) -> None:
+    script = Script(default=Overloaded("busy"))
+    rule = RetryRule(max_retries=3, base_delay=30, jitter=False)
+    async with opened(script) as running:
+        run = await running.start(
+            plan(team(agent("a"), agent("b", "{a}", dependencies=("a",))), retry=rule)
+        )
+        while script.count() == 0:
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(0.3)
+        await run.cancel()
+        result = await asyncio.wait_for(run.wait(), 10)
+        steps = {step.agent_id: step for step in await run.results()}
+    assert result.status is WorkflowStatus.CANCELLED
+    assert steps["a"].status is AgentStatus.CANCELLED
+    assert steps["b"].status is AgentStatus.CANCELLED
+    assert script.count() == 1
+
+
+async def test_a_provider_that_keeps_failing_is_passed_over(opened: Open) -> None:
+    script = Script(default=Say("fine"))
+    script.turns = {f"a{n}": [Overloaded("busy"), Say("fine")] for n in range(5)}
+    async with opened(script) as running:
+        names = [f"a{n}" for n in range(5)]
+        first = [agent(name, max_retries=0) for name in names]
+        last = agent("last", dependencies=tuple(names))
+        await running.run(plan(team(*first, last), candidate(), candidate("second", "gpt-4-turbo")))
+    assert [model for name, model, _ in script.requests if name == "last"] == ["gpt-4-turbo"]
+
+
 async def test_a_paused_run_goes_on_when_its_budget_is_raised(plain: Harness) -> None:
     spec = team(agent("a"), cost_budget=Decimal("0.001"), on_budget="pause")
     run = await plain.start(plan(spec))
