@@ -33,6 +33,7 @@ from providers.keys import find_key, find_url, is_loopback, missing_key
 from providers.loops import PerLoop
 from providers.prompt_texts import prompt_texts
 from providers.reading import read_stream
+from providers.sdk_logs import hush_sdks
 from providers.spi import LLMClient
 from providers.stops import StopCutter
 from providers.tls import tls_context
@@ -58,6 +59,7 @@ def warm() -> None:
     import anthropic.resources.files
     import anthropic.resources.messages  # noqa: F401
 
+    hush_sdks()
     tls_context()
 
 

@@ -6,7 +6,7 @@ function calling are off.
 Strategy: the SDK builds the address, authenticates and sends; `providers.gemini_wire` takes the
 response from it, whose bytes are read by `providers.reading` and understood by
 `providers.gemini_content`. The body is written by `providers.gemini_request` in the API's own
-JSON and handed over as `extra_body`.
+JSON; it reaches the wire as it is, past the SDK's converters.
 
 The SDK takes half a second to import. That happens when the first client is made, or before that
 in `warm()`, which a worker calls at its start: never within a call.
@@ -15,6 +15,7 @@ in `warm()`, which a worker calls at its start: never within a call.
 import asyncio
 import contextlib
 import io
+import logging
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -26,12 +27,13 @@ from providers.exceptions import InvalidRequest, ProviderError, ServerFailed
 from providers.gemini_content import VENDOR, ContentParser
 from providers.gemini_profile import profile
 from providers.gemini_request import CACHE_PREFIX, content_body, prompt_body
-from providers.gemini_wire import Refused, Started, WireClient
+from providers.gemini_wire import Refused, Started, WireClient, sending
 from providers.http_errors import Origin, error_from_response, error_from_transport, interrupted
 from providers.keys import find_key, find_url, is_loopback, missing_key
 from providers.loops import PerLoop
 from providers.prompt_texts import prompt_texts
 from providers.reading import read_stream
+from providers.sdk_logs import hush_sdks
 from providers.spi import LLMClient
 from providers.stops import StopCutter
 from providers.tls import tls_context
@@ -54,6 +56,7 @@ def warm() -> None:
     """Import the SDK: half a second that no call has to wait for."""
     from google import genai  # noqa: F401
 
+    hush_sdks()
     tls_context()
 
 
@@ -128,17 +131,10 @@ class GeminiClient(LLMClient):
 
     async def _start(self, model: str, body: dict[str, Any], origin: Origin) -> httpx2.Response:
         """Send the request; return the response when its headers are there."""
-        from google.genai import types
-
-        config = types.GenerateContentConfig(
-            automatic_continuation=False,
-            automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
-            http_options=types.HttpOptions(extra_body=body),
-        )
         try:
-            with _errors(origin):
+            with _errors(origin), sending(body):
                 chunks = await self._connected.get().sdk.aio.models.generate_content_stream(
-                    model=model, contents="-", config=config
+                    model=model, contents="-"
                 )
                 async for _ in chunks:
                     break

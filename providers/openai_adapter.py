@@ -28,6 +28,7 @@ from providers.openai_profile import Api, endpoint
 from providers.openai_requests import Written, chat_body, responses_body
 from providers.openai_responses import ResponsesParser
 from providers.reading import EventParser, read_stream
+from providers.sdk_logs import hush_sdks
 from providers.spi import LLMClient
 from providers.stops import StopCutter
 from providers.tls import tls_context
@@ -79,6 +80,7 @@ class OpenAIClient(LLMClient):
             raise ValueError("background works with api='responses' only")
         self.background = background
         self._connections = connections
+        hush_sdks()
         tls_context()
         self._clients: PerLoop[openai.AsyncOpenAI] = PerLoop(self._make, openai.AsyncOpenAI.close)
 
