@@ -21,8 +21,9 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
-from activities.clients import Clients, Limiter, OwnClient, RegisteredClients
+from activities.clients import Clients, OwnClient, RegisteredClients
 from activities.models import CallModel
+from activities.own_client import Limiter
 from activities.runs import RunWork
 from client.connection import ServerUnreachable, connect
 from client.embedded import PARENT_VARIABLE

@@ -2,9 +2,8 @@
 
 import json
 from abc import ABC, abstractmethod
-from typing import Protocol
 
-from activities.own_client import TranslatedClient
+from activities.own_client import Limiter, TranslatedClient
 from contracts.plans import Candidate
 from providers import registry
 from providers.spi import LLMClient
@@ -50,18 +49,6 @@ class RegisteredClients(Clients):
             await client.aclose()
 
 
-class Limiter(Protocol):
-    """The limits of an account, in this process."""
-
-    def admit(self, key: str, tokens: int) -> float:
-        """See `Clients.admit`."""
-        ...
-
-    def correct(self, booked: int, used: int) -> None:
-        """Count the tokens that a call used instead of those it was admitted with."""
-        ...
-
-
 class OwnClient(Clients):
     """A caller's own client object, served by the process that holds it.
 
@@ -73,11 +60,7 @@ class OwnClient(Clients):
         self._limiter = limiter
 
     def client(self, candidate: Candidate) -> LLMClient:
-        return TranslatedClient(self._client, candidate, self._used)
+        return TranslatedClient(self._client, candidate, self._limiter)
 
     async def admit(self, call: str, candidate: Candidate, tokens: int) -> float:
         return self._limiter.admit(call, tokens) if self._limiter else 0.0
-
-    def _used(self, booked: int, used: int) -> None:
-        if self._limiter is not None:
-            self._limiter.correct(booked, used)

@@ -8,7 +8,8 @@ billed, and counts so.
 
 import builtins
 import dataclasses
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from typing import Protocol
 
 from activities.prompts import likely_tokens
 from contracts.messages import ChatChunk, ChatRequest, Usage
@@ -26,23 +27,39 @@ _NO_CLOCK = 7 * 86_400.0
 """Seconds: the attempt's own clocks run around this client."""
 
 
+class Limiter(Protocol):
+    """The limits of an account, in this process."""
+
+    def admit(self, key: str, tokens: int) -> float:
+        """Return the seconds until the call of this name may be made; 0.0 for now, used up."""
+        ...
+
+    def began(self) -> None:
+        """Note that an admitted call is made."""
+        ...
+
+    def ended(self, booked: int, used: int | None) -> None:
+        """Note that it has ended, and the tokens that it used beside those it was admitted with.
+
+        None: not known.
+        """
+        ...
+
+
 class TranslatedClient(LLMClient):
-    """Serves one candidate from a caller's client.
+    """Serves one candidate from a caller's client."""
 
-    `used` is told the tokens that a call was taken for and those that it used.
-    """
-
-    def __init__(
-        self, client: LLMClient, candidate: Candidate, used: Callable[[int, int], None]
-    ) -> None:
+    def __init__(self, client: LLMClient, candidate: Candidate, limiter: Limiter | None) -> None:
         self.provider = candidate.provider  # type: ignore[misc]  # a caller's client names its own
-        self._client, self._candidate, self._used = client, candidate, used
+        self._client, self._candidate, self._limiter = client, candidate, limiter
 
     async def stream(self, req: ChatRequest) -> AsyncIterator[ChatChunk]:
         candidate = self._candidate
         unnamed = candidate.options.get(UNNAMED)
         named = req if unnamed else dataclasses.replace(req, model=candidate.model)
         inner = self._client.open(named, Timeouts(_NO_CLOCK, _NO_CLOCK, _NO_CLOCK))
+        if self._limiter is not None:
+            self._limiter.began()
         try:
             async for chunk in inner:
                 yield chunk
@@ -52,8 +69,8 @@ class TranslatedClient(LLMClient):
             raise self._translated(error, req, bool(inner.text)) from error
         finally:
             await inner.aclose()
-            if inner.usage is not None and not inner.usage.estimated:
-                self._used(likely_tokens(req), inner.usage.total_tokens)
+            if self._limiter is not None:
+                self._limiter.ended(likely_tokens(req), _known_tokens(inner.usage))
 
     def _translated(self, error: Exception, req: ChatRequest, answered: bool) -> Exception:
         said = f"{type(error).__name__}: {error}".removesuffix(": ")
@@ -64,3 +81,7 @@ class TranslatedClient(LLMClient):
         return ServerFailed(
             text, usage=Usage(0, 0), usage_final=True, provider=provider, model=model
         )
+
+
+def _known_tokens(usage: Usage | None) -> int | None:
+    return None if usage is None or usage.estimated else usage.total_tokens

@@ -58,6 +58,7 @@ class RateLimiter:
         most = self.config.concurrent_requests
         self._slots = asyncio.Semaphore(most) if most is not None else None
         self._open = 0
+        self._calls = 0
         self._admitted = 0
         self._tokens = 0
         self._timeouts = 0
@@ -135,10 +136,16 @@ class RateLimiter:
             self._note(tokens, self._limiter.use(key))
         return wait
 
-    def correct(self, booked: int, used: int) -> None:
-        """Count the tokens that a call used instead of those it was admitted with."""
-        self._limiter.correct(booked, used)
-        self._tokens += used - booked
+    def began(self) -> None:
+        """Note that an admitted call is made."""
+        self._calls += 1
+
+    def ended(self, booked: int, used: int | None) -> None:
+        """Note that it has ended; the tokens used count instead of those booked, where known."""
+        self._calls -= 1
+        if used is not None:
+            self._limiter.correct(booked, used)
+            self._tokens += used - booked
 
     def _note(self, tokens: int, waited: float) -> None:
         self._admitted += 1
@@ -153,7 +160,7 @@ class RateLimiter:
             "total_tokens": self._tokens,
             "throttled_requests": self._throttled,
             "timed_out_requests": self._timeouts,
-            "active_requests": self._open,
+            "active_requests": self._open + self._calls,
             "total_wait_time": self._waited,
             "average_wait_time": self._waited / self._admitted if self._admitted else 0.0,
             "longest_wait_time": self._longest,

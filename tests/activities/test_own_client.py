@@ -53,7 +53,7 @@ class Waits:
     def __init__(self, *waits: float | Exception) -> None:
         self.waits = list(waits)
         self.asked: list[tuple[str, int]] = []
-        self.corrected: list[tuple[int, int]] = []
+        self.calls: list[tuple[int, int | None] | None] = []
 
     def admit(self, key: str, tokens: int) -> float:
         self.asked.append((key, tokens))
@@ -62,8 +62,12 @@ class Waits:
             raise wait
         return wait
 
-    def correct(self, booked: int, used: int) -> None:
-        self.corrected.append((booked, used))
+    def began(self) -> None:
+        self.calls.append(None)
+
+    def ended(self, booked: int, used: int | None) -> None:
+        assert self.calls.pop() is None
+        self.calls.append((booked, used))
 
 
 async def called(
@@ -158,7 +162,13 @@ async def test_the_limits_learn_what_was_used(tmp_path: Path) -> None:
     await called(tmp_path, Completes(), limiter)
     booked = limiter.asked[0][1]
     assert 50 < booked < 60
-    assert limiter.corrected == [(booked, 150)]
+    assert limiter.calls == [(booked, 150)]
+
+
+async def test_the_limits_learn_that_a_failed_call_has_ended(tmp_path: Path) -> None:
+    limiter = Waits()
+    await failed(tmp_path, Breaks(), limiter)
+    assert limiter.calls == [(limiter.asked[0][1], None)]
 
 
 async def test_a_call_that_can_never_pass_is_final_and_unsent(tmp_path: Path) -> None:

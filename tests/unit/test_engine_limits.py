@@ -143,10 +143,16 @@ def test_tokens_that_were_not_used_are_given_back() -> None:
     time = FakeTime()
     limited = limiter(time, tokens_per_minute=1000)
     assert limited.admit("a", 1000) == 0.0
-    limited.correct(1000, 100)
+    limited.began()
+    assert limited.get_statistics()["active_requests"] == 1
+    limited.ended(1000, 100)
+    assert limited.get_statistics()["active_requests"] == 0
     assert limited.admit("b", 900) == 0.0
-    limited.correct(900, 1000)
+    limited.began()
+    limited.ended(900, 1000)
     assert limited.admit("c", 100) == pytest.approx(12.0, abs=0.01)
+    limited.began()
+    limited.ended(100, None)
     assert limited.get_statistics()["total_tokens"] == 1100
 
 
