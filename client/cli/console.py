@@ -7,8 +7,10 @@ any other in one line that names the log with its traceback, which CALLBOARD_DEB
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import sys
+import textwrap
 import traceback
 import unicodedata
 from collections.abc import Callable, Coroutine
@@ -64,8 +66,18 @@ def _console(stream: Any) -> Console:
 
 
 def say(line: str) -> None:
-    """Write a line to stderr."""
-    print(clean(line), file=sys.stderr, flush=True)
+    """Write a line to stderr; on a terminal it is wrapped between words."""
+    text = clean(line)
+    if sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns
+        text = "\n".join(_wrapped(part, width) for part in text.split("\n"))
+    print(text, file=sys.stderr, flush=True)
+
+
+def _wrapped(line: str, width: int) -> str:
+    if len(line) <= width:
+        return line
+    return textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
 
 
 def clean(text: str) -> str:

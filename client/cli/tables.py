@@ -11,17 +11,23 @@ from client.cli.console import clean
 from client.cli.spelling import GLYPHS, duration, elapsed, exact, moment, money, served_by
 from contracts.plans import Plan
 from contracts.prices import Price
-from contracts.runs import AttemptRecord, RunCost, RunStatus, StepResult
+from contracts.runs import AttemptRecord, RunCost, RunStatus, StepResult, step_of
 from contracts.teams import AgentStatus
+
+WRAPPED = ("then", "needs")
+"""Columns whose texts may take several lines."""
 
 BAD = (AgentStatus.FAILED, AgentStatus.BUDGET_EXCEEDED, AgentStatus.RATE_LIMITED)
 
 
-def new_table(*columns: str, right: Sequence[str] = (), title: str | None = None) -> Table:
+def new_table(*columns: str, right: Sequence[str] = ()) -> Table:
     """Return an empty table; columns named in `right` are numbers."""
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        if column in right:
+            table.add_column(column, justify="right", no_wrap=True)
+        else:
+            table.add_column(column, overflow="ellipsis", no_wrap=column not in WRAPPED)
     return table
 
 
@@ -41,7 +47,7 @@ def results_table(results: Iterable[StepResult], attempts: Iterable[AttemptRecor
     table = new_table("agent", "state", "by", "tokens", "cost", "time", right=_NUMBERS)
     by_step: dict[str, list[AttemptRecord]] = {}
     for attempt in attempts:
-        by_step.setdefault(attempt.step, []).append(attempt)
+        by_step.setdefault(step_of(attempt.step), []).append(attempt)
     for result in results:
         tried = by_step.get(result.agent_id, [])
         last = tried[-1] if tried else None
@@ -65,7 +71,7 @@ def _earlier(attempt: AttemptRecord) -> list[Text | str]:
     usage = attempt.usage
     unsure = "≤ " if attempt.state == "uncertain" else ""
     return [
-        Text(f"  attempt {attempt.number}"),
+        Text(f"  {attempt.id}"),
         plain(attempt.outcome),
         plain(f"{attempt.provider} {attempt.model}"),
         f"{usage.total_tokens:,}" if usage else "",
