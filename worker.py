@@ -89,7 +89,7 @@ async def workers(
         Worker(
             client,
             task_queue=provider_queue(name),
-            activities=[call_model.call_model],
+            activities=[call_model.call_model, call_model.count_tokens],
             max_concurrent_activities=limits.get(name, settings.concurrency),
             max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
             graceful_shutdown_timeout=grace,

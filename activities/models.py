@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 
 from temporalio import activity
+from temporalio.exceptions import ApplicationError
 from tenacity import (
     AsyncRetrying,
     retry_if_exception_type,
@@ -32,7 +33,7 @@ from contracts.messages import ChatRequest, Usage
 from contracts.plans import Candidate
 from contracts.teams import ModelStep
 from providers.exceptions import ContentRefused, ProviderError, StreamInterrupted
-from providers.spi import ChatReply, ChatStream, LLMClient, Timeouts
+from providers.spi import ChatReply, ChatStream, LLMClient, Timeouts, TokenCounting
 from rules.seams import Seam
 from stores.artifacts import ArtifactStore
 from stores.exceptions import StoreError, StoreUnavailable
@@ -64,6 +65,12 @@ class CallModel(ModelActivities):
         attempt = _Attempt(self._store, self._spools, self._clients, self._plans, call, state)
         return await guard(attempt.run, state, attempt.keep_partial)
 
+    @activity.defn(name="count_tokens")
+    async def count_tokens(self, call: ModelCall) -> int:
+        state = CallState()
+        attempt = _Attempt(self._store, self._spools, self._clients, self._plans, call, state)
+        return await attempt.count()
+
 
 class _Attempt:
     """One run of the activity."""
@@ -87,7 +94,15 @@ class _Attempt:
         async with _heartbeats(self._progress):
             return await self._make()
 
-    async def _make(self) -> ModelReply:
+    async def count(self) -> int:
+        """Return the request's tokens as its provider counts them."""
+        _, _, client, request = await self._prepared()
+        if not isinstance(client, TokenCounting):
+            raise ApplicationError("this provider does not count", non_retryable=True)
+        return await client.count_tokens(request)
+
+    async def _prepared(self) -> tuple[ModelStep, Candidate, LLMClient, ChatRequest]:
+        """Return the step, the candidate, its client, and the request as it will be sent."""
         plan = await self._plans.get(self._call.plan)
         step = _model_step(plan.team.agents, self._call.step)
         candidate = plan.candidates[self._call.candidate]
@@ -95,7 +110,10 @@ class _Attempt:
         client = self._clients.client(candidate)
         values = await self._values()
         request = prompts.build_request(plan, step, values, self._call.max_tokens, self._metadata())
-        request = await self._continued_or_repaired(request, candidate)
+        return step, candidate, client, await self._continued_or_repaired(request, candidate)
+
+    async def _make(self) -> ModelReply:
+        step, candidate, client, request = await self._prepared()
         self._check_bound(request)
         await self._take_turn(candidate, request)
         reply = await self._stream(client, request)
@@ -157,7 +175,7 @@ class _Attempt:
     def _check_bound(self, request: ChatRequest) -> None:
         """Refuse to send more than the reservation paid for."""
         size = prompts.request_bytes(request)
-        if size > self._call.input_bound:
+        if size > self._call.input_bound and not self._call.counted:
             raise ProviderError(
                 f"the prompt has {size:,} bytes, the reservation was made for "
                 f"{self._call.input_bound:,}: not sent",

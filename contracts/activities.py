@@ -84,6 +84,11 @@ class ModelActivities(ABC):
     async def call_model(self, call: ModelCall) -> ModelReply:
         """Make one attempt; see activities.models for its duties."""
 
+    @activity.defn(name="count_tokens")
+    @abstractmethod
+    async def count_tokens(self, call: ModelCall) -> int:
+        """Return the prompt's tokens as the provider counts them, without charge."""
+
 
 class RunActivities(ABC):
     """Light work for a run. Served on the workflow queue; safe to repeat."""

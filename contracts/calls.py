@@ -44,7 +44,8 @@ class ModelCall(Frozen):
     bills call it.
 
     `candidate` indexes the plan's candidates. `max_tokens` and `input_bound` (tokens) are what
-    the reservation paid for: a larger prompt is refused before it is sent.
+    the reservation paid for: a larger prompt is refused before it is sent. `counted` says that
+    the provider itself counted the prompt: then its bytes may be more than the bound.
     `want_inline` asks for the answer beside its reference, where it is small.
     """
 
@@ -58,6 +59,7 @@ class ModelCall(Frozen):
     item: ItemBinding | None = None
     max_tokens: int
     input_bound: int
+    counted: bool = False
     timeout: float
     first_token_timeout: float
     idle_timeout: float

@@ -5,6 +5,7 @@ tokens, `rules.attempts` what follows a failure. This module only waits and writ
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -28,7 +29,7 @@ from contracts.runs import AttemptRecord, StepResult
 from contracts.teams import AgentStatus
 from rules import attempts, bounds, prices
 from rules.attempts import Attempted
-from workflows.outcome import attempt
+from workflows.outcome import attempt, count_tokens
 from workflows.reading import bindings_of, prompt_sizes
 from workflows.reserving import Reserver, Unaffordable
 from workflows.state import RunState
@@ -97,7 +98,9 @@ class ModelStepRun:
         self._number += 1
         bound = self._input_bound()
         try:
-            grant = await self._reserver.reserve(self._unit, self._number, node, candidate, bound)
+            grant = await self._reserver.reserve(
+                self._unit, self._number, node, candidate, bound, self._count(bindings, bound)
+            )
         except asyncio.CancelledError:
             self._number -= 1
             return CallFailure(
@@ -114,15 +117,22 @@ class ModelStepRun:
             state="reserved",
             reserved=grant.amount,
             max_tokens=grant.max_tokens,
-            input_bound=bound,
+            input_bound=grant.input_bound,
             queued_at=workflow.now(),
         )
         self._state.record(record)
-        call = self._call(bindings, grant.max_tokens, bound)
+        call = self._call(bindings, grant.max_tokens, grant.input_bound)
+        call = call.model_copy(update={"counted": grant.counted})
         has_next = self._candidate + 1 < len(node.candidates)
         outcome = await attempt(call, candidate, node.priority, has_next)
         self._settle(record, candidate, outcome)
         return outcome
+
+    def _count(self, bindings: Bindings, bound: int) -> Callable[[], Awaitable[int | None]]:
+        """Return the question that the provider is asked before an attempt is refused."""
+        call = self._call(bindings, self._node.max_tokens, bound)
+        candidate = self._state.header.candidates[call.candidate]
+        return lambda: count_tokens(call, candidate)
 
     def _input_bound(self) -> int:
         """Bound the tokens of the next prompt: a token is at least one byte."""

@@ -9,7 +9,13 @@ from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.common import Priority, RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, TimeoutError
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    CancelledError,
+    TimeoutError,
+    is_cancelled_exception,
+)
 from temporalio.exceptions import TimeoutType as Clock
 
 from contracts.activities import ModelActivities
@@ -58,6 +64,24 @@ async def attempt(
             return await handle
         except ActivityError as error:
             return failure_of(error)
+
+
+async def count_tokens(call: ModelCall, candidate: Candidate) -> int | None:
+    """Ask the provider how many tokens a prompt has; None where it cannot say."""
+    try:
+        return await workflow.execute_activity_method(
+            ModelActivities.count_tokens,
+            call,
+            task_queue=candidate.queue,
+            start_to_close_timeout=LOAD_AND_STORE,
+            schedule_to_start_timeout=LOAD_AND_STORE,
+            retry_policy=RetryPolicy(maximum_attempts=2),
+            summary=f"{call.unit} · {candidate.provider} counts the prompt",
+        )
+    except ActivityError as error:
+        if is_cancelled_exception(error):
+            raise asyncio.CancelledError from None
+        return None
 
 
 def failure_of(error: ActivityError) -> CallFailure:

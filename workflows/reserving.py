@@ -5,6 +5,7 @@ room. Where the full answer can never be paid, `max_tokens` is lowered to what c
 step's `min_output_tokens`: the cap on money becomes the cap on the wire.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -15,6 +16,11 @@ from rules import prices
 from rules.ledger import Granted, Refused
 from workflows.state import RunState
 
+COUNT_MARGIN = 64
+"""Tokens beyond the provider's own count of a prompt, in case it bills a few more."""
+
+Count = Callable[[], Awaitable[int | None]]
+
 
 class Unaffordable(Exception):
     """The step cannot be paid: names the bound, the estimate and the key to raise."""
@@ -22,10 +28,12 @@ class Unaffordable(Exception):
 
 @dataclass(frozen=True)
 class Grant:
-    """A held reservation: dollars, and the answer's length that they pay for."""
+    """A held reservation: dollars, and the tokens of prompt and answer that they pay for."""
 
     amount: Decimal
     max_tokens: int
+    input_bound: int
+    counted: bool = False
 
 
 class Reserver:
@@ -37,28 +45,45 @@ class Reserver:
         self._refused: set[str] = set()
 
     async def reserve(
-        self, unit: str, number: int, node: StepNode, candidate: Candidate, input_bound: int
+        self,
+        unit: str,
+        number: int,
+        node: StepNode,
+        candidate: Candidate,
+        input_bound: int,
+        count: Count,
     ) -> Grant:
         """Hold an attempt's worst case. Raises Unaffordable; may wait, and be cancelled then.
 
         `unit` is the step or the item that `cost_limit` holds for, `number` its attempt's.
+        Before an attempt is refused, a provider that counts prompts without charge is asked by
+        `count`: its number may be far below the bound by bytes.
         """
         ledger = self._state.ledger
         attempt_id = f"{unit}#{number}"
-        bound = input_bound + candidate.overhead_tokens
         wanted = min(node.max_tokens, candidate.max_output_tokens or node.max_tokens)
+        bound, counted = input_bound, False
         while True:
+            prompt = bound + candidate.overhead_tokens
             room = ledger.affordable_eventually(unit, node.cost_limit)
-            tokens = min(wanted, prices.affordable_output(candidate.price, bound, room))
-            if tokens < min(node.min_output_tokens, wanted):
-                await self._unaffordable(unit, node, candidate, bound, wanted)
+            tokens = min(wanted, prices.affordable_output(candidate.price, prompt, room))
+            enough = tokens >= min(node.min_output_tokens, wanted)
+            if enough:
+                amount = prices.worst_case(candidate.price, prompt, tokens)
+                answer = ledger.ask(attempt_id, unit, amount, node.cost_limit)
+                if isinstance(answer, Granted):
+                    return Grant(amount, tokens, bound, counted)
+                if not isinstance(answer, Refused):
+                    if await self._wait(attempt_id):
+                        return Grant(amount, tokens, bound, counted)
+                    continue
+            if candidate.counts_tokens and not counted:
+                exact = await count()
+                counted = exact is not None
+                bound = min(bound, exact + COUNT_MARGIN) if exact is not None else bound
+                candidate = candidate.model_copy(update={"counts_tokens": False})
                 continue
-            amount = prices.worst_case(candidate.price, bound, tokens)
-            answer = ledger.ask(attempt_id, unit, amount, node.cost_limit)
-            if isinstance(answer, Refused):
-                await self._unaffordable(unit, node, candidate, bound, wanted)
-            elif isinstance(answer, Granted) or await self._wait(attempt_id):
-                return Grant(amount, tokens)
+            await self._unaffordable(unit, node, candidate, prompt, wanted)
 
     async def _wait(self, attempt_id: str) -> bool:
         """Wait for room; False where none can come any more."""

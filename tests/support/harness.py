@@ -96,7 +96,7 @@ async def harness(
                 Worker(
                     client,
                     task_queue=provider_queue(provider),
-                    activities=[call_model.call_model],
+                    activities=[call_model.call_model, call_model.count_tokens],
                     max_heartbeat_throttle_interval=throttle,
                 )
             )

@@ -31,6 +31,7 @@ class Script:
     turns: Mapping[str, Sequence[Turn]] = field(default_factory=dict)
     default: Turn = Say("An answer.")
     requests: list[tuple[str, str, ChatRequest]] = field(default_factory=list)
+    counted: int = 0
     in_flight: int = 0
     most_in_flight: int = 0
 
@@ -68,6 +69,11 @@ class ScriptedClient(LLMClient):
                 yield chunk
         finally:
             script.in_flight -= 1
+
+    async def count_tokens(self, req: ChatRequest) -> int:
+        """Return one token per four bytes, as a vendor that counts would."""
+        self._script.counted += 1
+        return sum(len(message.content.encode()) for message in req.messages) // 4
 
     async def _said(self, turn: Say) -> AsyncIterator[ChatChunk]:
         words = turn.text.split(" ")

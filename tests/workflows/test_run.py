@@ -125,6 +125,16 @@ async def test_max_tokens_is_lowered_to_what_can_be_paid(opened: Open) -> None:
     assert 256 <= sent < 4000
 
 
+@pytest.mark.parametrize("counts", [True, False])
+async def test_a_provider_that_counts_is_asked_before_a_refusal(opened: Open, counts: bool) -> None:
+    script = Script(default=Say("fine", usage=Usage(1000, 10)))
+    async with opened(script) as running:
+        step = agent("a", "x" * 4000, cost_limit=Decimal("0.05"))
+        _, steps = await running.run(plan(team(step), candidate(counts_tokens=counts)))
+    assert script.counted == counts
+    assert steps["a"].status is (AgentStatus.COMPLETED if counts else AgentStatus.BUDGET_EXCEEDED)
+
+
 async def test_D15_a_run_that_takes_too_long_is_stopped_and_settled(opened: Open) -> None:
     script = Script(default=Say("too slow to matter here", seconds=5))
     async with opened(script) as running:
