@@ -12,9 +12,7 @@ on it. Adapters know one vendor's wire format and nothing of runs, retries or bu
 - leaving the stream early, by `aclose()`, `break` or cancellation, closes the connection at once.
 """
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator
 from dataclasses import field
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
@@ -29,7 +27,7 @@ from contracts.messages import (
     ToolParameter,
     Usage,
 )
-from providers.exceptions import ExecutionPlatformError, ProviderError, TimeoutError
+from providers.chat_stream import ChatReply, ChatStream
 from providers.requests import check_request
 from providers.timeouts import Timeouts
 from providers.toolspecs import tool_definition
@@ -53,178 +51,6 @@ __all__ = [
     "Uploads",
     "Usage",
 ]
-
-
-@dataclass(frozen=True)
-class ChatReply:
-    """A collected stream: the whole answer."""
-
-    text: str
-    finish_reason: str
-    usage: Usage | None = None
-    tool_calls: tuple[ToolCall, ...] = ()
-    reasoning: str = ""
-    model: str | None = None
-    response_id: str | None = None
-    vendor_state: dict[str, Any] | None = None
-    notes: tuple[str, ...] = ()
-
-    @property
-    def message(self) -> Message:
-        """The assistant's turn, to be appended to the conversation."""
-        return Message(
-            "assistant", self.text, tool_calls=self.tool_calls, vendor_state=self.vendor_state
-        )
-
-
-class ChatStream:
-    """One call in flight: iterate it for chunks, await it for the whole, close it to stop paying.
-
-    Keeps what has arrived (`text`, `usage`, …), so that an error can tell what was lost. The
-    three clocks run here, for every provider alike. Nothing is sent before the first chunk is
-    asked for. A stream is read once.
-    """
-
-    def __init__(
-        self, chunks: AsyncIterator[ChatChunk], timeouts: Timeouts, provider: str = ""
-    ) -> None:
-        self._chunks = chunks
-        self._timeouts = timeouts
-        self._provider = provider
-        self._deadline: float | None = None
-        self._started = False
-        self._closed = False
-        self._texts: list[str] = []
-        self._reasoning: list[str] = []
-        self.tool_calls: list[ToolCall] = []
-        self.usage: Usage | None = None
-        self.finish_reason: str | None = None
-        self.model: str | None = None
-        self.response_id: str | None = None
-        self.vendor_state: dict[str, Any] | None = None
-        self.notes: list[str] = []
-        self.sequence: int | None = None
-
-    @property
-    def text(self) -> str:
-        """The answer so far."""
-        return "".join(self._texts)
-
-    def __aiter__(self) -> "ChatStream":
-        return self
-
-    async def __anext__(self) -> ChatChunk:
-        loop = asyncio.get_running_loop()
-        if self._deadline is None:
-            self._deadline = loop.time() + self._timeouts.total
-        wait = self._timeouts.idle if self._started else self._timeouts.first_token
-        at = min(loop.time() + wait, self._deadline)
-        try:
-            async with asyncio.timeout_at(at) as clock:
-                chunk = await anext(self._chunks)
-        except StopAsyncIteration:
-            await self.aclose()
-            raise
-        except asyncio.CancelledError:
-            await self.aclose()
-            raise
-        except asyncio.TimeoutError as error:
-            await self.aclose()
-            if clock.expired():
-                raise self._timed_out(at) from None
-            raise self._with_partial(error) from error.__cause__
-        except ExecutionPlatformError as error:
-            await self.aclose()
-            raise self._with_partial(error) from error.__cause__
-        except BaseException:
-            await self.aclose()
-            raise
-        self._note(chunk)
-        return chunk
-
-    def _note(self, chunk: ChatChunk) -> None:
-        if chunk.delta_text or chunk.delta_reasoning or chunk.tool_call or chunk.finish_reason:
-            self._started = True
-        if chunk.delta_text:
-            self._texts.append(chunk.delta_text)
-        if chunk.delta_reasoning:
-            self._reasoning.append(chunk.delta_reasoning)
-        if chunk.tool_call:
-            self.tool_calls.append(chunk.tool_call)
-        self.usage = chunk.usage or self.usage
-        self.finish_reason = chunk.finish_reason or self.finish_reason
-        self.model = chunk.model or self.model
-        self.response_id = chunk.response_id or self.response_id
-        self.vendor_state = chunk.vendor_state or self.vendor_state
-        self.notes += chunk.notes
-        self.sequence = self.sequence if chunk.sequence is None else chunk.sequence
-
-    def _timed_out(self, at: float) -> TimeoutError:
-        if self._deadline is not None and at >= self._deadline:
-            which, seconds = "total", self._timeouts.total
-        elif self._started:
-            which, seconds = "idle", self._timeouts.idle
-        else:
-            which, seconds = "first_token", self._timeouts.first_token
-        what = {
-            "total": "no complete answer",
-            "idle": "no further text",
-            "first_token": "no first token",
-        }[which]
-        return TimeoutError(
-            f"timeout: {what} from {self._provider or 'the provider'} within {seconds:g} seconds. "
-            "Give it longer (timeout=…, EP_TIMEOUT), or use a faster model or provider",
-            which=which,  # type: ignore[arg-type]
-            seconds=seconds,
-            usage=self.usage,
-            partial_text=self.text,
-            provider=self._provider,
-            model=self.model or "",
-            response_id=self.response_id,
-        )
-
-    def _with_partial(self, error: BaseException) -> BaseException:
-        if isinstance(error, ProviderError | TimeoutError):
-            error.partial_text = error.partial_text or self.text
-            error.usage = error.usage or self.usage
-            error.provider = error.provider or self._provider
-            error.response_id = error.response_id or self.response_id
-        return error
-
-    async def aclose(self) -> None:
-        """Close the connection. Safe to call twice."""
-        if self._closed:
-            return
-        self._closed = True
-        close = getattr(self._chunks, "aclose", None)
-        if close is not None:
-            with contextlib.suppress(RuntimeError):
-                await close()
-
-    async def __aenter__(self) -> "ChatStream":
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
-
-    async def collect(self) -> ChatReply:
-        """Read to the end and return the whole answer."""
-        async for _ in self:
-            pass
-        return ChatReply(
-            text=self.text,
-            finish_reason=self.finish_reason or "stop",
-            usage=self.usage,
-            tool_calls=tuple(self.tool_calls),
-            reasoning="".join(self._reasoning),
-            model=self.model,
-            response_id=self.response_id,
-            vendor_state=self.vendor_state,
-            notes=tuple(self.notes),
-        )
-
-    def __await__(self) -> Generator[Any, None, ChatReply]:
-        return self.collect().__await__()
 
 
 @dataclass
