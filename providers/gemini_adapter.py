@@ -15,7 +15,6 @@ in `warm()`, which a worker calls at its start: never within a call.
 import asyncio
 import contextlib
 import io
-import logging
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple

@@ -4,6 +4,9 @@ At DEBUG they log whole request bodies, and at INFO the HTTP library logs addres
 hold a password. Their loggers are raised above that when an adapter is set up, whatever the
 process's level and OPENAI_LOG or ANTHROPIC_LOG say. A program that lowers one of them after that,
 by its name, does so knowingly.
+
+Google's SDK also says at every call, at INFO, that it may call functions by itself. It may not
+(`providers.gemini_adapter`), so that line is left out.
 """
 
 import logging
@@ -12,6 +15,7 @@ _LEVELS = {
     "openai": logging.INFO,
     "anthropic": logging.INFO,
     "google_genai": logging.INFO,
+    "google_genai.models": logging.WARNING,
     "claude_agent_sdk": logging.INFO,
     "httpx2": logging.WARNING,
     "httpcore2": logging.INFO,
