@@ -148,6 +148,35 @@ def budget(
     raise typer.Exit(looking.raise_budget(name, to))
 
 
+@app.command()
+def approve(
+    name: RunName,
+    step: Annotated[str | None, typer.Argument(metavar="[AGENT]")] = None,
+    choice: Annotated[str, typer.Argument(metavar="[CHOICE]")] = "approve",
+    comment: Annotated[str, typer.Option("--comment", metavar="TEXT")] = "",
+) -> None:
+    """Answer what a run asks a person."""
+    from client.cli import looking
+
+    raise typer.Exit(looking.approve(name, step, choice, comment))
+
+
+@app.command()
+def pause(name: RunName) -> None:
+    """Let a run start no further call; those under way go on."""
+    from client.cli import looking
+
+    raise typer.Exit(looking.pause(name, paused=True))
+
+
+@app.command()
+def resume(name: RunName) -> None:
+    """Let a paused run go on."""
+    from client.cli import looking
+
+    raise typer.Exit(looking.pause(name, paused=False))
+
+
 @app.command("export-history")
 def export_history(
     name: RunName,

@@ -50,7 +50,7 @@ from contracts.runs import (
 )
 from contracts.spools import SpoolRecord
 from contracts.teams import AgentStatus, WorkflowStatus
-from contracts.updates import BudgetRaise, BudgetView
+from contracts.updates import Accepted, Answer, BudgetRaise, BudgetView, PauseRequest
 from stores.artifacts import ArtifactStore
 from stores.spools import FileSpools
 from stores.values import load_value
@@ -299,6 +299,14 @@ class Run:
     async def raise_budget(self, raised: BudgetRaise) -> BudgetView:
         """Raise the run's budget."""
         return await self.handle.execute_update(RunWorkflow.raise_budget, raised)
+
+    async def answer(self, answer: Answer) -> Accepted:
+        """Answer a question of the run. Raises WorkflowUpdateFailedError where it asks none."""
+        return await self.handle.execute_update(RunWorkflow.answer, answer)
+
+    async def pause(self, request: PauseRequest) -> Accepted:
+        """Start no further model call, or go on."""
+        return await self.handle.execute_update(RunWorkflow.pause, request)
 
     def follow(self, from_offset: int = 0) -> AsyncIterator[tuple[SpoolRecord, int]]:
         """Yield the run's stream from a byte offset on, for ever: close it when the run ends."""

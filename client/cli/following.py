@@ -15,9 +15,10 @@ from temporalio.service import RPCError
 
 from client.cli.picture import Picture
 from client.cli.progress import Progress
+from client.cli.waiting import Waiting, waiting
 from client.connection import ServerUnreachable
 from client.runs import NoWorker, Run
-from contracts.runs import RunResult
+from contracts.runs import RunResult, RunStatus
 
 LOOK_S = 0.3
 LONGEST_LOOK_S = 2.0
@@ -29,7 +30,11 @@ NO_SERVER = "the Temporal server does not answer; waiting for it"
 
 
 class Paused(Exception):
-    """The run waits for a person: the text says for what."""
+    """The run waits for a person."""
+
+    def __init__(self, wants: Waiting) -> None:
+        super().__init__(wants.what)
+        self.wants = wants
 
 
 async def follow(
@@ -84,12 +89,19 @@ async def _look(run: Run, progress: Progress, may_pause: bool) -> None:
             picture.trouble = NO_SERVER
         else:
             picture.take_status(status)
-            if status.paused_for and not may_pause:
-                raise Paused(status.paused_for)
+            wants = waiting(status)
+            # An open question holds back only those behind it.
+            if wants and not may_pause and not _under_way(status):
+                raise Paused(wants)
         progress.changed()
         took = time.monotonic() - began
         await asyncio.sleep(min(LONGEST_LOOK_S, max(LOOK_S, PATIENCE * took)))
     await asyncio.Event().wait()
+
+
+def _under_way(status: RunStatus) -> bool:
+    """Tell whether an agent works while others wait: it holds money for its call."""
+    return status.reserved > 0
 
 
 async def _ending(run: Run, picture: Picture) -> RunResult:

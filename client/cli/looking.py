@@ -3,9 +3,11 @@
 import asyncio
 import json
 import time
+from collections.abc import Awaitable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from temporalio.client import WorkflowUpdateFailedError
 from temporalio.service import RPCError
 
 from client.cli.console import (
@@ -13,6 +15,7 @@ from client.cli.console import (
     FAILED,
     WAITING,
     Refusal,
+    clean,
     run_async,
     say,
     stdout,
@@ -30,10 +33,13 @@ from client.cli.tables import (
     total,
     used_prices,
 )
+from client.cli.waiting import waiting
 from client.runs import NoWorker, Run
 from contracts.runs import RunStatus
 from contracts.teams import WorkflowStatus
-from contracts.updates import BudgetRaise
+from contracts.updates import Answer, BudgetRaise, PauseRequest
+
+T = TypeVar("T")
 
 CANCEL_S = 15.0
 ENDED = (
@@ -59,9 +65,10 @@ def show_status(name: str, *, as_json: bool) -> int:
         took = elapsed(status.started_at, status.completed_at)
         spent = f"{money(status.cost)} of {money(status.budget)}"
         console.print(f"{spent}, {status.tokens:,} tokens, {took}")
-        if status.paused_for:
-            console.print(f"paused: {status.paused_for}")
-            console.print(f"go on with: python starter.py budget {status.run_id} --raise DOLLARS")
+        wants = waiting(status)
+        if wants:
+            console.print(clean(wants.what))
+            console.print(f"go on with: {wants.how}", soft_wrap=True)
         elif status.error:
             console.print(f"error: {status.error}")
         return _code(status)
@@ -70,7 +77,7 @@ def show_status(name: str, *, as_json: bool) -> int:
 
 
 def _code(status: RunStatus) -> int:
-    if status.paused_for:
+    if waiting(status):
         return WAITING
     return FAILED if status.status in (WorkflowStatus.FAILED, WorkflowStatus.CANCELLED) else DONE
 
@@ -176,24 +183,59 @@ def bill(name: str, *, as_json: bool) -> int:
     return run_async(main)
 
 
+def approve(name: str, step: str | None, choice: str, comment: str) -> int:
+    """Answer a question of a run; the only one, where no step is named."""
+    session = open_session()
+
+    async def main() -> int:
+        run = await session.find_on_server(name)
+        asked = [question.step for question in (await run.status()).questions]
+        if step is None and len(asked) != 1:
+            raise Refusal(f"{run.run_id} asks {', '.join(asked) or 'nothing'}: name the step")
+        answer = Answer(step=step or asked[0], choice=choice, comment=comment)
+        await _commanded(run.answer(answer))
+        say(f"{answer.step}: {answer.choice}")
+        return DONE
+
+    return run_async(main)
+
+
+def pause(name: str, *, paused: bool) -> int:
+    """Let a run start no further call, or go on."""
+    session = open_session()
+
+    async def main() -> int:
+        run = await session.find_on_server(name)
+        await _commanded(run.pause(PauseRequest(paused=paused)))
+        say(f"run {run.run_id} {'starts no further call' if paused else 'goes on'}")
+        return DONE
+
+    return run_async(main)
+
+
+async def _commanded(command: Awaitable[T]) -> T:
+    """Await a command to a run. Raises Refusal where it is refused, NoWorker."""
+    try:
+        return await asyncio.wait_for(command, CANCEL_S)
+    except WorkflowUpdateFailedError as error:
+        raise Refusal(str(error.cause or error)) from None
+    except TimeoutError:
+        raise NoWorker("no worker answers for the run: start one, see `starter.py dev`") from None
+    except RPCError as error:
+        raise Refusal(f"the run takes no commands: {error.message}") from None
+
+
 def raise_budget(name: str, amount: str) -> int:
     """Raise a run's budget to so many dollars in all."""
     to = dollars(amount, "--raise")
     session = open_session()
 
     async def main() -> int:
-        from temporalio.client import WorkflowUpdateFailedError
-
         run = await session.find(name)
         if await run.record() is not None:
             raise Refusal(f"run {run.run_id} has ended: nothing is left to pay")
         run = await session.find_on_server(run.run_id)
-        try:
-            view = await asyncio.wait_for(run.raise_budget(BudgetRaise(to=to)), CANCEL_S)
-        except WorkflowUpdateFailedError as error:
-            raise Refusal(f"--raise {amount}: {error.cause or error}") from None
-        except TimeoutError:
-            raise NoWorker(f"no worker answers for run {run.run_id}") from None
+        view = await _commanded(run.raise_budget(BudgetRaise(to=to)))
         say(f"the budget is {money(view.budget)} now, of which {money(view.cost)} is spent")
         return DONE
 

@@ -18,6 +18,7 @@ from rich.text import Text
 from client.cli.console import clean, say
 from client.cli.picture import Picture
 from client.cli.spelling import GLYPHS, elapsed, money, served_by
+from client.cli.waiting import waiting
 from contracts.runs import StepStatus
 from contracts.teams import AgentStatus
 
@@ -182,8 +183,9 @@ def _foot(picture: Picture) -> Text:
         return _one_line(picture.trouble, "yellow")
     if status is None:
         return Text("")
-    if status.paused_for:
-        return _one_line(f"paused: {status.paused_for}", "yellow")
+    wants = waiting(status)
+    if wants:
+        return _one_line(f"{wants.what} · {wants.how}", "yellow")
     held = f", {money(status.reserved)} held for calls under way" if status.reserved else ""
     line = f"{money(status.cost)} of {money(status.budget)} spent{held}, {status.tokens:,} tokens"
     return _one_line(line, "bold")

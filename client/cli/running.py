@@ -43,11 +43,16 @@ DEMO_SIMULATION = EXAMPLES / "licence-review.simulation.yaml"
 
 @dataclass(frozen=True)
 class Manner:
-    """How a run is shown. `confirm_cost`: ask before a real provider is paid."""
+    """How a run is shown, and what is asked first.
+
+    `ask_server`: whether the embedded server may be started; `confirm_cost`: whether a real
+    provider may be paid. `yes` answers both.
+    """
 
     detach: bool = False
     as_json: bool = False
     yes: bool = False
+    ask_server: bool = True
     confirm_cost: bool = False
 
 
@@ -66,7 +71,8 @@ def run_demo(provider: str | None, *, yes: bool, as_json: bool) -> int:
             "The provider is simulated: it extracts its answers from the text, and nothing is "
             "spent. A real one: make demo PROVIDER=openai"
         )
-    return run_team(wanted, Manner(as_json=as_json, yes=yes, confirm_cost=not simulated))
+    manner = Manner(as_json=as_json, yes=yes, ask_server=False, confirm_cost=not simulated)
+    return run_team(wanted, manner)
 
 
 def run_team(wanted: Wanted, manner: Manner) -> int:
@@ -110,7 +116,7 @@ def _on_embedded(session: "Session", prepared: Prepared, manner: Manner) -> int:
 def _offer(manner: Manner) -> None:
     """Say that the embedded server is used; ask where a person can answer."""
     told = "No Temporal server is configured: the embedded one"
-    if manner.yes or manner.confirm_cost or not interactive():
+    if manner.yes or not manner.ask_server or not interactive():
         say(f"{told} runs until the end")
     elif not ask(f"{told} can run until the end. Start it?"):
         raise Refusal("no server: start one with `python starter.py dev`, or set TEMPORAL_ADDRESS")
@@ -283,7 +289,7 @@ async def _follow(
             result = await follow(run, progress, failed, may_pause=sys.stderr.isatty())
     except Paused as paused:
         say(f"waiting for a person: {paused}")
-        say(f"go on with: python starter.py budget {run.run_id} --raise DOLLARS")
+        say(f"go on with: {paused.wants.how}")
         return WAITING
     return await tell_end(run, result, link, as_json=manner.as_json)
 
