@@ -1,7 +1,7 @@
 # Everything a newcomer types. The virtual environment is made on the way, by scripts/venv.sh.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-slow test-live check format-check lint types arrows lock fmt bench
+.PHONY: help venv demo test test-slow test-live check format-check lint types arrows lock fmt api bench
 
 BIN := .venv/bin
 export PYTHON ?=
@@ -46,6 +46,9 @@ lock: venv
 fmt: venv ## Format the code and fix what can be fixed
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
+
+api: venv ## Write the API reference (docs/api) from the docstrings
+	@$(BIN)/python scripts/api_reference.py
 
 bench: venv ## Measure, beside the bare tools in the same run (ARGS="startup")
 	@$(BIN)/python -m benchmarks $(ARGS)
