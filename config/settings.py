@@ -40,6 +40,9 @@ PREFIX = "CALLBOARD_"
 
 _MAX_DOTENV_BYTES = 1_000_000
 
+_NO_SETTINGS = ("CALLBOARD_DEBUG", "CALLBOARD_EXIT_WITH_PARENT")
+"""Of our processes among themselves, and of those who look for a mistake in them."""
+
 
 def _decode_json(text: str) -> Any:
     try:
@@ -153,7 +156,7 @@ def variables() -> list[str]:
 def _note_unknown(env: Mapping[str, str]) -> None:
     known = variables()
     for name in sorted(env):
-        if name.startswith(PREFIX) and name not in known:
+        if name.startswith(PREFIX) and name not in (*known, *_NO_SETTINGS):
             log.warning("%s is no setting.%s", name, did_you_mean(name, known))
 
 

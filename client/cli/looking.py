@@ -23,7 +23,7 @@ from client.cli.console import (
 from client.cli.preparing import dollars
 from client.cli.running import Manner, follow_detachable, ui_link
 from client.cli.session import open_session, recent
-from client.cli.spelling import elapsed, money
+from client.cli.spelling import cap, elapsed, money
 from client.cli.tables import (
     bill_table,
     prices_table,
@@ -63,7 +63,7 @@ def show_status(name: str, *, as_json: bool) -> int:
         console.print(state(status.status.value), status.run_id)
         console.print(status_table(status))
         took = elapsed(status.started_at, status.completed_at)
-        spent = f"{money(status.cost)} of {money(status.budget)}"
+        spent = f"{money(status.cost)} of {cap(status.budget)}"
         console.print(f"{spent}, {status.tokens:,} tokens, {took}")
         wants = waiting(status)
         if wants:
@@ -236,7 +236,7 @@ def raise_budget(name: str, amount: str) -> int:
             raise Refusal(f"run {run.run_id} has ended: nothing is left to pay")
         run = await session.find_on_server(run.run_id)
         view = await _commanded(run.raise_budget(BudgetRaise(to=to)))
-        say(f"the budget is {money(view.budget)} now, of which {money(view.cost)} is spent")
+        say(f"the budget is {cap(view.budget)} now, of which {money(view.cost)} is spent")
         return DONE
 
     return run_async(main)

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from client.cli.console import clean, say
 from client.cli.picture import Picture
-from client.cli.spelling import GLYPHS, elapsed, money, served_by
+from client.cli.spelling import GLYPHS, cap, elapsed, money, served_by
 from client.cli.waiting import waiting
 from contracts.runs import StepStatus
 from contracts.teams import AgentStatus
@@ -187,7 +187,7 @@ def _foot(picture: Picture) -> Text:
     if wants:
         return _one_line(f"{wants.what} · {wants.how}", "yellow")
     held = f", {money(status.reserved)} held for calls under way" if status.reserved else ""
-    line = f"{money(status.cost)} of {money(status.budget)} spent{held}, {status.tokens:,} tokens"
+    line = f"{money(status.cost)} of {cap(status.budget)} spent{held}, {status.tokens:,} tokens"
     return _one_line(line, "bold")
 
 
@@ -196,7 +196,8 @@ def _agents(picture: Picture, steps: list[StepStatus], width: int) -> Table:
     name_width = min(max((len(step.name) for step in steps), default=1), max(12, width // 4))
     table.add_column(width=1)
     table.add_column(width=name_width, no_wrap=True, overflow="ellipsis")
-    table.add_column(width=max(8, width - name_width - 36), no_wrap=True, overflow="ellipsis")
+    by_width = min(max(8, width - name_width - 36), 40)
+    table.add_column(width=by_width, no_wrap=True, overflow="ellipsis")
     table.add_column(width=2, justify="right", no_wrap=True)
     table.add_column(width=8, justify="right", no_wrap=True)
     table.add_column(width=8, justify="right", no_wrap=True)

@@ -26,7 +26,7 @@ from client.cli.console import (
     stderr,
 )
 from client.cli.preparing import SIMULATED, Prepared, Wanted, check_provider, make_plan, prepare
-from client.cli.spelling import money
+from client.cli.spelling import cap, money
 
 if TYPE_CHECKING:
     from client.cli.progress import Progress
@@ -138,7 +138,7 @@ async def _embedded(
             await _others(runs)
             run = await _start(session, runs, prepared, plan)
             link = ui_link(embedded.place.ui_url, run.run_id)
-            code = await _follow(run, prepared.wanted.follow, manner, link, embedded.failed)
+            code = await _follow_or_stop(run, prepared, manner, link, embedded)
             ended = True
             await _keep_page(link, run.run_id, manner)
             return code
@@ -152,6 +152,16 @@ async def _embedded(
         raise
 
 
+async def _follow_or_stop(
+    run: "Run", prepared: Prepared, manner: Manner, link: str, embedded: "Embedded"
+) -> int:
+    try:
+        return await _follow(run, prepared.wanted.follow, manner, link, embedded.failed)
+    except asyncio.CancelledError:
+        say("stopping: answers under way may end first; Ctrl-C again ends at once")
+        raise
+
+
 @contextlib.asynccontextmanager
 async def _server(embedded: "Embedded") -> AsyncIterator[None]:
     """Run the embedded server; import what talks to it while it starts."""
@@ -160,11 +170,7 @@ async def _server(embedded: "Embedded") -> AsyncIterator[None]:
     )
     async with embedded:
         await imports
-        try:
-            yield
-        except asyncio.CancelledError:
-            say("stopping: answers under way may end first; Ctrl-C again ends at once")
-            raise
+        yield
 
 
 async def _others(runs: "Runs") -> None:
@@ -269,7 +275,7 @@ async def _start(session: "Session", runs: "Runs", prepared: Prepared, plan: "Pl
         for name, value in prepared.inputs.items()
     }
     run = await runs.start(plan, values, wanted)
-    say(f"run {run.run_id}, at most {money(plan.team.cost_budget)}")
+    say(f"run {run.run_id}, at most {cap(plan.team.cost_budget)}")
     return run
 
 

@@ -19,8 +19,13 @@ GLYPHS = {
 
 
 def money(dollars: Decimal) -> str:
-    """Return dollars with four digits after the point, or with the two that a budget has."""
-    return f"${dollars:.2f}" if dollars >= 100 else f"${dollars:.4f}"
+    """Return dollars with four digits after the point."""
+    return f"${dollars:.4f}"
+
+
+def cap(dollars: Decimal) -> str:
+    """Return a budget: cents, unless it has smaller parts."""
+    return f"${dollars:.2f}" if dollars == round(dollars, 2) else exact(dollars)
 
 
 def exact(dollars: Decimal) -> str:

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from client.cli.console import clean
-from client.cli.spelling import GLYPHS, duration, elapsed, exact, moment, money, served_by
+from client.cli.spelling import GLYPHS, cap, duration, elapsed, exact, moment, money, served_by
 from contracts.plans import Plan
 from contracts.prices import Price
 from contracts.runs import AttemptRecord, RunCost, RunStatus, StepResult, step_of
@@ -93,7 +93,7 @@ def reasons(results: Iterable[StepResult]) -> list[str]:
 def total(cost: RunCost) -> str:
     """Return what a run cost, against its budget."""
     share = cost.cost / cost.budget * 100 if cost.budget else Decimal(0)
-    spent = f"{money(cost.cost)} of {money(cost.budget)} ({share:.1f} %)"
+    spent = f"{money(cost.cost)} of {cap(cost.budget)} ({share:.1f} %)"
     if not cost.uncertain:
         return f"total {spent}"
     return f"total at most {spent}: {money(cost.uncertain)} of it is for usage never reported"

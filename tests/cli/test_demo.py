@@ -30,7 +30,7 @@ def test_the_demo(starter: Starter, clean_environment: dict[str, str]) -> None:
     for agent in AGENTS:
         assert agent in table
     assert "memo#1" in table
-    assert "of $2.5000" in table
+    assert "of $2.50 " in table
     assert "starter.py dev" in table
     assert "\x1b" not in done.stderr + done.stdout
     nothing_left(clean_environment["CALLBOARD_HOME"])
