@@ -125,23 +125,21 @@ class AnthropicClient(LLMClient):
         written = self._written(req)
         origin = self._origin(req)
         parser = MessagesParser(origin, written.tool_names, StopCutter(written.stops))
-        async with contextlib.AsyncExitStack() as stack:
-            with _errors(origin):
-                response = await stack.enter_async_context(
-                    self._clients.get().messages.with_streaming_response.create(
-                        model="",
-                        messages=[],
-                        max_tokens=written.json["max_tokens"],
-                        stream=True,
-                        extra_body=written.json,
-                    )
-                )
-            chunks = read_stream(response.http_response.aiter_bytes(), parser, origin)
-            await stack.enter_async_context(contextlib.aclosing(chunks))
+        call = self._clients.get().messages.with_streaming_response.create(
+            model="",
+            messages=[],
+            max_tokens=written.json["max_tokens"],
+            stream=True,
+            extra_body=written.json,
+        )
+        with _errors(origin):
+            response = (await call.__aenter__()).http_response
+        notes = tuple(written.notes)
+        del call, written  # the prompt may be large, and the answer long
+        chunks = read_stream(response.aiter_bytes(), parser, origin, response.aclose)
+        async with contextlib.aclosing(chunks):
             async for chunk in chunks:
-                if chunk.finish_reason and written.notes:
-                    chunk = replace(chunk, notes=tuple(written.notes))
-                yield chunk
+                yield replace(chunk, notes=notes) if notes and chunk.finish_reason else chunk
 
     async def count_tokens(self, req: ChatRequest) -> int:
         """Return the prompt's size in tokens; free of charge."""

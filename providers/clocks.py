@@ -19,6 +19,20 @@ Which = Literal["first_token", "idle", "total"]
 class Clock:
     """The three clocks of one stream. The total one starts with the first wait."""
 
+    __slots__ = (
+        "_cancelling",
+        "_deadline",
+        "_ends_at",
+        "_has_rung",
+        "_loop",
+        "_rings_at",
+        "_task",
+        "_timeouts",
+        "_timer",
+        "_wait_s",
+        "_which",
+    )
+
     def __init__(self, timeouts: Timeouts) -> None:
         self._timeouts = timeouts
         self._wait_s = timeouts.first_token

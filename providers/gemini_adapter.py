@@ -119,14 +119,12 @@ class GeminiClient(LLMClient):
         origin = self._origin(req)
         parser = ContentParser(origin, StopCutter(written.stops))
         response = await self._start(model, written.json, origin)
-        async with contextlib.AsyncExitStack() as stack:
-            stack.push_async_callback(response.aclose)
-            chunks = read_stream(response.aiter_bytes(), parser, origin)
-            await stack.enter_async_context(contextlib.aclosing(chunks))
+        notes = tuple(written.notes)
+        del written  # the prompt may be large, and the answer long
+        chunks = read_stream(response.aiter_bytes(), parser, origin, response.aclose)
+        async with contextlib.aclosing(chunks):
             async for chunk in chunks:
-                if chunk.finish_reason and written.notes:
-                    chunk = replace(chunk, notes=tuple(written.notes))
-                yield chunk
+                yield replace(chunk, notes=notes) if notes and chunk.finish_reason else chunk
 
     async def _start(self, model: str, body: dict[str, Any], origin: Origin) -> httpx2.Response:
         """Send the request; return the response when its headers are there."""

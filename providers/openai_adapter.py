@@ -8,7 +8,7 @@ is used at OpenAI's own address, Chat Completions everywhere else, unless `api` 
 """
 
 import contextlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -25,7 +25,7 @@ from providers.loops import PerLoop
 from providers.openai_chat import ChatParser
 from providers.openai_content import texts
 from providers.openai_profile import Api, endpoint
-from providers.openai_requests import Written, chat_body, responses_body
+from providers.openai_requests import chat_body, responses_body
 from providers.openai_responses import ResponsesParser
 from providers.reading import EventParser, read_stream
 from providers.sdk_logs import hush_sdks
@@ -107,21 +107,24 @@ class OpenAIClient(LLMClient):
         """Make the request and yield its chunks; `req.model` outranks the client's."""
         model = req.model or self.model
         origin = self._origin(req, model)
+        client: Any = self._clients.get()
         parser: EventParser
         if self.api == "chat":
             written = chat_body(req, model, self._endpoint)
             parser = ChatParser(origin, StopCutter(written.cut))
+            create = client.chat.completions.with_streaming_response.create
         else:
             written = responses_body(req, model, self._endpoint, self.background)
             parser = ResponsesParser(origin, StopCutter(written.cut))
-        client: Any = self._clients.get()
-        resource = client.chat.completions if self.api == "chat" else client.responses
-        chunks = self._chunks(
-            lambda: resource.with_streaming_response.create(**written.body), parser, origin
-        )
+            create = client.responses.with_streaming_response.create
+        response = await _sent(create(**written.body), origin)
+        notes = tuple(written.notes)
+        del written, create  # the prompt may be large, and the answer long
+        body = response.aiter_bytes()
+        chunks = read_stream(body, parser, origin, response.aclose)
         async with contextlib.aclosing(chunks):
             async for chunk in chunks:
-                yield _noted(chunk, written) if chunk.finish_reason else chunk
+                yield replace(chunk, notes=notes) if notes and chunk.finish_reason else chunk
 
     async def resume(
         self, req: ChatRequest, response_id: str, after: int
@@ -139,30 +142,13 @@ class OpenAIClient(LLMClient):
         origin = self._origin(req, req.model or self.model)
         parser = ResponsesParser(origin, StopCutter(req.stop), resumed=True)
         client: Any = self._clients.get()
-        chunks = self._chunks(
-            lambda: client.responses.with_streaming_response.retrieve(
-                response_id, stream=True, starting_after=after, include_obfuscation=False
-            ),
-            parser,
-            origin,
+        call = client.responses.with_streaming_response.retrieve(
+            response_id, stream=True, starting_after=after, include_obfuscation=False
         )
+        response = await _sent(call, origin)
+        body = response.aiter_bytes()
+        chunks = read_stream(body, parser, origin, response.aclose)
         async with contextlib.aclosing(chunks):
-            async for chunk in chunks:
-                yield chunk
-
-    async def _chunks(
-        self, send: Callable[[], Any], parser: EventParser, origin: Origin
-    ) -> AsyncGenerator[ChatChunk, None]:
-        """Send, read, and close the connection however this ends."""
-        async with contextlib.AsyncExitStack() as stack:
-            try:
-                response = await stack.enter_async_context(send())
-            except openai.APIStatusError as error:
-                raise await _refused(origin, error) from None
-            except (openai.APIConnectionError, httpx2.HTTPError, httpx2.InvalidURL) as error:
-                raise error_from_transport(origin, error, started=False) from None
-            chunks = read_stream(response.http_response.aiter_bytes(), parser, origin)
-            await stack.enter_async_context(contextlib.aclosing(chunks))
             async for chunk in chunks:
                 yield chunk
 
@@ -181,6 +167,17 @@ class OpenAIClient(LLMClient):
         await self._clients.aclose()
 
 
+async def _sent(call: Any, origin: Origin) -> httpx2.Response:
+    """Send a call of the SDK's; return the response, whose body is still to come."""
+    try:
+        response: httpx2.Response = (await call.__aenter__()).http_response
+    except openai.APIStatusError as error:
+        raise await _refused(origin, error) from None
+    except (openai.APIConnectionError, httpx2.HTTPError, httpx2.InvalidURL) as error:
+        raise error_from_transport(origin, error, started=False) from None
+    return response
+
+
 async def _refused(origin: Origin, error: openai.APIStatusError) -> ProviderError | TimeoutError:
     """The error for a status that is no success; the SDK has read the body by then."""
     response = error.response
@@ -189,7 +186,3 @@ async def _refused(origin: Origin, error: openai.APIStatusError) -> ProviderErro
     except (httpx2.HTTPError, httpx2.StreamError):
         body = b""
     return error_from_response(origin, response.status_code, response.headers, body)
-
-
-def _noted(chunk: ChatChunk, written: Written) -> ChatChunk:
-    return replace(chunk, notes=tuple(written.notes)) if written.notes else chunk

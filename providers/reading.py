@@ -12,7 +12,7 @@ body is read for a moment, so that the connection can be used again; nothing in 
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Protocol
 
 import httpx2
@@ -53,9 +53,15 @@ class EventParser(Protocol):
 
 
 async def read_stream(
-    body: AsyncIterator[bytes], parser: EventParser, origin: Origin
+    body: AsyncIterator[bytes],
+    parser: EventParser,
+    origin: Origin,
+    close: Callable[[], Awaitable[None]] | None = None,
 ) -> AsyncGenerator[ChatChunk, None]:
-    """Yield the chunks of a streamed answer; see the module for what it promises."""
+    """Yield the chunks of a streamed answer; see the module for what it promises.
+
+    `close` gives the connection back, and is called however this ends.
+    """
     decoder = SSEDecoder()
     try:
         async for data in body:
@@ -77,7 +83,9 @@ async def read_stream(
     else:
         await _drain(body)
     finally:
-        close = getattr(body, "aclose", None)
+        end = getattr(body, "aclose", None)
+        if end is not None:
+            await end()
         if close is not None:
             await close()
 
