@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from client.cli.console import Refusal
+from client.cli.spelling import cap
 from config.inputs import InputValue, parse_inputs
 from config.problems import did_you_mean
 from config.settings import Settings
@@ -155,7 +156,7 @@ def _notes(loaded: LoadedTeam, wanted: Wanted, settings: Settings) -> tuple[str,
     notes = list(loaded.notes)
     if ("cost_budget",) not in loaded.lines and wanted.budget is None:
         notes.append(
-            f"the file has no cost_budget: the default of ${settings.cost_budget} "
+            f"the file has no cost_budget: the default of {cap(settings.cost_budget)} "
             "(CALLBOARD_COST_BUDGET) is the most that the run can spend"
         )
     return tuple(notes)
