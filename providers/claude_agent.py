@@ -51,15 +51,7 @@ DEFAULT_MODEL = "claude-sonnet-5-5"
 
 
 def warm() -> None:
-    """Import the SDK: most of a second that no call has to wait for. Raises `Unavailable`."""
-    try:
-        import claude_agent_sdk  # noqa: F401
-    except ImportError as error:
-        raise Unavailable(
-            f"{PROVIDER}: the Python package 'claude_agent_sdk' cannot be imported ({error}). "
-            "Run uv sync --extra claude, or pip install claude-agent-sdk",
-            provider=PROVIDER,
-        ) from None
+    """Import the SDK: most of a second that no call has to wait for. Raises `ImportError`."""
     import providers.claude_agent_events
     import providers.claude_agent_process  # noqa: F401
 
@@ -92,7 +84,7 @@ class ClaudeAgentClient(LLMClient):
         self.model = model or DEFAULT_MODEL
         self.timeout = timeout
         self._account = find_account(api_key, base_url)
-        warm()
+        _load()
         from providers.claude_agent_process import find_program
 
         self._program = find_program(cli_path)
@@ -156,6 +148,17 @@ class ClaudeAgentClient(LLMClient):
         await self._places.aclose()
 
 
+def _load() -> None:
+    try:
+        warm()
+    except ImportError as error:
+        raise Unavailable(
+            f"{PROVIDER}: the Python package 'claude_agent_sdk' cannot be imported ({error}). "
+            "Run uv sync --extra claude, or pip install claude-agent-sdk",
+            provider=PROVIDER,
+        ) from None
+
+
 async def _answer(
     transport: "ChildTransport", asked: AgentRequest, reader: "AnswerReader"
 ) -> AsyncGenerator[ChatChunk, None]:
@@ -180,7 +183,8 @@ async def _answer(
         for chunk in reader.close():
             yield chunk
     except ProgramFailed as error:
-        raise reader.failed(str(error), error.sent) from None
+        why = f"{error}: {error.complaint}" if error.complaint else str(error)
+        raise reader.failed(why, error.sent) from None
     except ClaudeSDKError as error:
         why = f"wrote what its SDK does not take ({type(error).__name__})"
         raise reader.failed(why, transport.sent) from None

@@ -16,7 +16,14 @@ from dataclasses import replace
 from typing import Any
 
 import orjson
-from claude_agent_sdk import AssistantMessage, Message, ResultMessage, StreamEvent
+from claude_agent_sdk import (
+    AssistantMessage,
+    Message,
+    ResultMessage,
+    StreamEvent,
+    SystemMessage,
+    TextBlock,
+)
 
 from contracts.messages import ChatChunk, Usage
 from providers.anthropic_messages import MessagesParser
@@ -49,6 +56,14 @@ _CLASSES = {
 }
 """The program's names for what went wrong, as the API calls them; the others say nothing."""
 
+_COUNTS = {
+    "inputTokens": "input_tokens",
+    "outputTokens": "output_tokens",
+    "cacheReadInputTokens": "cache_read_input_tokens",
+    "cacheCreationInputTokens": "cache_creation_input_tokens",
+}
+_REFUSED = "model_refusal_no_fallback"
+
 _PREFIX = re.compile(
     r"^(?:Failed to authenticate\. )?API Error:\s*(?:Request rejected \(\d+\) · |\d{3}\s+)?"
 )
@@ -57,6 +72,7 @@ _UNREACHED = re.compile(
     r"ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|ConnectionRefused"
     r"|FailedToOpenSocket|CERT|SSL|TLS|self.signed|DNS",
 )
+_LOST = re.compile(r"StreamTruncated|was lost")
 _BROKEN = re.compile(
     r"ECONNRESET|EPIPE|StreamTruncated|ConnectionClosed|connection.{0,40}lost", re.I
 )
@@ -73,6 +89,8 @@ class AnswerReader:
         self._texts: list[str] = []
         self._ended = False
         self._class = ""
+        self._said = ""
+        self._refusal: dict[str, Any] | None = None
         self.begun = False
 
     @property
@@ -84,10 +102,13 @@ class AnswerReader:
         """Return the chunks of one message. Raises the error that it tells of."""
         if isinstance(message, StreamEvent):
             return self._on_event(message.event)
-        if isinstance(message, AssistantMessage):
-            self._class = message.error or self._class
+        if isinstance(message, AssistantMessage) and message.error:
+            self._class = message.error
+            self._said = "".join(b.text for b in message.content if isinstance(b, TextBlock))
+        elif isinstance(message, SystemMessage) and message.subtype == _REFUSED:
+            self._refusal = message.data
         elif isinstance(message, ResultMessage):
-            raise self._with_usage(self._on_result(message))
+            return self._on_result(message)
         return []
 
     def close(self) -> list[ChatChunk]:
@@ -125,8 +146,23 @@ class AnswerReader:
             why = f"the stream holds an event of a wrong shape ({type(error).__name__})"
             raise self._with_usage(interrupted(self._origin, why)) from error
 
-    def _on_result(self, result: ResultMessage) -> ProviderError:
-        said = result.result or "; ".join(result.errors or ()) or result.subtype
+    def _on_result(self, result: ResultMessage) -> list[ChatChunk]:
+        if self._refusal is None:
+            raise self._with_usage(self._error(result))
+        self._ended = True
+        details = {
+            "category": self._refusal.get("api_refusal_category"),
+            "explanation": self._refusal.get("api_refusal_explanation"),
+        }
+        end = {
+            "type": "message_delta",
+            "delta": {"stop_reason": "refusal", "stop_details": details},
+            "usage": _usage_of(result),
+        }
+        return self._on_event(end) + self._on_event({"type": "message_stop"})
+
+    def _error(self, result: ResultMessage) -> ProviderError:
+        said = self._said or result.result or "; ".join(result.errors or ()) or result.subtype
         said = _ADVICE.sub("", _PREFIX.sub("", said))
         kind = _CLASSES.get(self._class, "")
         if result.terminal_reason == "prompt_too_long":
@@ -150,7 +186,7 @@ class AnswerReader:
     def _broken(self, said: str) -> ProviderError:
         """The error for a connection that was not made or did not hold."""
         origin = self._origin
-        if self.begun:
+        if self.begun or _LOST.search(said):
             return interrupted(origin, said)
         text = f"{origin.provider}: {redact(said, origin.secrets, origin.private)}"
         name, model = origin.provider, origin.model
@@ -173,3 +209,12 @@ class AnswerReader:
             return usage
         completion = max(usage.completion_tokens, count_tokens("".join(self._texts)))
         return replace(usage, completion_tokens=completion, total_tokens=0, estimated=True)
+
+
+def _usage_of(result: ResultMessage) -> dict[str, int]:
+    """The turn's counts, by the API's names; a refusal's own do not come through."""
+    counts = dict.fromkeys(_COUNTS.values(), 0)
+    for used in (result.model_usage or {}).values():
+        for name, wire in _COUNTS.items():
+            counts[wire] += int(used.get(name) or 0)  # type: ignore[call-overload]
+    return counts if any(counts.values()) else {}

@@ -53,11 +53,15 @@ _LAUNCHER = (
 
 
 class ProgramFailed(Exception):
-    """The program ended or cannot be understood. `sent`: it had been given the question."""
+    """The program ended or cannot be understood. `sent`: it had been given the question.
 
-    def __init__(self, why: str, sent: bool) -> None:
+    The text holds nothing of the program's, since the SDK logs it; `complaint` may quote a prompt.
+    """
+
+    def __init__(self, why: str, sent: bool, complaint: str = "") -> None:
         super().__init__(why)
         self.sent = sent
+        self.complaint = complaint
 
 
 def find_program(given: str | Path | None) -> Path:
@@ -161,7 +165,7 @@ class ChildTransport(Transport):
             size += len(rest)
             if size > LINE_LIMIT:
                 raise ProgramFailed(f"wrote a line of more than {LINE_LIMIT} bytes", self.sent)
-        raise ProgramFailed(await self._ending(), self.sent)
+        raise await self._ending()
 
     async def end_input(self) -> None:
         """Tell the program that nothing more comes."""
@@ -186,14 +190,25 @@ class ChildTransport(Transport):
     async def close(self) -> None:
         """End the program and wait until it is gone. Safe to call twice."""
         self.kill()
-        if self._child is not None:
-            with contextlib.suppress(asyncio.TimeoutError):
-                async with asyncio.timeout(_GONE_S):
-                    await self._child.wait()
-            if self._child.stdin is not None:
-                self._child.stdin.close()
+        if self._child is None:
+            return
+        with contextlib.suppress(asyncio.TimeoutError):
+            async with asyncio.timeout(_GONE_S):
+                await self._read_to_the_end()
+                await self._child.wait()
+        if self._child.stdin is not None:
+            self._child.stdin.close()
         if self._stderr is not None:
             self._stderr.cancel()
+            await asyncio.wait([self._stderr])
+
+    async def _read_to_the_end(self) -> None:
+        """Empty the pipes: one that was full is not closed before that."""
+        assert self._child is not None
+        assert self._child.stdout is not None
+        while await self._child.stdout.read(_READ_BYTES):
+            pass
+        if self._stderr is not None:
             await asyncio.wait([self._stderr])
 
     def _running(self) -> asyncio.subprocess.Process:
@@ -219,14 +234,14 @@ class ChildTransport(Transport):
             self._complaints += data
             del self._complaints[:-_STDERR_BYTES]
 
-    async def _ending(self) -> str:
+    async def _ending(self) -> ProgramFailed:
         assert self._child is not None
         assert self._stderr is not None
         code = await self._child.wait()
         await asyncio.wait([self._stderr], timeout=0.2)
         how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
         last = self._complaints.decode("utf-8", "replace").strip().split("\n")[-1]
-        return f"{how}: {last}" if last else how
+        return ProgramFailed(how, self.sent, last)
 
 
 def _launched(command: list[str]) -> list[str]:
