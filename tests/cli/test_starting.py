@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 
 import pytest
@@ -54,16 +53,6 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     )
     assert done.stdout
     assert done.stderr.strip() == ""
-
-
-def test_help_is_quick(starter: Starter) -> None:
-    taken = []
-    for _ in range(5):
-        began = time.perf_counter()
-        done = starter("--help")
-        taken.append(time.perf_counter() - began)
-        assert done.returncode == 0
-    assert min(taken) < 0.5
 
 
 def leave(server: LocalServer, times: int) -> list[int]:
