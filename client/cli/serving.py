@@ -1,11 +1,15 @@
 """`dev`: server, page and worker on one file until Ctrl-C; runs that were open go on."""
 
 import asyncio
+from typing import Any
 
 from client.cli.console import INTERRUPTED, Refusal, run_async, say
 from client.cli.session import Session, open_session
 from client.cli.spelling import plural
 from client.embedded import Embedded
+
+WORKER_S = 60.0
+"""For a worker to import what it needs, on a machine that is busy."""
 
 
 def serve(port: int | None, ui_port: int | None) -> int:
@@ -40,6 +44,7 @@ async def _serve(session: Session, embedded: Embedded) -> int:
         say(f"Temporal UI     {place.ui_url}")
         say(f"data            {session.storage.data.root}")
         await _tell_open(session, embedded)
+        await _tell_worker(embedded)
         say("Ctrl-C stops it; open runs go on the next time")
         try:
             assert embedded.failed is not None
@@ -48,6 +53,22 @@ async def _serve(session: Session, embedded: Embedded) -> int:
             say("stopping: answers under way may end first; Ctrl-C again ends at once")
             raise
     return INTERRUPTED
+
+
+async def _tell_worker(embedded: Embedded) -> None:
+    """Wait for the worker, and say for whom it works."""
+    from client.cli.polling import served_providers
+    from client.connection import connect
+
+    client = await connect(embedded.place.address)
+    waiting = asyncio.ensure_future(served_providers(client, wait_s=WORKER_S))
+    assert embedded.failed is not None
+    either: set[asyncio.Future[Any]] = {waiting, embedded.failed}
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    if embedded.failed.done():
+        waiting.cancel()
+        return
+    say(f"the worker serves {', '.join(sorted(await waiting))}")
 
 
 async def _tell_open(session: Session, embedded: Embedded) -> None:

@@ -54,6 +54,7 @@ def test_a_run_waits_and_goes_on(
     nothing_left(clean_environment["CALLBOARD_HOME"])
     with started(["dev", "--port", "0", "--ui-port", "0"], clean_environment, tmp_path) as dev:
         dev.says("1 open run goes on")
+        dev.says("Ctrl-C stops it")
         assert starter("status", "r").returncode == 3
         done = starter(*command)
         assert done.returncode == 0, done.stderr
