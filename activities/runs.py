@@ -104,23 +104,28 @@ class RunWork(RunActivities):
 
     @activity.defn(name="store_record")
     async def store_record(self, record: RunRecord) -> ArtifactRef:
-        pages = [await _records(RecordQuery())]
-        while (seen := sum(len(page.results) for page in pages)) < record.steps:
-            page = await _records(RecordQuery(start=seen))
-            if not page.results:
-                raise _final("the workflow knows fewer steps than its record says")
-            pages.append(page)
-        whole = record.model_copy(
-            update={
-                "inputs": pages[0].inputs,
-                "outputs": pages[0].outputs,
-                "results": tuple(result for page in pages for result in page.results),
-                "attempts": tuple(attempt for page in pages for attempt in page.attempts),
-            }
-        )
+        whole = record if len(record.results) == record.steps else await _completed(record)
         ref = await self._store.put_json(whole)
         await self._store.note(f"runs/{record.run_id}", ref)
         return ref
+
+
+async def _completed(record: RunRecord) -> RunRecord:
+    """Return the record with what the workflow did not hand over."""
+    pages = [await _records(RecordQuery())]
+    while (seen := sum(len(page.results) for page in pages)) < record.steps:
+        page = await _records(RecordQuery(start=seen))
+        if not page.results:
+            raise _final("the workflow knows fewer steps than its record says")
+        pages.append(page)
+    return record.model_copy(
+        update={
+            "inputs": pages[0].inputs,
+            "outputs": pages[0].outputs,
+            "results": tuple(result for page in pages for result in page.results),
+            "attempts": tuple(attempt for page in pages for attempt in page.attempts),
+        }
+    )
 
 
 async def _records(query: RecordQuery) -> RecordPage:

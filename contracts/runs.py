@@ -192,8 +192,9 @@ class RecordPage(Frozen):
 class RunRecord(Frozen):
     """The run artifact: all that `status`, `result` and `bill` need when the server forgot.
 
-    The workflow hands it to be stored without inputs, outputs, its `steps` results and their
-    attempts, which the activity fetches by query, so that none of them passes through history.
+    None of it passes through history: a local activity is given the whole; any other has it
+    without inputs, outputs, the results of its `steps` and their attempts, and fetches those by
+    query.
     """
 
     run_id: str

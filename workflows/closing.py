@@ -3,7 +3,6 @@
 from datetime import datetime
 
 import pydantic_core
-from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
 
 from contracts.activities import RenderCall, RunActivities
@@ -11,14 +10,18 @@ from contracts.artifacts import ArtifactRef, Value
 from contracts.base import Frozen
 from contracts.failures import RUN_FAILED
 from contracts.plans import StepNode
-from contracts.runs import RunRecord, RunResult
+from contracts.runs import RecordPage, RecordQuery, RunRecord, RunResult
 from contracts.teams import AgentStatus, WorkflowStatus
 from rules import graph
-from workflows.reading import LIGHT, STORE_RETRIES, bindings_of
+from workflows.light import at_once, by_queue
+from workflows.reading import bindings_of
 from workflows.state import RunState
 
 INLINE_BYTES = 4_000
 """Of outputs in the run's result; the rest is found in the run artifact only."""
+
+MOST_AT_ONCE = 4_000
+"""Steps and attempts that the workflow hands over in one piece: some 2 MB, some 100 ms."""
 
 
 def final_status(state: RunState) -> WorkflowStatus:
@@ -59,14 +62,7 @@ async def render_outputs(state: RunState) -> dict[str, Value]:
         plan=state.request.plan,
         bindings=await bindings_of(state, wanted, state.request.inputs),
     )
-    reply = await workflow.execute_activity_method(
-        RunActivities.render,
-        call,
-        start_to_close_timeout=LIGHT,
-        retry_policy=STORE_RETRIES,
-        summary="outputs",
-    )
-    return reply.outputs
+    return (await at_once(RunActivities.render, call, "outputs")).outputs
 
 
 def _read(state: RunState) -> set[str]:
@@ -84,9 +80,21 @@ def _leaves(state: RunState) -> dict[str, Value]:
 
 
 async def store_record(state: RunState) -> ArtifactRef:
-    """Store the run artifact; the activity fetches the steps' records by query."""
+    """Store the run artifact: all of it at once, or fetched by the activity by query."""
+    header = _record(state)
+    if len(state.names) + len(state.attempts) > MOST_AT_ONCE:
+        return await by_queue(RunActivities.store_record, header, "run artifact")
+    page = state.records(RecordQuery(count=len(state.names)))
+    whole = header.model_copy(
+        update={name: getattr(page, name) for name in RecordPage.model_fields}
+    )
+    return await at_once(RunActivities.store_record, whole, "run artifact", otherwise=header)
+
+
+def _record(state: RunState) -> RunRecord:
+    """Return the run's record without what grows with the team."""
     ledger = state.ledger
-    record = RunRecord(
+    return RunRecord(
         run_id=state.request.run_id,
         team=state.header.team,
         status=state.status,
@@ -100,13 +108,6 @@ async def store_record(state: RunState) -> ArtifactRef:
         started_at=state.started_at,
         completed_at=state.completed_at,
         steps=len(state.names),
-    )
-    return await workflow.execute_activity_method(
-        RunActivities.store_record,
-        record,
-        start_to_close_timeout=LIGHT,
-        retry_policy=STORE_RETRIES,
-        summary="run artifact",
     )
 
 

@@ -34,11 +34,14 @@ with workflow.unsafe.imports_passed_through():
         PauseRequest,
         SkipRequest,
     )
-    from workflows import closing, reading
+    from workflows import closing, light
     from workflows.reserving import Reserver
     from workflows.state import RunState
     from workflows.steps import WORKING_KINDS, Steps
     from workflows.visibility import Display
+
+MOST_PAGES_AT_ONCE = 64
+"""Pages of a plan in one workflow task: what it reports to the server may not exceed 4 MB."""
 
 
 @workflow.defn(name=RUN_WORKFLOW)
@@ -85,19 +88,19 @@ class RunWorkflow:
         if header is None:
             raise ValueError("page 0 of a plan has no header")
         rest = await asyncio.gather(
-            *(self._page(request, number) for number in range(1, header.pages))
+            *(
+                self._page(request, number, by_queue=header.pages > MOST_PAGES_AT_ONCE)
+                for number in range(1, header.pages)
+            )
         )
         nodes: list[StepNode] = [node for page in (first, *rest) for node in page.nodes]
         return RunState(request, header, nodes)
 
-    async def _page(self, request: RunRequest, number: int) -> PlanPage:
-        return await workflow.execute_activity_method(
-            RunActivities.load_plan,
-            PageRequest(plan=request.plan, number=number),
-            start_to_close_timeout=reading.LIGHT,
-            retry_policy=reading.STORE_RETRIES,
-            summary="plan" if number == 0 else f"plan, page {number}",
-        )
+    async def _page(self, request: RunRequest, number: int, *, by_queue: bool = False) -> PlanPage:
+        asked = PageRequest(plan=request.plan, number=number)
+        summary = "plan" if number == 0 else f"plan, page {number}"
+        way = light.by_queue if by_queue else light.at_once
+        return await way(RunActivities.load_plan, asked, summary)
 
     async def _until_done(self, state: RunState, display: Display) -> bool:
         """Run steps until none is left or the run is stopped. True if it was cancelled."""
