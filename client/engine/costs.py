@@ -88,7 +88,7 @@ class CostEntry:
     output_tokens: int
     cost: Decimal
     default_price: bool
-    at: datetime
+    at: datetime | None
     metadata: Mapping[str, Any]
 
 

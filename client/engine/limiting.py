@@ -2,10 +2,12 @@
 
 Requests per minute, hour and day and tokens per minute are `providers.limits`, booked ahead;
 open requests are a semaphore. The engine's calls pass through `admit` instead of `acquire`: the
-wait goes to the server, and no slot is held meanwhile.
+wait goes to the server, and no slot is held meanwhile. They come from the worker's thread, so a
+lock is held over every change, never while waiting.
 """
 
 import asyncio
+import threading
 import time
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
@@ -57,6 +59,7 @@ class RateLimiter:
         self._clock, self._sleep = clock, sleep
         most = self.config.concurrent_requests
         self._slots = asyncio.Semaphore(most) if most is not None else None
+        self._lock = threading.Lock()
         self._open = 0
         self._calls = 0
         self._admitted = 0
@@ -82,7 +85,8 @@ class RateLimiter:
         except BaseException:
             self._free_slot()
             raise
-        self._note(estimated_tokens, self._clock() - began)
+        with self._lock:
+            self._note(estimated_tokens, self._clock() - began)
 
     async def _take_slot(self, timeout: float | None) -> None:
         if self._slots is not None:
@@ -90,27 +94,39 @@ class RateLimiter:
                 async with asyncio.timeout(timeout):
                     await self._slots.acquire()
             except TimeoutError:
-                self._timeouts += 1
+                self._note_timeout()
                 raise TimeoutError(f"no free request slot within {timeout:g} seconds") from None
-        self._open += 1
+        with self._lock:
+            self._open += 1
 
     async def _take_turn(self, tokens: int, left: float | None) -> None:
         """Book, and wait for the booking; one that would come too late is not made."""
-        if left is not None and self._limiter.wait(tokens) > left:
-            await self._sleep(left)
-            if self._limiter.wait(tokens) > 0:
-                self._timeouts += 1
-                raise TimeoutError(f"the rate limit leaves no room within {left:g} seconds")
         key = object()
-        wait = self._limiter.book(key, tokens)
+        wait = self._book(key, tokens, left)
+        if wait is None and left:
+            await self._sleep(left)
+            wait = self._book(key, tokens, 0.0)
+        if wait is None:
+            self._note_timeout()
+            raise TimeoutError(f"the rate limit leaves no room within {left:g} seconds")
         try:
             if wait > 0:
-                self._throttled += 1
                 await self._sleep(wait)
         except BaseException:
-            self._limiter.cancel(key)
+            with self._lock:
+                self._limiter.cancel(key)
             raise
-        self._limiter.use(key)
+        with self._lock:
+            self._limiter.use(key)
+
+    def _book(self, key: Hashable, tokens: int, left: float | None) -> float | None:
+        """Book a turn and return its wait; None, and nothing booked, for one that is too late."""
+        with self._lock:
+            if left is not None and self._limiter.wait(tokens) > left:
+                return None
+            wait = self._limiter.book(key, tokens)
+            self._throttled += wait > 0
+            return wait
 
     def release(self) -> None:
         """Free the slot of a call that has ended. Raises RuntimeError without an `acquire`."""
@@ -119,7 +135,8 @@ class RateLimiter:
         self._free_slot()
 
     def _free_slot(self) -> None:
-        self._open -= 1
+        with self._lock:
+            self._open -= 1
         if self._slots is not None:
             self._slots.release()
 
@@ -129,23 +146,30 @@ class RateLimiter:
         Its turn is booked by the first question, and used up by the answer 0.0. Raises
         NeverAdmitted.
         """
-        first = not self._limiter.known(key)
-        wait = self._limiter.book(key, tokens)
-        self._throttled += first and wait > 0
-        if wait <= 0:
-            self._note(tokens, self._limiter.use(key))
-        return wait
+        with self._lock:
+            first = not self._limiter.known(key)
+            wait = self._limiter.book(key, tokens)
+            self._throttled += first and wait > 0
+            if wait <= 0:
+                self._note(tokens, self._limiter.use(key))
+            return wait
 
     def began(self) -> None:
         """Note that an admitted call is made."""
-        self._calls += 1
+        with self._lock:
+            self._calls += 1
 
     def ended(self, booked: int, used: int | None) -> None:
         """Note that it has ended; the tokens used count instead of those booked, where known."""
-        self._calls -= 1
-        if used is not None:
-            self._limiter.correct(booked, used)
-            self._tokens += used - booked
+        with self._lock:
+            self._calls -= 1
+            if used is not None:
+                self._limiter.correct(booked, used)
+                self._tokens += used - booked
+
+    def _note_timeout(self) -> None:
+        with self._lock:
+            self._timeouts += 1
 
     def _note(self, tokens: int, waited: float) -> None:
         self._admitted += 1

@@ -1,0 +1,263 @@
+"""A run as its workflow's agents live through it: state, costs, events, failures.
+
+The process that follows a run asks for its state every now and then, and once more when it has
+ended. Whatever it sees for the first time it tells, once: an agent that starts or ends and a
+failed attempt to the monitor, a finished attempt's cost to the tracker, a failure to the failure
+handler. What was over between two questions is told at the next one.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from temporalio.service import RPCError
+
+from client.engine import monitoring
+from client.engine.agents import Agent, AgentResult
+from client.engine.costs import CostEntry, CostTracker
+from client.engine.failures import FailureHandler
+from client.engine.monitoring import Monitor
+from client.engine.translating import agent_result, attempt_entry, output_of
+from client.engine.workflows import Workflow
+from client.runs import NoWorker, Run
+from contracts.failures import FailureKind
+from contracts.runs import AttemptRecord, RunResult, RunStatus, StepResult
+from contracts.teams import AgentStatus, WorkflowStatus
+from rules.attempts import THROTTLING
+from rules.graph import FAILURES
+from stores.artifacts import ArtifactStore
+from stores.values import load_value
+
+FIRST_LOOK_S = 0.2
+LONGEST_LOOK_S = 2.0
+PATIENCE = 20
+"""So many times as long as an answer takes is waited before the next question."""
+
+SETTLE_LIMIT_S = 5.0
+"""For a run that was cancelled: its server may be gone as well."""
+
+LOADED_AT_ONCE = 50
+"""Outputs that are read from the store at the same time."""
+
+_WORKFLOW_EVENTS = {
+    WorkflowStatus.COMPLETED: monitoring.WORKFLOW_COMPLETED,
+    WorkflowStatus.PARTIALLY_COMPLETED: monitoring.WORKFLOW_PARTIALLY_COMPLETED,
+    WorkflowStatus.CANCELLED: monitoring.WORKFLOW_CANCELLED,
+}
+_NOT_FAILED = frozenset(
+    {"running", "completed", FailureKind.STOPPED, FailureKind.WORKER_STOPPING, None}
+)
+
+
+@dataclass(frozen=True)
+class Observers:
+    """Who is told."""
+
+    monitor: Monitor
+    costs: CostTracker
+    failures: FailureHandler
+
+
+class Follower:
+    """Follows one run. `agents` are the agents' names by those of their steps."""
+
+    def __init__(
+        self,
+        workflow: Workflow,
+        run: Run,
+        store: ArtifactStore,
+        agents: dict[str, str],
+        observers: Observers,
+    ) -> None:
+        self._workflow, self._run, self._store = workflow, run, store
+        self._observers = observers
+        by_name = {agent.name: agent for agent in workflow.agents}
+        self._agents = {step: by_name[name] for step, name in agents.items()}
+        self._started: set[str] = set()
+        self._told: set[str] = set()
+
+    async def to_end(self) -> None:
+        """Follow the run to its end and write its results into the workflow.
+
+        Cancelled, it cancels the run and still waits for its end, SETTLE_LIMIT_S at most: what is
+        in flight is settled.
+        """
+        ending = asyncio.create_task(self._run.wait())
+        try:
+            result = await self._watch(ending)
+        except asyncio.CancelledError:
+            with contextlib.suppress(RPCError, RuntimeError, TimeoutError):
+                async with asyncio.timeout(SETTLE_LIMIT_S):
+                    await self._run.cancel()
+                    await self._finish(await ending)
+            raise
+        finally:
+            ending.cancel()
+        await self._finish(result)
+
+    async def _watch(self, ending: "asyncio.Task[RunResult]") -> RunResult:
+        pause = FIRST_LOOK_S
+        while True:
+            await asyncio.wait({ending}, timeout=pause)
+            if ending.done():
+                return ending.result()
+            began = time.monotonic()
+            with contextlib.suppress(NoWorker):
+                await self._look()
+            took = time.monotonic() - began
+            pause = min(LONGEST_LOOK_S, max(pause * 1.5, PATIENCE * took))
+
+    async def _look(self) -> None:
+        """Ask for the state and tell what is new."""
+        status = await self._run.current_status()
+        self._take_status(status)
+        await self._take_attempts((await self._run.cost()).attempts)
+
+    def _take_status(self, status: RunStatus) -> None:
+        workflow = self._workflow
+        workflow.started_at = status.started_at or workflow.started_at
+        workflow.total_cost, workflow.total_tokens = float(status.cost), status.tokens
+        for step in status.steps:
+            agent = self._agents[step.name]
+            agent.status, agent.retry_count = step.status, max(0, step.attempt - 1)
+            if step.started_at is not None:
+                self._tell_started(agent)
+
+    def _tell_started(self, agent: Agent) -> None:
+        if agent.name not in self._started:
+            self._started.add(agent.name)
+            self._event(monitoring.AGENT_STARTED, agent, {})
+
+    async def _take_attempts(self, attempts: Iterable[AttemptRecord]) -> None:
+        """Tell of the attempts that have ended, each once."""
+        for attempt in attempts:
+            if attempt.state == "reserved" or attempt.id in self._told:
+                continue
+            self._told.add(attempt.id)
+            agent = self._agents[attempt.step]
+            self._record_cost(agent, attempt)
+            if attempt.outcome not in _NOT_FAILED:
+                self._event(monitoring.ATTEMPT_FAILED, agent, _failure_data(attempt))
+                failed = _failed_attempt(agent, attempt)
+                await self._observers.failures.note_failure(agent, failed)
+
+    def _record_cost(self, agent: Agent, attempt: AttemptRecord) -> None:
+        if attempt.state == "released":
+            return
+        usage, costs = attempt.usage, self._observers.costs
+        costs.record(
+            CostEntry(
+                agent_id=f"{self._run.run_id}/{agent.name}",
+                agent_name=agent.name,
+                workflow_id=self._run.run_id,
+                model=attempt.model,
+                input_tokens=usage.prompt_tokens if usage else 0,
+                output_tokens=usage.completion_tokens if usage else 0,
+                cost=attempt.cost,
+                default_price=costs.price(attempt.model).is_default,
+                at=attempt.ended_at,
+                metadata={"attempt": attempt.number, "at_most": attempt.state == "uncertain"},
+            )
+        )
+
+    async def _finish(self, result: RunResult) -> None:
+        """Write what the run left behind, and tell what was not told yet."""
+        record = await self._run.record()
+        if record is None:
+            results: Sequence[StepResult] = await self._run.results()
+            attempts = (await self._run.cost()).attempts
+            started, completed = self._workflow.started_at, None
+        else:
+            results, attempts = record.results, record.attempts
+            started, completed = record.started_at, record.completed_at
+        workflow = self._workflow
+        workflow.total_cost, workflow.total_tokens = float(result.cost), result.tokens
+        workflow.started_at, workflow.completed_at = started, completed
+        workflow.error = result.error
+        await self._take_attempts(attempts)
+        await self._take_results(results, attempts)
+        workflow.status = result.status
+        self._tell_ended()
+
+    async def _take_results(
+        self, results: Sequence[StepResult], attempts: Sequence[AttemptRecord]
+    ) -> None:
+        by_step: dict[str, list[AttemptRecord]] = {}
+        for attempt in attempts:
+            by_step.setdefault(attempt.step, []).append(attempt)
+        for start in range(0, len(results), LOADED_AT_ONCE):
+            part = results[start : start + LOADED_AT_ONCE]
+            outputs = await asyncio.gather(*(self._output(result) for result in part))
+            for result, output in zip(part, outputs, strict=True):
+                await self._take_result(result, output, by_step.get(result.agent_id, []))
+
+    async def _output(self, result: StepResult) -> dict[str, Any] | None:
+        if result.output is None:
+            return None
+        return output_of(await load_value(self._store, result.output))
+
+    async def _take_result(
+        self, step: StepResult, output: dict[str, Any] | None, attempts: list[AttemptRecord]
+    ) -> None:
+        agent = self._agents[step.agent_id]
+        result = agent_result(agent.name, step, output, attempts)
+        agent.status, agent.result, agent.retry_count = step.status, result, step.retry_count
+        if step.started_at is not None:
+            self._tell_started(agent)
+        data = {
+            "cost": result.cost,
+            "tokens": result.tokens_used,
+            "execution_time": result.execution_time,
+        }
+        if step.status is AgentStatus.COMPLETED:
+            self._event(monitoring.AGENT_COMPLETED, agent, data)
+        elif step.status in FAILURES:
+            self._event(monitoring.AGENT_FAILED, agent, {**data, "error": result.error})
+            if not attempts or attempts[-1].outcome in _NOT_FAILED:  # it was never asked
+                await self._observers.failures.note_failure(agent, result)
+        else:
+            self._event(monitoring.AGENT_CANCELLED, agent, {**data, "reason": result.error})
+
+    def _tell_ended(self) -> None:
+        workflow = self._workflow
+        data: dict[str, Any] = {"cost": workflow.total_cost, "error": workflow.error}
+        if workflow.started_at and workflow.completed_at:
+            seconds = (workflow.completed_at - workflow.started_at).total_seconds()
+            data["execution_time"] = seconds
+        event = _WORKFLOW_EVENTS.get(workflow.status, monitoring.WORKFLOW_FAILED)
+        self._observers.monitor.record_event(event, workflow_id=self._run.run_id, data=data)
+
+    def _event(self, event: str, agent: Agent, data: dict[str, Any]) -> None:
+        self._observers.monitor.record_event(event, agent.name, self._run.run_id, data)
+
+
+def _failure_data(attempt: AttemptRecord) -> dict[str, Any]:
+    return {
+        "attempt": attempt.number,
+        "kind": attempt.outcome,
+        "error": attempt.error,
+        "next": attempt.decision,
+    }
+
+
+def _failed_attempt(agent: Agent, attempt: AttemptRecord) -> AgentResult:
+    """Return a failed attempt as the callback is shown it."""
+    throttled = attempt.outcome in THROTTLING
+    seconds = 0.0
+    if attempt.started_at and attempt.ended_at:
+        seconds = (attempt.ended_at - attempt.started_at).total_seconds()
+    return AgentResult(
+        agent_id=agent.name,
+        status=AgentStatus.RATE_LIMITED if throttled else AgentStatus.FAILED,
+        error=f"{attempt.outcome}: {attempt.error}",
+        tokens_used=attempt.usage.total_tokens if attempt.usage else 0,
+        cost=float(attempt.cost),
+        execution_time=seconds,
+        started_at=attempt.started_at,
+        completed_at=attempt.ended_at,
+        retry_count=attempt.number - 1,
+        metadata={"attempt": attempt_entry(attempt)},
+    )
