@@ -29,7 +29,7 @@ from contracts.failures import FailureKind
 from contracts.plans import Plan, PlanPage
 from contracts.runs import RecordPage, RecordQuery, RunRecord
 from contracts.teams import AgentStep, ApprovalStep, TeamStep
-from rules import conditions, planning, templates
+from rules import conditions, templates
 from stores.artifacts import ArtifactStore
 from stores.exceptions import ArtifactMissing
 from stores.values import load_bindings, load_value, store_value
@@ -45,10 +45,9 @@ class RunWork(RunActivities):
     @activity.defn(name="load_plan")
     async def load_plan(self, request: PageRequest) -> PlanPage:
         try:
-            plan = await self._plans.get(request.plan)
+            return await self._plans.page(request.plan, request.number)
         except ArtifactMissing as error:
             raise _final(str(error)) from None
-        return planning.page(plan, request.number)
 
     @activity.defn(name="store_bindings")
     async def store_bindings(self, page: BindingsPage) -> ArtifactRef:

@@ -82,6 +82,7 @@ class Runs:
 
     def __init__(self, client: Client | None, store: ArtifactStore, spools: FileSpools) -> None:
         self._client = client
+        self._searchable = False
         self.store = store
         self.spools = spools
 
@@ -113,7 +114,8 @@ class Runs:
         """
         team = plan.team
         run_id = run_id or new_run_id(team.name)
-        searchable = await has_search_attributes(self.client)
+        # Attributes are never taken away again: once seen, they are there.
+        self._searchable = searchable = self._searchable or await has_search_attributes(self.client)
         request = RunRequest(
             run_id=run_id,
             team=team.name,

@@ -5,7 +5,7 @@ default, so that histories and artifacts written by another version still load. 
 errors name the field and never repeat its value: values hold prompts and answers.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import (
     BaseModel,
@@ -36,12 +36,21 @@ class Slim(Frozen):
     Pages of them stay small. It follows that a default here never changes.
     """
 
+    _defaults: ClassVar[dict[str, Any]] = {}
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Look the defaults up once a class: asking pydantic each time takes most of the time."""
+        super().__pydantic_init_subclass__(**kwargs)
+        fields = cls.model_fields.items()
+        cls._defaults = {name: f.get_default() for name, f in fields if not f.is_required()}
+
     @model_serializer(mode="wrap")
     def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        fields = type(self).model_fields
+        defaults, own = self._defaults, self.__dict__
         data: dict[str, Any] = handler(self)
         return {
             key: value
             for key, value in data.items()
-            if fields[key].is_required() or getattr(self, key) != fields[key].get_default()
+            if key not in defaults or own[key] != defaults[key]
         }

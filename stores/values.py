@@ -90,8 +90,9 @@ def preview(text: str) -> str:
     At most PREVIEW_CHARS characters; one that was cut ends in "…".
     """
     start = text[: PREVIEW_CHARS * 4]
-    shown = "".join(" " if char.isspace() else char for char in start if _visible(char))
-    line = " ".join(shown.split())
+    line = " ".join(start.split())
+    if not line.isprintable():
+        line = " ".join("".join(char for char in start if _visible(char)).split())
     if len(line) <= PREVIEW_CHARS and len(start) == len(text):
         return line
     return line[: PREVIEW_CHARS - 1].rstrip() + "…"

@@ -37,6 +37,11 @@ class RunState:
         self.header = header
         self.nodes = {node.name: node for node in nodes}
         self.names = [node.name for node in nodes]
+        self.guarded: dict[str, list[str]] = {}
+        """By handler: the steps that it may have to catch."""
+        for node in nodes:
+            if node.handler is not None:
+                self.guarded.setdefault(self.names[node.handler], []).append(node.name)
         self.frontier = Frontier(
             [self._graph_node(node) for node in nodes], header.allow_partial_completion
         )
@@ -73,8 +78,7 @@ class RunState:
         for member in (self.nodes[name] for name in self.names_of(node.members)):
             required += member.dependencies
             optional += member.optional_dependencies
-        own = self.names.index(node.name)
-        optional += [n for n, other in enumerate(self.nodes.values()) if other.handler == own]
+        after = [*self.names_of(optional), *self.guarded.get(node.name, ())]
         needs = [name for name in dict.fromkeys(self.names_of(required)) if name not in group]
         return Node(
             name=node.name,
@@ -82,9 +86,7 @@ class RunState:
             if node.members
             else tuple(dict.fromkeys(self.names_of(node.dependencies))),
             optional_dependencies=tuple(
-                name
-                for name in dict.fromkeys(self.names_of(optional))
-                if name not in group and name not in needs
+                name for name in dict.fromkeys(after) if name not in group and name not in needs
             ),
             priority=node.priority,
         )
@@ -187,13 +189,13 @@ class RunState:
             outputs={} if query.start else self.outputs,
         )
 
-    def status_view(self) -> RunStatus:
-        """Answer the query `status`."""
+    def status_view(self, most: int | None = None) -> RunStatus:
+        """Answer the query `status`; of the steps `most` at most."""
         return RunStatus(
             run_id=self.request.run_id,
             team=self.header.team,
             status=self.status,
-            steps=tuple(self._step_view(name) for name in self.names),
+            steps=tuple(self._step_view(name) for name in self.names[:most]),
             cost=self.ledger.counted,
             reserved=self.ledger.reserved,
             budget=self.ledger.cap,

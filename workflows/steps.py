@@ -57,8 +57,7 @@ class Steps:
 
     async def _reason_to_skip(self, node: StepNode) -> str | None:
         state = self._state
-        guarded = [n for n in state.nodes.values() if n.handler is not None]
-        mine = [n.name for n in guarded if state.names[n.handler or 0] == node.name]
+        mine = state.guarded.get(node.name, ())
         if mine and not any(state.results[name].status in graph.FAILURES for name in mine):
             return f"skipped: there was nothing to catch ({', '.join(mine)})"
         if node.when is None:

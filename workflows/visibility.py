@@ -66,7 +66,7 @@ def table(state: RunState) -> str:
 
     Amounts carry no dollar sign: the UI would take a pair of them for a formula.
     """
-    view = state.status_view()
+    view = state.status_view(MOST_ROWS)
     lines = [
         f"**{view.team}** is {view.status.value}: {view.cost:.4f} of {view.budget:.2f} USD,"
         f" {view.tokens:,} tokens",
@@ -74,9 +74,9 @@ def table(state: RunState) -> str:
         "| agent | status | by | tokens | USD |",
         "| --- | --- | --- | ---: | ---: |",
     ]
-    lines += [_line(step) for step in view.steps[:MOST_ROWS]]
-    if len(view.steps) > MOST_ROWS:
-        lines.append(f"\n… and {len(view.steps) - MOST_ROWS} more")
+    lines += [_line(step) for step in view.steps]
+    if len(state.names) > MOST_ROWS:
+        lines.append(f"\n… and {len(state.names) - MOST_ROWS} more")
     waits = view.paused_for or view.error
     if waits:
         lines.append(f"\n{waits.replace('$', '')}")
