@@ -102,7 +102,15 @@ def _on_embedded(session: "Session", prepared: Prepared, manner: Manner) -> int:
     _offer(manner)
     from client.embedded import Embedded
 
-    embedded = Embedded(session.storage.data, say, grace_s=session.settings.graceful_shutdown)
+    # A simulated run's worker holds no other queue: older runs that were left open in this
+    # home must not spend money behind a run that spends none.
+    only = (SIMULATED,) if prepared.wanted.provider == SIMULATED else ()
+    embedded = Embedded(
+        session.storage.data,
+        say,
+        grace_s=session.settings.graceful_shutdown,
+        providers=only,
+    )
     embedded.hatch()
     try:
         plan = _plan(session, prepared, manner)

@@ -1,0 +1,207 @@
+"""Records histories for the replay tests: real runs on a real server, one per branch.
+
+    python -m tests.support.record_histories VERSION [NAME …]
+
+Writes `tests/histories/VERSION-NAME.json`, and never over a file that exists: what was recorded
+stays as it is, and a new shape of the workflow gets a new file.
+"""
+
+import asyncio
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from pathlib import Path
+
+from client.devserver import find_server
+from client.runs import Run
+from contracts.plans import Plan
+from contracts.retry import RetryRule
+from contracts.teams import (
+    ApprovalStep,
+    EndStep,
+    ForEachSpec,
+    GateStep,
+    OutputSpec,
+    RepeatSpec,
+    SetStep,
+    TeamStep,
+    WaitStep,
+)
+from contracts.updates import Answer, BudgetRaise, PauseRequest, SkipRequest
+from providers.exceptions import AuthenticationFailed, Overloaded, StreamInterrupted
+from tests.support.harness import Harness, harness
+from tests.support.scripted import Say, Script
+from tests.support.server import local_server
+from tests.support.teams import agent, candidate, plan, team
+from workflows.run import RunWorkflow
+
+HISTORIES = Path(__file__).parent.parent / "histories"
+SLOW = Say("slow enough to be met in the middle of it", seconds=1.5)
+Scene = Callable[[Harness], Awaitable[Run]]
+
+
+async def graph(h: Harness) -> Run:
+    """A fan-out, a join, a condition that holds and one that does not, a value, a gate."""
+    spec = team(
+        *(agent(f"read{n}", "Read {text}") for n in range(4)),
+        SetStep(name="count", expression="size(inputs.numbers)"),
+        agent("no", dependencies=("count",), when="agents.count.output > 9"),
+        agent("yes", dependencies=("count",), when="agents.count.output == 3"),
+        agent(
+            "join",
+            "".join(f"{{read{n}}}" for n in range(4)) + "{no?}{yes}",
+            dependencies=("read0", "read1", "read2", "read3", "yes"),
+            optional_dependencies=("no",),
+        ),
+        GateStep(name="gate", dependencies=("join",), expression="agents.join.attempts == 1"),
+        inputs={"text": {"type": "text"}, "numbers": {"type": "list"}},
+        outputs={"all": "{join}", "count": "{count}"},
+        max_parallel_agents=3,
+    )
+    return await done(h, plan(spec), {"text": "some text", "numbers": [1, 2, 3]})
+
+
+async def failover(h: Harness) -> Run:
+    """Retries with a wait, the next candidate, an answer that is continued, a repair."""
+    schema = {"type": "object", "required": ["score"]}
+    spec = team(
+        agent("retried"),
+        agent("continued", on_interrupt="continue"),
+        agent("repaired", output=OutputSpec(kind="json", schema_=schema)),
+        agent("refused"),
+        agent("needs", "{refused}", dependencies=("refused",)),
+    )
+    rule = RetryRule(max_retries=1, base_delay=0.2)
+    return await done(h, plan(spec, candidate(), candidate("second"), retry=rule), {})
+
+
+async def forms(h: Harness) -> Run:
+    """A list, rounds, a handler, a wait, a team in the team, a person."""
+    inner = plan(team(agent("inner", "{topic}"), inputs={"topic": {}}, outputs={"a": "{inner}"}))
+    child = await h.store.put_json(inner)
+    spec = team(
+        agent("each", "{x.n}", for_each=ForEachSpec(item="x", in_="inputs.items", max_parallel=2)),
+        agent(
+            "memo",
+            "Write. {judge?}",
+            repeat=RepeatSpec(until="agents.judge.output == 'good'", max=3, with_=("judge",)),
+        ),
+        agent("judge", "{memo}", dependencies=("memo",)),
+        agent("broken", catch="handler"),
+        agent("handler"),
+        WaitStep(name="wait", seconds=0.2),
+        TeamStep(name="sub", file="sub.yaml", inputs={"topic": "{memo}"}, dependencies=("memo",)),
+        ApprovalStep(name="ok", ask="{sub.a}?", choices=("go", "stop"), dependencies=("sub",)),
+        EndStep(name="end", dependencies=("ok",), because="all was seen"),
+        inputs={"items": {"type": "list"}},
+    )
+    items = [{"n": n} for n in range(4)]
+    run = await h.start(plan(spec, child_plans={"sub": child}), {"items": items})
+    while not (await run.status()).questions:
+        await asyncio.sleep(0.05)
+    await run.handle.execute_update(RunWorkflow.answer, Answer(step="ok", choice="go"))
+    await run.wait()
+    return run
+
+
+async def control(h: Harness) -> Run:
+    """A budget that is raised, a pause, an agent skipped by request."""
+    spec = team(
+        agent("slow"),
+        agent("next", dependencies=("slow",)),
+        agent("skipped", dependencies=("slow",)),
+        cost_budget=Decimal("0.001"),
+        on_budget="pause",
+    )
+    run = await h.start(plan(spec))
+    while not (await run.status()).paused_for:
+        await asyncio.sleep(0.05)
+    await run.raise_budget(BudgetRaise(to=Decimal(1)))
+    while h.script.count("slow") == 0:
+        await asyncio.sleep(0.05)
+    await run.handle.execute_update(RunWorkflow.pause, PauseRequest(paused=True))
+    await run.handle.execute_update(RunWorkflow.skip, SkipRequest(step="skipped"))
+    await asyncio.sleep(2)
+    await run.handle.execute_update(RunWorkflow.pause, PauseRequest(paused=False))
+    await run.wait()
+    return run
+
+
+async def cancelled(h: Harness) -> Run:
+    """A run that is cancelled with calls in flight."""
+    run = await h.start(plan(team(agent("quick"), agent("slow"), agent("after", "{slow}"))))
+    while h.script.count("slow") == 0:
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(0.3)
+    await run.cancel()
+    await run.wait()
+    return run
+
+
+async def timed_out(h: Harness) -> Run:
+    """A run whose time is over: failed."""
+    return await done(h, plan(team(agent("slow"), timeout=0.5)), {})
+
+
+async def many(h: Harness) -> Run:
+    """A team whose plan has several pages, and a join over all of it."""
+    names = [f"agent_{n:03}" for n in range(120)]
+    join = agent("join", "".join(f"{{{n}}}" for n in names), dependencies=tuple(names))
+    return await done(h, plan(team(*map(agent, names), join, max_parallel_agents=40)), {})
+
+
+async def done(h: Harness, made: Plan, inputs: dict[str, object]) -> Run:
+    """Run a team to its end."""
+    run = await h.start(made, inputs)
+    await run.wait()
+    return run
+
+
+SCENES: dict[str, Scene] = {
+    scene.__name__: scene for scene in (graph, failover, forms, control, cancelled, timed_out, many)
+}
+
+
+def script() -> Script:
+    """Return what the agents of all scenes are answered."""
+    cut = StreamInterrupted("cut")
+    return Script(
+        {
+            "retried": [Overloaded("busy"), Say("at last")],
+            "continued": [Say("one two three", fails=cut), Say("one two three four")],
+            "repaired": [Say('{"points": 1}'), Say('{"score": 1}')],
+            "refused": [AuthenticationFailed("no such key")],
+            "broken": [AuthenticationFailed("no such key")],
+            "judge": [Say("bad"), Say("good")],
+            "slow": [SLOW],
+        }
+    )
+
+
+async def record(version: str, names: list[str]) -> None:
+    """Run the scenes and write their histories."""
+    binary = await asyncio.to_thread(find_server, print)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        local_server(binary.path, Path(folder)) as server,
+    ):
+        for name in names or list(SCENES):
+            path = HISTORIES / f"{version}-{name}.json"
+            if path.exists():
+                print(f"{path.name} exists: left as it is")
+                continue
+            await _record(server.address, Path(folder) / name, name, path)
+    await asyncio.sleep(0.05)
+
+
+async def _record(address: str, folder: Path, name: str, path: Path) -> None:
+    queues = ("scripted", "second")
+    async with harness(address, folder, script(), queues, cached_workflows=100) as running:
+        run = await asyncio.wait_for(SCENES[name](running), 60)
+        path.write_text((await run.handle.fetch_history()).to_json())
+        print(path.name, (await run.status()).status.value)
+
+
+if __name__ == "__main__":
+    asyncio.run(record(sys.argv[1], sys.argv[2:]))
