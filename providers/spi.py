@@ -28,6 +28,7 @@ from contracts.messages import (
     Usage,
 )
 from providers.chat_stream import ChatReply, ChatStream
+from providers.completing import arguments, plain_tools, tool_call
 from providers.requests import check_request
 from providers.timeouts import Timeouts
 from providers.toolspecs import tool_definition
@@ -157,13 +158,7 @@ class LLMClient:
         if response.content:
             yield ChatChunk(delta_text=response.content)
         for number, call in enumerate(response.tool_calls or ()):
-            yield ChatChunk(
-                tool_call=ToolCall(
-                    id=str(call.get("id") or f"call_{number}"),
-                    name=call["name"],
-                    arguments=call.get("arguments") or {},
-                )
-            )
+            yield ChatChunk(tool_call=tool_call(number, call))
         yield ChatChunk(
             finish_reason=response.finish_reason or "stop",
             usage=Usage(response.input_tokens, response.output_tokens),
@@ -175,32 +170,23 @@ class LLMClient:
 
 
 async def _complete(client: LLMClient, req: ChatRequest) -> LLMResponse:
-    tools = (
-        [
-            {"name": t.name, "description": t.description, "parameters": t.parameters}
-            for t in req.tools
-        ]
-        if req.tools
-        else None
-    )
+    """Ask a client that only completes: by `complete`, or with tools or turns as it can."""
+    wanted = {
+        "model": req.model,
+        "temperature": req.temperature,
+        "max_tokens": req.max_tokens,
+        "tools": plain_tools(req.tools),
+    }
+    own_turns = type(client).complete_with_tools is not LLMClient.complete_with_tools
     plain = len(req.messages) == 1 and not req.system
-    if plain or type(client).complete_with_tools is LLMClient.complete_with_tools:
-        turns = [("system", req.system)] if req.system else []
-        turns += [(m.role, m.content) for m in req.messages]
-        prompt = turns[0][1] if plain else "\n\n".join(f"{role}: {text}" for role, text in turns)
-        return await client.complete(
-            prompt or "",
-            model=req.model,
-            temperature=req.temperature,
-            max_tokens=req.max_tokens,
-            tools=tools,
-        )
-    messages = list(req.messages)
-    if req.system:
-        messages.insert(0, Message("system", req.system))
-    return await client.complete_with_tools(
-        list(messages), req.model, tools, req.temperature, req.max_tokens
-    )
+    if own_turns and (req.tools or not plain):
+        system = [Message("system", req.system)] if req.system else []
+        call = arguments(client.complete_with_tools, wanted)
+        return await client.complete_with_tools([*system, *req.messages], **call)
+    turns = [("system", req.system)] if req.system else []
+    turns += [(m.role, m.content) for m in req.messages]
+    prompt = turns[0][1] if plain else "\n\n".join(f"{role}: {text}" for role, text in turns)
+    return await client.complete(prompt or "", **arguments(client.complete, wanted))
 
 
 @runtime_checkable

@@ -1,0 +1,44 @@
+"""What seed 004's clients are given and give back, for those that only complete.
+
+Such a client is somebody's own: its `complete` may have fewer parameters than the seed shows, or
+defaults of its own, and its tool calls may be as its vendor sent them.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from contracts.messages import ToolCall, ToolDefinition
+from providers.toolcalls import build_tool_call
+from providers.toolspecs import parameters_schema
+
+
+def plain_tools(tools: list[ToolDefinition] | None) -> list[dict[str, Any]] | None:
+    """Return tools as dictionaries: name, description, and the arguments' JSON Schema."""
+    if not tools:
+        return None
+    return [
+        {"name": t.name, "description": t.description, "parameters": parameters_schema(t)}
+        for t in tools
+    ]
+
+
+def arguments(method: Callable[..., Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what to call a method with: what is not None, and None where there is no default."""
+    parameters = inspect.signature(method).parameters
+    return {
+        name: value
+        for name, value in wanted.items()
+        if value is not None
+        or (name in parameters and parameters[name].default is inspect.Parameter.empty)
+    }
+
+
+def tool_call(number: int, call: Mapping[str, Any]) -> ToolCall:
+    """Read a tool call: {"name", "arguments"}, or {"function": {…}} with JSON as a text."""
+    body = call.get("function") or call
+    call_id = str(call.get("id") or f"call_{number}")
+    given = body.get("arguments")
+    if isinstance(given, str):
+        return build_tool_call(call_id, body["name"], given)
+    return ToolCall(id=call_id, name=body["name"], arguments=given or {})

@@ -1,0 +1,122 @@
+"""A client that only completes, asked as any other: seed 004's signature and shorter ones."""
+
+from typing import Any
+
+import pytest
+
+from contracts.messages import ChatRequest, Message, ToolDefinition, ToolParameter
+from providers.spi import LLMClient, LLMResponse
+
+pytestmark = pytest.mark.unit
+
+LOOK = ToolDefinition("look", "Looks.", [ToolParameter("what", "string", required=True)])
+
+
+class Completes(LLMClient):
+    """As the seed writes it."""
+
+    def __init__(self, response: LLMResponse | None = None) -> None:
+        self.response = response or LLMResponse("fine", "m", 1, 2)
+        self.asked: dict[str, Any] = {}
+
+    async def complete(
+        self,
+        prompt: str,
+        model: str = "my-default",  # type: ignore[override]
+        temperature: float = 0.7,  # type: ignore[override]
+        max_tokens: int = 1000,  # type: ignore[override]
+        tools: list[dict[str, Any]] | None = None,
+        **kwargs: Any,
+    ) -> LLMResponse:
+        self.asked = {"prompt": prompt, "model": model, "temperature": temperature}
+        self.asked |= {"max_tokens": max_tokens, "tools": tools, **kwargs}
+        return self.response
+
+
+class Turns(Completes):
+    """Has both ways."""
+
+    async def complete_with_tools(self, messages: Any, model: Any, tools: Any) -> LLMResponse:  # type: ignore[override]
+        self.asked = {"messages": messages, "model": model, "tools": tools}
+        return self.response
+
+
+def request(*texts: str, **more: Any) -> ChatRequest:
+    return ChatRequest(messages=[Message("user", text) for text in texts or ["hello"]], **more)
+
+
+async def test_what_the_request_does_not_say_is_left_to_the_client() -> None:
+    client = Completes()
+    reply = await client.chat(request())
+    assert (reply.text, reply.usage.total_tokens if reply.usage else 0) == ("fine", 3)
+    assert client.asked == {
+        "prompt": "hello", "model": "my-default", "temperature": 0.7, "max_tokens": 1000,
+        "tools": None,
+    }  # fmt: skip
+
+
+async def test_what_it_says_is_passed_on() -> None:
+    client = Completes()
+    await client.chat(request(model="m", temperature=0.0, max_tokens=7, tools=[LOOK]))
+    assert (client.asked["model"], client.asked["temperature"]) == ("m", 0.0)
+    assert client.asked["max_tokens"] == 7
+    assert client.asked["tools"] == [
+        {
+            "name": "look",
+            "description": "Looks.",
+            "parameters": {
+                "type": "object",
+                "properties": {"what": {"type": "string"}},
+                "required": ["what"],
+            },
+        }
+    ]
+
+
+async def test_a_parameter_without_a_default_is_given_none() -> None:
+    class Strict(Completes):
+        async def complete(self, prompt: str, model: str | None, temperature: float | None) -> Any:  # type: ignore[override]
+            self.asked = {"model": model, "temperature": temperature}
+            return self.response
+
+    client = Strict()
+    await client.chat(request())
+    assert client.asked == {"model": None, "temperature": None}
+
+
+async def test_several_turns_become_one_prompt_where_there_is_no_other_way() -> None:
+    client = Completes()
+    await client.chat(request("one", "two", system="be brief"))
+    assert client.asked["prompt"] == "system: be brief\n\nuser: one\n\nuser: two"
+
+
+async def test_tools_and_turns_go_where_they_are_understood() -> None:
+    client = Turns()
+    await client.chat(request())
+    assert client.asked["prompt"] == "hello"
+    await client.chat(request(tools=[LOOK]))
+    assert [m.content for m in client.asked["messages"]] == ["hello"]
+    assert client.asked["tools"][0]["name"] == "look"
+    await client.chat(request(system="be brief"))
+    assert [m.role for m in client.asked["messages"]] == ["system", "user"]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        {"id": "1", "name": "look", "arguments": {"what": "it"}},
+        {"id": "1", "function": {"name": "look", "arguments": '{"what": "it"}'}},
+    ],
+)
+async def test_tool_calls_are_read_in_both_spellings(call: dict[str, Any]) -> None:
+    reply = await Completes(LLMResponse("", "m", 1, 2, "tool_calls", [call])).chat(request())
+    assert [(c.id, c.name, c.arguments) for c in reply.tool_calls] == [
+        ("1", "look", {"what": "it"})
+    ]
+
+
+async def test_arguments_that_are_no_json_are_told() -> None:
+    call = {"name": "look", "arguments": "{what"}
+    reply = await Completes(LLMResponse("", "m", 1, 2, "tool_calls", [call])).chat(request())
+    assert reply.tool_calls[0].id == "call_0"
+    assert "no valid JSON" in (reply.tool_calls[0].arguments_error or "")
