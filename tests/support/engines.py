@@ -51,6 +51,13 @@ class FakeClient(LLMClient):
         return LLMResponse(answer, model or "", 100, 50)
 
 
+class OpenAIClient(FakeClient):
+    """Stands in for the vendor's client where the seed's printed program makes one."""
+
+    def __init__(self, api_key: str) -> None:
+        super().__init__()
+
+
 def agent(name: str = "a", prompt: str = "Say something.", **more: Any) -> Agent:
     """Return an agent that asks gpt-4 for at most 50 tokens."""
     config = more.pop("llm_config", {"model": "gpt-4", "max_tokens": 50})
