@@ -5,7 +5,8 @@ one piece behind those of other processes. A record stands between two newlines:
 killed or failing writer left behind, in this process or another, cannot swallow the next one.
 
 The first delta is written at once; those that follow within 20 ms are joined, up to 2 kB, and
-written by a timer of the running event loop (without one, by the next call). No fsync: the page
+written by the next one that comes after that. Where none comes, a timer of the running event loop
+writes them after another 20 ms: a steady stream needs no timer. No fsync: the page
 cache outlives the process, and this is not where answers are kept for good.
 
 What cannot be written is counted and its `seq` is used up, so that readers see the gap. A file
@@ -70,7 +71,7 @@ class FileAttemptSpool(AttemptSpool):
         if self._held_chars >= COALESCE_CHARS or wait <= 0:
             self._flush()
         elif self._timer is None:
-            self._timer = _later(wait, self._flush)
+            self._timer = _later(wait + COALESCE_S, self._flush)
 
     def ended(self, note: str = "") -> None:
         if self._closed:
