@@ -7,6 +7,7 @@ it raises is raised on the other side, and leaving early cancels it and waits un
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import AsyncIterator
 from enum import Enum
 
@@ -58,6 +59,8 @@ class _Call:
         self._here = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
         self._closed = asyncio.Event()
+        self._crossing: deque[_Item] = deque()
+        self._woken = False
         self.items: asyncio.Queue[_Item] = asyncio.Queue()
         try:
             home.call_soon_threadsafe(self._start)
@@ -88,13 +91,20 @@ class _Call:
         self._put(_End.CLOSED)
 
     def _put(self, item: _Item) -> None:
-        with contextlib.suppress(RuntimeError):  # nobody is there to ask any more
-            self._here.call_soon_threadsafe(self._take, item)
+        """Send an item across. Waking the other loop is dear, so it is done once for many."""
+        self._crossing.append(item)
+        if not self._woken:
+            self._woken = True
+            with contextlib.suppress(RuntimeError):  # nobody is there to ask any more
+                self._here.call_soon_threadsafe(self._take)
 
-    def _take(self, item: _Item) -> None:
-        if item is _End.CLOSED:
-            self._closed.set()
-        self.items.put_nowait(item)
+    def _take(self) -> None:
+        self._woken = False  # first: what is appended from now on wakes again
+        while self._crossing:
+            item = self._crossing.popleft()
+            if item is _End.CLOSED:
+                self._closed.set()
+            self.items.put_nowait(item)
 
     async def _pump(self) -> None:
         stream = self._client.open(self._request, Timeouts(_NO_CLOCK, _NO_CLOCK, _NO_CLOCK))

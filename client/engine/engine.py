@@ -32,7 +32,7 @@ from contracts.teams import WorkflowStatus
 from providers.spi import LLMClient
 from stores.values import store_value
 
-OPEN_CALLS = 200
+OPEN_CALLS = 100
 """Calls at once where no limit of requests is set."""
 
 LOST_AFTER = timedelta(hours=1)
@@ -250,7 +250,9 @@ class OrchestrationEngine:
             self._publish()
             run = await self._start(runs, workflow_id, workflow, translation)
             observers = Observers(self.monitor, self.cost_tracker, self.failure_handler)
-            await Follower(workflow, run, runs.store, translation.agents, observers).to_end()
+            crowd = self._running.__len__
+            follower = Follower(workflow, run, runs.store, translation.agents, observers, crowd)
+            await follower.to_end()
         except BaseException as error:
             if workflow.status is WorkflowStatus.RUNNING:
                 cancelled = isinstance(error, asyncio.CancelledError)

@@ -9,7 +9,8 @@ handler. What was over between two questions is told at the next one.
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,9 +33,13 @@ from stores.artifacts import ArtifactStore
 from stores.values import load_value
 
 FIRST_LOOK_S = 0.2
-LONGEST_LOOK_S = 2.0
+USUAL_LOOK_S = 2.0
+LONGEST_LOOK_S = 15.0
 PATIENCE = 20
 """So many times as long as an answer takes is waited before the next question."""
+
+LOOKS_PER_S = 20
+"""Questions that all runs of an engine together ask at most: each costs the worker time."""
 
 SETTLE_LIMIT_S = 5.0
 """For a run that was cancelled: its server may be gone as well."""
@@ -62,7 +67,10 @@ class Observers:
 
 
 class Follower:
-    """Follows one run. `agents` are the agents' names by those of their steps."""
+    """Follows one run. `agents` are the agents' names by those of their steps.
+
+    `crowd` tells how many runs are followed at the moment.
+    """
 
     def __init__(
         self,
@@ -71,13 +79,15 @@ class Follower:
         store: ArtifactStore,
         agents: dict[str, str],
         observers: Observers,
+        crowd: Callable[[], int],
     ) -> None:
         self._workflow, self._run, self._store = workflow, run, store
-        self._observers = observers
+        self._observers, self._crowd = observers, crowd
         by_name = {agent.name: agent for agent in workflow.agents}
         self._agents = {step: by_name[name] for step, name in agents.items()}
         self._started: set[str] = set()
         self._told: set[str] = set()
+        self._seen: Counter[str] = Counter()
 
     async def to_end(self) -> None:
         """Follow the run to its end and write its results into the workflow.
@@ -99,24 +109,27 @@ class Follower:
         await self._finish(result)
 
     async def _watch(self, ending: "asyncio.Task[RunResult]") -> RunResult:
-        pause = FIRST_LOOK_S
+        """Ask for the state until the run has ended: often at first, and when that is cheap."""
+        pause, took = FIRST_LOOK_S, 0.0
         while True:
-            await asyncio.wait({ending}, timeout=pause)
+            bearable = min(LONGEST_LOOK_S, max(PATIENCE * took, self._crowd() / LOOKS_PER_S))
+            await asyncio.wait({ending}, timeout=max(pause, bearable))
             if ending.done():
                 return ending.result()
             began = time.monotonic()
             with contextlib.suppress(NoWorker):
                 await self._look()
             took = time.monotonic() - began
-            pause = min(LONGEST_LOOK_S, max(pause * 1.5, PATIENCE * took))
+            pause = min(USUAL_LOOK_S, pause * 1.5)
 
     async def _look(self) -> None:
-        """Ask for the state and tell what is new."""
+        """Ask for the state and tell what is new; for the attempts only where there are more."""
         status = await self._run.current_status()
-        self._take_status(status)
-        await self._take_attempts((await self._run.cost()).attempts)
+        if self._take_status(status):
+            await self._take_attempts((await self._run.cost()).attempts)
 
-    def _take_status(self, status: RunStatus) -> None:
+    def _take_status(self, status: RunStatus) -> bool:
+        """Take over the agents' states. Returns whether an attempt may have ended."""
         workflow = self._workflow
         workflow.started_at = status.started_at or workflow.started_at
         workflow.total_cost, workflow.total_tokens = float(status.cost), status.tokens
@@ -125,6 +138,13 @@ class Follower:
             agent.status, agent.retry_count = step.status, max(0, step.attempt - 1)
             if step.started_at is not None:
                 self._tell_started(agent)
+        seen, self._seen = (
+            self._seen,
+            Counter(
+                {step.name: step.attempt + (step.completed_at is not None) for step in status.steps}
+            ),
+        )
+        return seen != self._seen
 
     def _tell_started(self, agent: Agent) -> None:
         if agent.name not in self._started:
