@@ -53,6 +53,7 @@ _POLL_S = 1.0
 
 def warm() -> None:
     """Import the SDK: half a second that no call has to wait for."""
+    import google.auth.aio.credentials  # noqa: F401
     from google import genai  # noqa: F401
 
     hush_sdks()

@@ -5,6 +5,9 @@ Promise: see `providers.spi`. One call is one request; the SDK's own retries are
 Strategy: the SDK authenticates and sends; the response's bytes are read by `providers.reading`
 (the SDK's own stream costs seven times as much), understood by a pure parser per API. Responses
 is used at OpenAI's own address, Chat Completions everywhere else, unless `api` says otherwise.
+
+The SDK loads its parts when they are first touched; the imports below touch them, so that it
+happens when a worker starts (`registry.warm`) and not within its first call.
 """
 
 import contextlib
@@ -14,8 +17,9 @@ from typing import Any, ClassVar
 
 import httpx2
 import openai
-import openai.resources.chat.completions
-import openai.resources.responses
+import openai.resources.chat.chat
+import openai.resources.chat.completions.completions
+import openai.resources.responses.responses
 
 from contracts.messages import ChatChunk, ChatRequest
 from providers.exceptions import InvalidRequest, ProviderError, TimeoutError
@@ -38,6 +42,11 @@ URLS = ("EP_OPENAI_BASE_URL", "OPENAI_BASE_URL")
 
 SILENCE_S = 600.0
 """Seconds without a byte after which a connection counts as dead, whatever the caller's clocks."""
+
+
+def warm() -> None:
+    """Read the certificates; the SDK is there with this module."""
+    tls_context()
 
 
 class OpenAIClient(LLMClient):

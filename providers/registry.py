@@ -8,6 +8,7 @@ together with its cure.
 A program adds its own providers with `register`, by name, before it starts a worker.
 """
 
+import contextlib
 import importlib
 import importlib.util
 import inspect
@@ -30,6 +31,8 @@ from providers.keys import is_loopback
 from providers.spi import LLMClient
 
 _log = logging.getLogger(__name__)
+
+_IMPORTED_LATE = ("httpcore2", "anyio._backends._asyncio", "jsonschema.validators")
 
 Environment = Mapping[str, str]
 Factory = Callable[..., LLMClient]
@@ -262,8 +265,12 @@ def create(
 def warm(providers: Iterable[str]) -> None:
     """Import the adapters and SDKs of some providers now: up to a second each, off the first call.
 
-    Best effort: what cannot be imported is logged, and left for `create` to tell.
+    With them what they all import late: the transport of the HTTP client, and the checks of
+    schemas. Best effort: what cannot be imported is logged, and left for `create` to tell.
     """
+    for module in _IMPORTED_LATE:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(module)
     for name in providers:
         vendor = VENDORS.get(name)
         if vendor is None or name in _registered:
