@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-TICK_S = 5.0
+TICK_S = 15.0
 
 
 def run_child(
