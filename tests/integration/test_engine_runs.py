@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from client.engine import (
     Workflow,
     WorkflowStatus,
 )
+from contracts.messages import ChatChunk, ChatRequest, Usage
 from tests.support.engines import FakeClient, agent, quick, workflow
 from tests.support.server import LocalServer
 
@@ -242,8 +244,6 @@ async def test_D18_the_first_wait_of_a_run_is_the_first_delay(make: Make) -> Non
 
 
 def _seconds(earlier: str, later: str) -> float:
-    from datetime import datetime
-
     return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()
 
 
@@ -475,6 +475,23 @@ async def test_who_gives_up_waiting_cancels_the_run(make: Make) -> None:
     assert client.in_flight == 0
     assert flow.status is WorkflowStatus.CANCELLED
     assert states(flow) == {"a": "cancelled"}
+
+
+async def test_a_client_that_only_chats_works_too(make: Make) -> None:
+    class Chats(LLMClient):
+        provider = "mine"
+
+        async def chat(  # type: ignore[override]
+            self, req: ChatRequest, timeout: float | None = None
+        ) -> AsyncIterator[ChatChunk]:
+            for word in (req.model or "", " ", req.messages[0].content):
+                yield ChatChunk(delta_text=word)
+            yield ChatChunk(finish_reason="stop", usage=Usage(100, 50))
+
+    flow = await run(make(Chats()), workflow(agent(prompt="hello")))
+    assert result_of(flow).output == {"content": "gpt-4 hello"}
+    assert result_of(flow).metadata["provider"] == "mine"
+    assert flow.total_cost == 0.006
 
 
 async def test_the_client_is_called_on_the_callers_loop(make: Make) -> None:
