@@ -268,9 +268,9 @@ def warm(providers: Iterable[str]) -> None:
     With them what they all import late: the transport of the HTTP client, and the checks of
     schemas. Best effort: what cannot be imported is logged, and left for `create` to tell.
     """
-    for module in _IMPORTED_LATE:
+    for late in _IMPORTED_LATE:
         with contextlib.suppress(ImportError):
-            importlib.import_module(module)
+            importlib.import_module(late)
     for name in providers:
         vendor = VENDORS.get(name)
         if vendor is None or name in _registered:
