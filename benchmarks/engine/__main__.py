@@ -10,8 +10,9 @@ import os
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 from temporalio.client import Client
@@ -59,12 +60,14 @@ def heading(ours: str, other: str) -> str:
     return f"\n| | {ours} | {other} | ratio | target |\n| --- | ---: | ---: | ---: | --- |"
 
 
-async def interleaved(ways: Sequence[tuple[str, Callable[[], object]]], rounds: int) -> Samples:
+async def interleaved(
+    ways: Sequence[tuple[str, Callable[[], Awaitable[Sample]]]], rounds: int
+) -> Samples:
     """Let the ways take turns, after some rounds that do not count."""
     found: Samples = {name: [] for name, _ in ways}
     for number in range(WARM_UP + rounds):
         for name, way in ways:
-            sample: Sample = await way()  # type: ignore[misc]
+            sample = await way()
             if number >= WARM_UP:
                 found[name].append(sample)
     return found
@@ -75,7 +78,7 @@ async def measure_graph(ways: dict[str, Way]) -> None:
     agents = layered()
     for pace, rounds in ROUNDS.items():
         model = f"{CHUNKS}x{pace}"
-        turns = [(name, lambda way=way: way(agents, model)) for name, way in ways.items()]
+        turns = [(name, partial(way, agents, model)) for name, way in ways.items()]
         found = await interleaved(turns, rounds)
         paced = f"{pace} ms a chunk"
         print(heading("Callboard", "bare Temporal"))

@@ -26,7 +26,7 @@ from contracts.messages import ChatRequest, Message
 from contracts.plans import Candidate, Plan
 from contracts.prices import Price, Rate
 from contracts.runs import provider_queue
-from contracts.teams import ModelStep, TeamSpec, WorkflowStatus
+from contracts.teams import ModelParams, ModelStep, TeamSpec, WorkflowStatus
 from providers import registry
 from providers.spi import LLMClient, Timeouts
 from worker import HEARTBEAT_THROTTLE, workers, workflow_runner
@@ -115,7 +115,7 @@ def plan_of(agents: tuple[Agent, ...], model: str) -> Plan:
             name=agent.name,
             prompt_template=agent.prompt,
             dependencies=agent.needs,
-            llm_config={"max_tokens": MAX_TOKENS},
+            llm_config=ModelParams(max_tokens=MAX_TOKENS),
         )
         for agent in agents
     )
