@@ -76,7 +76,9 @@ def describe(error: BaseException, state: CallState, partial: ArtifactRef | None
         sent=state.sent and getattr(error, "sent", True),
         retry_after=getattr(error, "retry_after", None),
         usage=usage,
-        usage_final=state.usage_final or bool(getattr(error, "usage_final", False)),
+        usage_final=state.usage_final
+        or bool(getattr(error, "usage_final", False))
+        or _turned_away(error, state),
         partial=partial,
         partial_preview=" ".join(state.text[:160].split()),
         provider=state.provider,
@@ -88,6 +90,17 @@ def describe(error: BaseException, state: CallState, partial: ArtifactRef | None
         first_token_at=state.first_token_at,
         ended_at=datetime.now(UTC),
     )
+
+
+def _turned_away(error: BaseException, state: CallState) -> bool:
+    """Whether the provider answered with an error status and nothing else.
+
+    No vendor bills a request that it turned away, so nothing is left open.
+    """
+    if not isinstance(error, ProviderError) or (error.status or 0) < 400:
+        return False
+    seen = error.usage or state.usage
+    return seen is None and not error.partial_text and not state.text
 
 
 def _classify(error: BaseException, state: CallState) -> tuple[str, str, bool]:
@@ -118,8 +131,19 @@ def _cancelled() -> tuple[str, str, bool]:
 
 
 def to_application_error(failure: CallFailure) -> ApplicationError:
-    """Return the error that history keeps: final for the server, of the failure's kind."""
-    return ApplicationError(failure.message, failure, type=failure.kind, non_retryable=True)
+    """Return the error that history keeps: final for the server, of the failure's kind.
+
+    Only our own bugs are worth an error in the worker's log; the rest the run deals with.
+    """
+    return ApplicationError(
+        failure.message,
+        failure,
+        type=failure.kind,
+        non_retryable=True,
+        category=ApplicationErrorCategory.UNSPECIFIED
+        if failure.kind == FailureKind.INTERNAL
+        else ApplicationErrorCategory.BENIGN,
+    )
 
 
 def throttled(error: Throttled) -> ApplicationError:

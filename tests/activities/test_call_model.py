@@ -120,6 +120,18 @@ async def test_a_providers_error_keeps_its_kind(
     assert failure.retry_after == getattr(error, "retry_after", None)
 
 
+async def test_a_request_that_was_turned_away_costs_nothing(tmp_path: Path) -> None:
+    refused = exceptions.RateLimited("slow down", status=429)
+    failure = await bench(tmp_path, refused).fail()
+    assert (failure.sent, failure.usage, failure.usage_final) == (True, None, True)
+
+
+async def test_an_error_status_in_mid_answer_stays_open(tmp_path: Path) -> None:
+    broken = exceptions.Overloaded("busy", status=529)
+    failure = await bench(tmp_path, Say("one two", fails=broken)).fail()
+    assert not failure.usage_final
+
+
 async def test_a_cut_stream_brings_its_partial_text_and_usage(tmp_path: Path) -> None:
     cut = exceptions.StreamInterrupted("cut", usage=Usage(100, 2))
     made = bench(tmp_path, Say("one two", fails=cut))

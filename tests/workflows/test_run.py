@@ -221,6 +221,17 @@ async def test_a_restarted_answer_keeps_nothing_of_the_first(opened: Open) -> No
     assert cost.served <= cost.cost
 
 
+async def test_requests_turned_away_leave_the_budget_alone(opened: Open) -> None:
+    script = Script({"a": [RateLimited("no", status=429)] * 3 + [Say("fine")]})
+    async with opened(script) as running:
+        run = await running.start(plan(team(agent("a", cost_limit=Decimal("0.007")))))
+        result = await run.wait()
+        cost = await run.cost()
+    assert result.status is WorkflowStatus.COMPLETED
+    assert [(a.state, a.cost) for a in cost.attempts[:3]] == [("settled", 0)] * 3
+    assert cost.cost == Decimal("0.006")
+
+
 async def test_throttled_to_the_end_is_rate_limited(opened: Open) -> None:
     script = Script(default=RateLimited("slow down", retry_after=0.01))
     async with opened(script) as running:
