@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+from temporalio.exceptions import FailureError, is_cancelled_exception
 
 from workflows.reading import LIGHT, STORE_RETRIES
 
@@ -39,10 +39,8 @@ async def at_once(
             retry_policy=RetryPolicy(maximum_attempts=1),
             summary=summary,
         )
-    except ActivityError as error:
-        cause = error.cause
-        final = isinstance(cause, ApplicationError) and cause.non_retryable
-        if final or is_cancelled_exception(error):
+    except FailureError as error:  # its own failure, not wrapped as that of other activities
+        if is_cancelled_exception(error):
             raise
     return await by_queue(method, argument if otherwise is None else otherwise, summary)
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -72,6 +72,7 @@ async def harness(
     providers: tuple[str, ...] = ("scripted",),
     clients: Clients | None = None,
     cached_workflows: int = 0,
+    work: Callable[[ArtifactStore], RunWork] = RunWork,
 ) -> AsyncIterator[Harness]:
     """Run workers for the workflow queue and the providers' queues. Every task is replayed."""
     client = await Client.connect(address, data_converter=pydantic_data_converter)
@@ -85,7 +86,7 @@ async def harness(
                 client,
                 task_queue="callboard",
                 workflows=[RunWorkflow],
-                activities=activities_of(RunWork(store)),
+                activities=activities_of(work(store)),
                 workflow_runner=workflow_runner(),
                 max_cached_workflows=cached_workflows,
                 max_heartbeat_throttle_interval=throttle,
