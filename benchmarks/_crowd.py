@@ -20,9 +20,9 @@ STREAMS = 1000
 AT_A_TIME = 100
 """So many connect at once: more than that, and SDKs run into their connect timeout of 5 s."""
 
-PIECES = 12
-MODEL = f"{PIECES}x1000"
-"""A piece a second: all have begun before the first one ends."""
+PIECES = 4
+MODEL = f"{PIECES}x6000"
+"""A piece every six seconds: all have begun before the first one ends."""
 
 
 class Crowd:
