@@ -197,13 +197,10 @@ async def test_D14_the_budget_is_never_passed(make: Make) -> None:
 
 
 async def test_D15_a_workflow_that_takes_too_long_is_stopped(make: Make) -> None:
-    engine = make(FakeClient(seconds=1.0))
-    await engine.execute_workflow(
-        await engine.register_workflow(workflow(agent(timeout=0.01, max_retries=0)))
-    )
+    engine = make(FakeClient(seconds=20.0))
     began = time.monotonic()
     flow = await run(engine, workflow(agent(), timeout=0.05))
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 15
     assert flow.status is WorkflowStatus.FAILED
     assert states(flow) == {"a": "cancelled"}
     assert "timeout" in (flow.error or "")
