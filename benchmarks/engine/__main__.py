@@ -26,7 +26,7 @@ from client.devserver.binary import find_server
 from client.devserver.server import DevServer
 from client.searchability import ensure_search_attributes
 
-ROUNDS = {0: 21, 10: 9}
+ROUNDS = {0: 25, 10: 11}
 """By the milliseconds between two chunks."""
 
 SCALE = {"50 agents": (1, 48, 1), "1,000 agents": (1, 998, 1)}
