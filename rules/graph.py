@@ -10,6 +10,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from contracts.base import Frozen
 from contracts.teams import AgentStatus, WorkflowStatus
 from rules.schemas import suggestion
 
@@ -48,6 +49,14 @@ class Skip:
 
     name: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """How a step ended: what was wrong, or None, and whose failure a skipped one is due to."""
+
+    wrong: str | None
+    cause: str | None = None
 
 
 def problems(nodes: Sequence[Node]) -> list[str]:
@@ -140,6 +149,13 @@ def run_status(
     return WorkflowStatus.PARTIALLY_COMPLETED
 
 
+class FrontierState(Frozen):
+    """A frontier as data. Ended steps: what was wrong with them, or None, and whose failure."""
+
+    running: tuple[str, ...] = ()
+    endings: dict[str, tuple[str | None, str | None]] = {}
+
+
 class Frontier:
     """A run's graph while it runs. Raises GraphError for a graph or an event that cannot be.
 
@@ -161,6 +177,7 @@ class Frontier:
         self._ready = sorted(self._rank[name] for name, count in self._missing.items() if not count)
         self._pending = dict.fromkeys(self._names)
         self._running: dict[str, None] = {}
+        self._endings: dict[str, _Ending] = {}
 
     @property
     def done(self) -> bool:
@@ -195,10 +212,10 @@ class Frontier:
         if status is not AgentStatus.COMPLETED and status not in _ENDINGS:
             raise GraphError(f'"{name}" cannot end {status.value}')
         del self._running[name]
-        skips = self._ended([(name, _ENDINGS.get(status))])
+        skips = self._ended(name, _Ending(_ENDINGS.get(status)))
         if status in FAILURES and not self._allow_partial:
             skips += self.cancel_rest(
-                f"skipped: {name} {_ENDINGS[status]} and allow_partial_completion is false"
+                f"skipped: {name} {_ENDINGS[status]} and allow_partial_completion is false", name
             )
         return skips
 
@@ -210,14 +227,74 @@ class Frontier:
             self._take(name)
         else:
             raise GraphError(f'"{name}" has ended already')
-        return [Skip(name, reason), *self._ended([(name, _SKIPPED)])]
+        return [Skip(name, reason), *self._ended(name, _Ending(_SKIPPED))]
 
-    def cancel_rest(self, reason: str) -> list[Skip]:
-        """Skip all steps that have not started. Those in flight are still to be finished."""
+    def cancel_rest(self, reason: str, cause: str | None = None) -> list[Skip]:
+        """Skip all steps that have not started. Those in flight are still to be finished.
+
+        `cause` is the failed step that it is due to.
+        """
         skips = [Skip(name, reason) for name in self._pending]
+        self._endings |= {name: _Ending(_SKIPPED, cause) for name in self._pending}
         self._pending.clear()
         self._ready.clear()
         return skips
+
+    def reopen(self, name: str) -> tuple[list[str], list[Skip]]:
+        """Let a failed step run again, and what was skipped because of it.
+
+        Returns the steps that are to run again, in file order, and those of them that another
+        failure keeps from it. Steps that went on without the failed one keep what they have.
+        """
+        ending = self._endings.get(name)
+        if ending is None or ending.wrong is None or ending.wrong == _SKIPPED:
+            raise GraphError(f'"{name}" has not failed')
+        again = {name} | {n for n, e in self._endings.items() if e.cause == name}
+        for other in again:
+            del self._endings[other]
+        self._place()
+        skips: list[Skip] = []
+        for other in self._names:
+            if other not in again or other not in self._pending:
+                continue
+            wrong = [
+                (n, self._endings[n]) for n in self._nodes[other].dependencies if n in self._endings
+            ]
+            for needed, ended in wrong:
+                if ended.wrong is not None:
+                    cause = ended.cause if ended.wrong == _SKIPPED else needed
+                    self._take(other)
+                    skips.append(Skip(other, f"skipped: {needed} {ended.wrong}"))
+                    skips += self._ended(other, _Ending(_SKIPPED, cause))
+                    break
+        gone = {skip.name for skip in skips}
+        return [n for n in self._names if n in again and n not in gone], skips
+
+    def to_state(self) -> FrontierState:
+        """Return all that there is to know."""
+        return FrontierState(
+            running=tuple(self._running),
+            endings={name: (e.wrong, e.cause) for name, e in self._endings.items()},
+        )
+
+    def restore(self, state: FrontierState) -> None:
+        """Take over what `to_state` described of the same graph."""
+        self._running = dict.fromkeys(state.running)
+        self._endings = {name: _Ending(*ending) for name, ending in state.endings.items()}
+        self._place()
+
+    def _place(self) -> None:
+        """Work out from what runs and what has ended who waits, for how many, and who is ready."""
+        self._pending = {
+            name: None
+            for name in self._names
+            if name not in self._running and name not in self._endings
+        }
+        self._missing = {
+            name: sum(n not in self._endings for n in set(_all_dependencies(node)))
+            for name, node in self._nodes.items()
+        }
+        self._ready = sorted(self._rank[n] for n in self._pending if not self._missing[n])
 
     def critical_path(self, weights: Mapping[str, float]) -> list[str]:
         """Return the heaviest chain of the steps that have not ended, first step first."""
@@ -233,19 +310,21 @@ class Frontier:
         if not self._missing[name]:
             del self._ready[bisect_left(self._ready, self._rank[name])]
 
-    def _ended(self, endings: Iterable[tuple[str, str | None]]) -> list[Skip]:
-        """Free the dependants of steps that ended; skip those that needed what is not there."""
+    def _ended(self, name: str, ending: _Ending) -> list[Skip]:
+        """Free the dependants of a step that ended; skip those that needed what is not there."""
         skips: list[Skip] = []
-        queue = deque(endings)
+        queue = deque([(name, ending)])
         while queue:
             name, ending = queue.popleft()
+            self._endings[name] = ending
+            cause = ending.cause if ending.wrong == _SKIPPED else name
             for dependant in self._dependants[name]:
                 if dependant not in self._pending:
                     continue
-                if ending is not None and name in self._required[dependant]:
+                if ending.wrong is not None and name in self._required[dependant]:
                     self._take(dependant)
-                    skips.append(Skip(dependant, f"skipped: {name} {ending}"))
-                    queue.append((dependant, _SKIPPED))
+                    skips.append(Skip(dependant, f"skipped: {name} {ending.wrong}"))
+                    queue.append((dependant, _Ending(_SKIPPED, cause)))
                     continue
                 self._missing[dependant] -= 1
                 if not self._missing[dependant]:
