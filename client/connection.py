@@ -2,7 +2,8 @@
 
 Address, namespace, TLS and API key come from `temporalio.envconfig`, so a profile of the
 `temporal` command line or a Temporal Cloud key works as it is; CALLBOARD_TEMPORAL_ADDRESS goes
-first. All values travel as pydantic's JSON.
+first. All values travel as pydantic's JSON, sealed where CALLBOARD_ENCRYPTION_KEYS names keys: the
+environment is asked here, so that nobody who connects can forget to.
 """
 
 import asyncio
@@ -10,9 +11,10 @@ import os
 from collections.abc import Mapping
 
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 from temporalio.service import RPCError
+
+from client.encryption import data_converter, environment_sealer
 
 CONNECT_TIMEOUT_S = 5.0
 DEFAULT_ADDRESS = "localhost:7233"
@@ -43,7 +45,8 @@ def configured_address(env: Mapping[str, str] = os.environ) -> str | None:
 async def connect(address: str | None = None, *, timeout: float = CONNECT_TIMEOUT_S) -> Client:
     """Return a connected client.
 
-    Raises ServerUnreachable, which names the address and what to do, after `timeout` seconds.
+    Raises ServerUnreachable, which names the address and what to do, after `timeout` seconds;
+    ConfigError for keys that cannot be used.
     """
     config = ClientConfig.load_client_connect_config()
     target = address or configured_address() or DEFAULT_ADDRESS
@@ -51,9 +54,10 @@ async def connect(address: str | None = None, *, timeout: float = CONNECT_TIMEOU
     namespace = os.environ.get("CALLBOARD_TEMPORAL_NAMESPACE")
     if namespace:
         config["namespace"] = namespace
+    converter = data_converter(environment_sealer())
     try:
         async with asyncio.timeout(timeout):
-            return await Client.connect(**config, data_converter=pydantic_data_converter)
+            return await Client.connect(**config, data_converter=converter)
     except (RuntimeError, RPCError, TimeoutError, OSError) as error:
         raise ServerUnreachable(
             f"no Temporal server answers at {target} ({_brief(error)}). Start one with "

@@ -37,6 +37,7 @@ from providers.pricing import PriceOverride
 log = logging.getLogger(__name__)
 
 PREFIX = "CALLBOARD_"
+KEYS_VARIABLE = PREFIX + "ENCRYPTION_KEYS"
 
 _MAX_DOTENV_BYTES = 1_000_000
 
@@ -145,6 +146,18 @@ def load_settings(dotenv: Path | None = Path(".env")) -> Settings:
             Problem(_variable(str(path[0])), 0, spell_path(path[1:]), message)
             for path, message in explain(error, Settings, show_values=False)
         ) from None
+
+
+def encryption_key_names(env: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the variables that hold encryption keys, the sealing one first. Raises ConfigError.
+
+    The one setting that whoever connects to a server has to know, whatever else is wrong.
+    """
+    try:
+        names: tuple[str, ...] = _split_names(env.get(KEYS_VARIABLE, ""))
+    except ValueError as error:
+        raise ConfigError([Problem(KEYS_VARIABLE, 0, "", str(error))]) from None
+    return names
 
 
 def variables() -> list[str]:

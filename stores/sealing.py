@@ -83,6 +83,16 @@ class AesGcm:
             raise ValueError("sealing needs at least one key")
         self._current = next(iter(self._keys))
 
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The keys' ids, the sealing one first."""
+        return tuple(name.decode() for name in self._keys)
+
+    @property
+    def current_id(self) -> str:
+        """The id of the key that seals."""
+        return self._current.decode()
+
     def seal(self, data: bytes) -> bytes:
         key = self._keys[self._current]
         salt, nonce = os.urandom(_SALT_BYTES), os.urandom(_NONCE_BYTES)
