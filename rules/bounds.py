@@ -15,6 +15,9 @@ request to go on or to repair, so four messages are covered at their dearest."""
 REPAIR_BYTES = 512
 """Allowance for the text that shows a model what was wrong with its answer."""
 
+COMPLAINT_BYTES = 8 * 1024
+"""What is wrong with an answer: eight complaints of 200 characters and a place, in bytes."""
+
 CONTINUE_BYTES = 512
 """Allowance for the text that asks a model to go on with an interrupted answer."""
 

@@ -7,6 +7,7 @@ that some usage within the bounds really costs that much. No result is ever roun
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from decimal import Context, Decimal, Inexact
 from fractions import Fraction
 from math import floor
@@ -23,29 +24,61 @@ UNLIMITED = 2**31 - 1
 _MILLION_DIGITS = 6
 
 
-def cost(price: Price, usage: Usage) -> Decimal:
-    """Return what a call cost, in dollars.
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """So many tokens of one kind, at a rate in dollars per million."""
 
-    (plain prompt x input + cached x cached_input + written x cache_write + plain answer x output
-    + reasoning x reasoning) / 1,000,000 + per_request, each rate at the tier of the whole prompt.
-    A kind without a rate of its own is billed as plain input or output. Parts that a vendor
-    reports larger than their whole are billed as reported, never as a negative rest.
+    kind: str
+    tokens: int
+    rate: Decimal
+
+
+def charges(price: Price, usage: Usage) -> tuple[Charge, ...]:
+    """Return what a call is charged for beside `per_request`, kinds without tokens left out.
+
+    plain prompt x input + cached x cached_input + written x cache_write + plain answer x output
+    + reasoning x reasoning, each rate at the tier of the whole prompt. A kind without a rate of
+    its own is billed as plain input or output. Parts that a vendor reports larger than their
+    whole are billed as reported, never as a negative rest.
     """
     prompt = usage.prompt_tokens
     plain = max(0, prompt - usage.cached_tokens - usage.cache_write_tokens)
     # Some vendors leave reasoning out of the answer's count, but never out of the total.
     completion = max(usage.completion_tokens, usage.total_tokens - prompt)
     answer = max(0, completion - usage.reasoning_tokens)
-    return _dollars(
-        price,
-        (
-            (plain, _at(price.input, prompt)),
-            (usage.cached_tokens, _at(price.cached_input or price.input, prompt)),
-            (usage.cache_write_tokens, _at(price.cache_write or price.input, prompt)),
-            (answer, _at(price.output, prompt)),
-            (usage.reasoning_tokens, _at(price.reasoning or price.output, prompt)),
-        ),
+    kinds = (
+        Charge("prompt", plain, _at(price.input, prompt)),
+        Charge("cached", usage.cached_tokens, _at(price.cached_input or price.input, prompt)),
+        Charge("written", usage.cache_write_tokens, _at(price.cache_write or price.input, prompt)),
+        Charge("answer", answer, _at(price.output, prompt)),
+        Charge("reasoning", usage.reasoning_tokens, _at(price.reasoning or price.output, prompt)),
     )
+    return tuple(charge for charge in kinds if charge.tokens)
+
+
+def worst_charges(price: Price, input_bound: int, max_tokens: int) -> tuple[Charge, ...]:
+    """Return what the dearest call within these bounds is charged for."""
+    return max(
+        (
+            (Charge("prompt", prompt, of_prompt), Charge("answer", max(0, max_tokens), of_answer))
+            for prompt, of_prompt, of_answer in _dearest(price, input_bound)
+        ),
+        key=lambda charged: dollars(price, charged),
+    )
+
+
+def dollars(price: Price, charged: Iterable[Charge]) -> Decimal:
+    """Return what a request costs: the sum of its charges / 1,000,000 + per_request."""
+    millionths = Decimal(0)
+    for charge in charged:
+        part = EXACT.multiply(Decimal(charge.tokens), charge.rate)
+        millionths = EXACT.add(millionths, part)
+    return EXACT.add(EXACT.scaleb(millionths, -_MILLION_DIGITS), price.per_request)
+
+
+def cost(price: Price, usage: Usage) -> Decimal:
+    """Return what a call cost, in dollars: its charges and `per_request`."""
+    return dollars(price, charges(price, usage))
 
 
 def worst_case(price: Price, input_bound: int, max_tokens: int) -> Decimal:
@@ -54,33 +87,23 @@ def worst_case(price: Price, input_bound: int, max_tokens: int) -> Decimal:
     Its prompt has at most `input_bound` tokens, its answer, reasoning included, at most
     `max_tokens`.
     """
-    return max(
-        _dollars(price, ((prompt, of_prompt), (max(0, max_tokens), of_answer)))
-        for prompt, of_prompt, of_answer in _dearest(price, input_bound)
-    )
+    return dollars(price, worst_charges(price, input_bound, max_tokens))
 
 
-def affordable_output(price: Price, input_bound: int, dollars: Decimal) -> int:
-    """Return the largest max_tokens whose worst case is within `dollars`.
+def affordable_output(price: Price, input_bound: int, amount: Decimal) -> int:
+    """Return the largest max_tokens whose worst case is within `amount`, in dollars.
 
     Negative where the prompt alone is too dear; UNLIMITED where answers are free.
     """
     tokens = UNLIMITED
     for prompt, of_prompt, of_answer in _dearest(price, input_bound):
-        left = EXACT.subtract(dollars, _dollars(price, ((prompt, of_prompt),)))
+        left = EXACT.subtract(amount, dollars(price, (Charge("prompt", prompt, of_prompt),)))
         if of_answer:
             per_token = Fraction(of_answer) / 10**_MILLION_DIGITS
             tokens = min(tokens, floor(Fraction(left) / per_token))
         elif left < 0:
             tokens = min(tokens, -1)
     return tokens
-
-
-def _dollars(price: Price, parts: Iterable[tuple[int, Decimal]]) -> Decimal:
-    millionths = Decimal(0)
-    for count, rate in parts:
-        millionths = EXACT.add(millionths, EXACT.multiply(Decimal(count), rate))
-    return EXACT.add(EXACT.scaleb(millionths, -_MILLION_DIGITS), price.per_request)
 
 
 def _at(rate: Rate, prompt: int) -> Decimal:
