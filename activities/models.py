@@ -109,6 +109,8 @@ class _Attempt:
         self._state.provider, self._state.model = candidate.provider, candidate.model
         client = self._clients.client(candidate)
         values = await self._values()
+        if self._call.prompt is not None:
+            step = step.model_copy(update={"prompt_template": self._call.prompt})
         request = prompts.build_request(plan, step, values, self._call.max_tokens, self._metadata())
         return step, candidate, client, await self._continued_or_repaired(request, candidate)
 

@@ -5,16 +5,22 @@ its artifact is written last. A store that is out of reach is retried by the ser
 at stake); a wrong expression or template is final.
 """
 
+import base64
+import zlib
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
 from temporalio import activity
+from temporalio.client import WorkflowHandle
 from temporalio.exceptions import ApplicationError
 
 from activities.evaluation import evaluate_apart
 from activities.plans import PlanCache
+from activities.slices import SliceWork, measured
 from contracts.activities import (
     BindingsPage,
+    CarriedState,
     EvaluateCall,
     GatherCall,
     ListFacts,
@@ -22,24 +28,28 @@ from contracts.activities import (
     RenderCall,
     RenderReply,
     RunActivities,
+    StatePiece,
+    StateRequest,
 )
 from contracts.artifacts import ArtifactRef, Value
 from contracts.base import Json
 from contracts.failures import FailureKind
 from contracts.plans import Plan, PlanPage
-from contracts.runs import RecordPage, RecordQuery, RunRecord
+from contracts.runs import RecordPage, RecordQuery, RunRecord, StateQuery
 from contracts.teams import AgentStep, ApprovalStep, TeamStep
 from rules import conditions, templates
 from stores.artifacts import ArtifactStore
 from stores.exceptions import ArtifactMissing
 from stores.values import load_bindings, load_value, store_value
 
+PIECE_BYTES = 12_000
 
-class RunWork(RunActivities):
+
+class RunWork(SliceWork, RunActivities):
     """The activities, on one artifact store."""
 
     def __init__(self, store: ArtifactStore) -> None:
-        self._store = store
+        super().__init__(store)
         self._plans = PlanCache(store)
 
     @activity.defn(name="load_plan")
@@ -93,13 +103,26 @@ class RunWork(RunActivities):
         items = await load_value(self._store, value)
         if not isinstance(items, list):
             raise _final(f"for_each needs a list, and this is {_kind(items)}")
-        return ListFacts(sizes=tuple(len(templates.text_of(item).encode()) for item in items))
+        return await measured(self._store, items)
 
     @activity.defn(name="gather")
     async def gather(self, call: GatherCall) -> Value:
         loaded = await load_bindings(self._store, call.items)
-        whole = [loaded[name] for name in sorted(loaded)] if call.form == "list" else loaded
-        return await store_value(self._store, whole, want_inline=True)
+        return await store_value(self._store, _whole(loaded, call.form), want_inline=True)
+
+    @activity.defn(name="store_state")
+    async def store_state(self, state: CarriedState) -> ArtifactRef:
+        text = await _carried_text() if state.text is None else state.text
+        return await self._store.put_bytes(zlib.compress(text.encode()))
+
+    @activity.defn(name="load_state")
+    async def load_state(self, request: StateRequest) -> StatePiece:
+        try:
+            data = base64.b64encode(await self._store.get_bytes(request.state)).decode()
+        except ArtifactMissing as error:
+            raise _final(str(error)) from None
+        at = request.number * PIECE_BYTES
+        return StatePiece(data=data[at : at + PIECE_BYTES], pieces=-(-len(data) // PIECE_BYTES))
 
     @activity.defn(name="store_record")
     async def store_record(self, record: RunRecord) -> ArtifactRef:
@@ -128,13 +151,27 @@ async def _completed(record: RunRecord) -> RunRecord:
 
 
 async def _records(query: RecordQuery) -> RecordPage:
-    """Ask the workflow that this activity works for: queries leave no trace in its history."""
+    page: RecordPage = await _own_workflow().query("records", query, result_type=RecordPage)
+    return page
+
+
+async def _carried_text() -> str:
+    """Return what the workflow carries over to its next history."""
+    text = ""
+    while True:
+        query = StateQuery(start=len(text))
+        piece: str = await _own_workflow().query("carried_state", query, result_type=str)
+        text += piece
+        if len(piece) < query.count:
+            return text
+
+
+def _own_workflow() -> WorkflowHandle[Any, Any]:
+    """Return the workflow that this activity works for: queries leave no trace in its history."""
     info = activity.info()
-    handle = activity.client().get_workflow_handle(
+    return activity.client().get_workflow_handle(
         info.workflow_id or "", run_id=info.workflow_run_id
     )
-    page: RecordPage = await handle.query("records", query, result_type=RecordPage)
-    return page
 
 
 def _templates(plan: Plan, step: str | None) -> Mapping[str, Json]:
@@ -147,6 +184,14 @@ def _templates(plan: Plan, step: str | None) -> Mapping[str, Json]:
         if spec.name == step and isinstance(spec, TeamStep | AgentStep):
             return spec.inputs
     raise _final(f"step {step} has no templates")
+
+
+def _whole(values: Mapping[str, Json], form: str) -> Json:
+    """Return many values as one, as the form says."""
+    if form == "object":
+        return dict(values)
+    ordered = [values[name] for name in sorted(values)]
+    return [item for part in ordered for item in part] if form == "chain" else ordered
 
 
 def _kind(value: Json) -> str:

@@ -28,6 +28,7 @@ from temporalio.common import (
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from client.commanding import RunCommands
 from client.connection import NoServer, ServerUnreachable
 from client.searchability import has_search_attributes
 from contracts import search
@@ -50,7 +51,6 @@ from contracts.runs import (
 )
 from contracts.spools import SpoolRecord
 from contracts.teams import AgentStatus, WorkflowStatus
-from contracts.updates import Accepted, Answer, BudgetRaise, BudgetView, PauseRequest
 from stores.artifacts import ArtifactStore
 from stores.spools import FileSpools
 from stores.values import load_value
@@ -173,7 +173,7 @@ class Runs:
         return found
 
 
-class Run:
+class Run(RunCommands):
     """One run."""
 
     def __init__(self, runs: Runs, run_id: str) -> None:
@@ -297,18 +297,6 @@ class Run:
             await self.handle.cancel()
         except RPCError as error:
             raise self._unknown(error) from None
-
-    async def raise_budget(self, raised: BudgetRaise) -> BudgetView:
-        """Raise the run's budget."""
-        return await self.handle.execute_update(RunWorkflow.raise_budget, raised)
-
-    async def answer(self, answer: Answer) -> Accepted:
-        """Answer a question of the run. Raises WorkflowUpdateFailedError where it asks none."""
-        return await self.handle.execute_update(RunWorkflow.answer, answer)
-
-    async def pause(self, request: PauseRequest) -> Accepted:
-        """Start no further model call, or go on."""
-        return await self.handle.execute_update(RunWorkflow.pause, request)
 
     def follow(self, from_offset: int = 0) -> AsyncIterator[tuple[SpoolRecord, int]]:
         """Yield the run's stream from a byte offset on, for ever: close it when the run ends."""

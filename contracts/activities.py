@@ -14,6 +14,7 @@ from contracts.base import Frozen
 from contracts.calls import ModelCall, ModelReply
 from contracts.plans import PlanPage
 from contracts.runs import RunRecord
+from contracts.slices import SliceQuery, StoredSlice
 
 
 class PageRequest(Frozen):
@@ -58,16 +59,48 @@ class RenderCall(Frozen):
 
 
 class ListFacts(Frozen):
-    """A stored list: how many items it has, and each one's size in bytes as it is rendered."""
+    """A stored list: how many items it has, and each one's size in bytes as it is rendered.
+
+    Of a long one (contracts.slices) no sizes but the bounds of them, and the index of the slices
+    that it was stored in.
+    """
 
     sizes: tuple[int, ...]
+    count: int = 0
+    largest: int = 0
+    smallest: int = 0
+    slices: ArtifactRef | None = None
+
+
+class CarriedState(Frozen):
+    """All that a run knows, as text, for its next history. Fetched by query where it is None."""
+
+    run_id: str
+    text: str | None = None
+
+
+class StateRequest(Frozen):
+    """Asks for one piece of what a run's history before had stored."""
+
+    state: ArtifactRef
+    number: int
+
+
+class StatePiece(Frozen):
+    """A piece of the compressed text, in base64; `pieces` is how many there are."""
+
+    data: str
+    pieces: int
 
 
 class GatherCall(Frozen):
-    """Makes one value of many: a list in the order of their names, or an object by name."""
+    """Makes one value of many: a list in the order of their names, or an object by name.
+
+    "chain" makes one list of lists, in the order of their names.
+    """
 
     items: Bindings
-    form: Literal["list", "object"] = "list"
+    form: Literal["list", "object", "chain"] = "list"
 
 
 class RenderReply(Frozen):
@@ -127,3 +160,27 @@ class RunActivities(ABC):
     @abstractmethod
     async def store_record(self, record: RunRecord) -> ArtifactRef:
         """Complete the run artifact by query, store it, and note it under the run's id."""
+
+    @activity.defn(name="store_state")
+    @abstractmethod
+    async def store_state(self, state: CarriedState) -> ArtifactRef:
+        """Store what a run knows, for its next history."""
+
+    @activity.defn(name="load_state")
+    @abstractmethod
+    async def load_state(self, request: StateRequest) -> StatePiece:
+        """Return a piece of what `store_state` stored."""
+
+
+class SliceActivities(ABC):
+    """Light work for the child runs of long lists. Served on the workflow queue; safe to repeat."""
+
+    @activity.defn(name="load_slice")
+    @abstractmethod
+    async def load_slice(self, query: SliceQuery) -> StoredSlice:
+        """Return one slice of a stored list, by reference."""
+
+    @activity.defn(name="store_slice")
+    @abstractmethod
+    async def store_slice(self, record: RunRecord) -> ArtifactRef:
+        """Complete a slice's record by query where it is not whole, and store it."""

@@ -46,7 +46,8 @@ class ModelCall(Frozen):
     `candidate` indexes the plan's candidates. `max_tokens` and `input_bound` (tokens) are what
     the reservation paid for: a larger prompt is refused before it is sent. `counted` says that
     the provider itself counted the prompt: then its bytes may be more than the bound.
-    `want_inline` asks for the answer beside its reference, where it is small.
+    `want_inline` asks for the answer beside its reference, where it is small. `prompt` is a
+    template that replaces the plan's.
     """
 
     run_id: str
@@ -66,6 +67,7 @@ class ModelCall(Frozen):
     want_inline: bool = False
     continuation: Continuation | None = None
     repair: Repair | None = None
+    prompt: str | None = None
 
 
 class ModelReply(Frozen):

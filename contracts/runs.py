@@ -25,6 +25,7 @@ class RunRequest(Frozen):
     """Starts a run. `run_id` is the workflow id too.
 
     `budget`, for a child run, is its grant in place of its own `cost_budget`.
+    `carried` is what the run's history before this one had stored, where it had one.
     `searchable` says that the namespace knows our search attributes: an unknown one would fail
     the workflow's task for ever.
     """
@@ -35,11 +36,32 @@ class RunRequest(Frozen):
     inputs: dict[str, Value] = {}
     searchable: bool = False
     budget: Decimal | None = None
+    carried: ArtifactRef | None = None
+
+
+class StateQuery(Frozen):
+    """Argument of the query `carried_state`: which characters of it."""
+
+    start: int = 0
+    count: int = 200_000
 
 
 def step_of(unit: str) -> str:
     """Return the step that a unit of work belongs to: "risk" of its item "risk[3]"."""
     return unit.partition("[")[0]
+
+
+class SlicePart(Slim):
+    """What an entry for a slice of a long list stands for: `calls` attempts made by a child run.
+
+    `record` is that child's RunRecord, which has them; None while it goes on, or was lost.
+    `most_attempts` is the highest number among them.
+    """
+
+    run_id: str
+    record: ArtifactRef | None = None
+    calls: int = 0
+    most_attempts: int = 0
 
 
 AttemptState = Literal["reserved", "settled", "uncertain", "released"]
@@ -50,7 +72,8 @@ class AttemptRecord(Slim):
 
     `reserved` was its worst case; `cost` is what counts against every cap; `served` is the
     price of the usage that was seen, equal to `cost` once settled. `outcome` is "running",
-    "completed" or a FailureKind; `decision` says what was done next and why.
+    "completed" or a FailureKind; `decision` says what was done next and why. An entry with `part`
+    is the sum of others.
     """
 
     step: str
@@ -73,6 +96,12 @@ class AttemptRecord(Slim):
     first_token_at: datetime | None = None
     ended_at: datetime | None = None
     response_id: str | None = None
+    part: SlicePart | None = None
+
+    @property
+    def calls(self) -> int:
+        """How many calls the entry stands for."""
+        return self.part.calls if self.part is not None else 1
 
     @property
     def id(self) -> str:

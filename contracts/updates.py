@@ -7,8 +7,20 @@ from pydantic import Field
 
 from contracts.base import Frozen
 
+RUN_NOT_READY = "RunNotReady"
+"""Type of the refusal of a command that came while the run was being loaded: ask again."""
 
-class BudgetRaise(Frozen):
+MOST_PROMPT_BYTES = 8_000
+"""Of an edited prompt: it is sent with each attempt. What is longer belongs into an input."""
+
+
+class Command(Frozen):
+    """A command to a run. The same `request_id` twice is one command."""
+
+    request_id: Annotated[str, Field(max_length=200)] = ""
+
+
+class BudgetRaise(Command):
     """Raises the run's `cost_budget` to so many dollars in all."""
 
     to: Annotated[Decimal, Field(gt=0)]
@@ -21,7 +33,7 @@ class BudgetView(Frozen):
     cost: Decimal
 
 
-class Answer(Frozen):
+class Answer(Command):
     """A person's answer to a question of the run. `comment` is kept beside it."""
 
     step: str
@@ -30,18 +42,35 @@ class Answer(Frozen):
     by: str = ""
 
 
-class SkipRequest(Frozen):
+class SkipRequest(Command):
     """Leaves out an agent that has not started, and what needs it."""
 
     step: str
     reason: str = ""
 
 
-class PauseRequest(Frozen):
+class PauseRequest(Command):
     """`paused` True starts no further call until it is False again; those in flight go on."""
 
     paused: bool
     reason: str = ""
+
+
+class RetryRequest(Command):
+    """Runs a failed agent again, and what was skipped because of it."""
+
+    step: str
+    reason: str = ""
+
+
+class PromptEdit(Command):
+    """Gives an agent another prompt template: one that has not started, or failed.
+
+    It may read the inputs and the agents that the agent depends on. One that failed is run again.
+    """
+
+    step: str
+    prompt: Annotated[str, Field(min_length=1)]
 
 
 class Accepted(Frozen):

@@ -235,6 +235,19 @@ class Ledger:
         at_most = max(held.amount, _amount(seen)) if held is not None else _amount(seen)
         self._count(attempt_id, at_most, _amount(seen))
 
+    def settle_child(self, attempt_id: str, counted: Decimal, served: Decimal) -> None:
+        """Count what another ledger counted under this one's reservation."""
+        self._count(attempt_id, _amount(counted), _amount(served))
+
+    def renew(self, amount: Decimal) -> None:
+        """Put an amount in place of what is left, as the cap of a ledger that lives on grants.
+
+        Only while nothing is held or waits: then no reservation relies on the old cap.
+        """
+        if self._held or self._queue:
+            raise LedgerError("a grant cannot be renewed while money is held or asked for")
+        self._cap = EXACT.add(self._counted, _amount(amount))
+
     def release(self, attempt_id: str) -> None:
         """Give back the reservation of an attempt that was never sent."""
         self._free(attempt_id)

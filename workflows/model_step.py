@@ -46,11 +46,20 @@ class Item:
 
 
 class ModelStepRun:
-    """One model step, or one item of it, from its first reservation to its result."""
+    """One model step, or one item of it, from its first reservation to its result.
+
+    `bindings` are the values that its prompt reads, where they were gathered before.
+    """
 
     def __init__(
-        self, state: RunState, node: StepNode, reserver: Reserver, item: Item | None = None
+        self,
+        state: RunState,
+        node: StepNode,
+        reserver: Reserver,
+        item: Item | None = None,
+        bindings: Bindings | None = None,
     ) -> None:
+        self._bindings = bindings
         self._state = state
         self._node = node
         self._reserver = reserver
@@ -69,7 +78,9 @@ class ModelStepRun:
     async def run(self) -> StepResult:
         """Return the step's result. Cancelled, it settles what is in flight and returns too."""
         node, state = self._node, self._state
-        bindings = await bindings_of(state, state.names_of(node.uses), node.uses_inputs)
+        bindings = self._bindings
+        if bindings is None:
+            bindings = await bindings_of(state, state.names_of(node.uses), node.uses_inputs)
         if self._item is not None and self._item.inline is not None and node.item:
             values = {**bindings.values, node.item: self._item.inline}
             bindings = bindings.model_copy(update={"values": values})
@@ -163,6 +174,7 @@ class ModelStepRun:
             first_token_timeout=node.first_token_timeout,
             idle_timeout=node.idle_timeout,
             want_inline=node.inline or node.structured,
+            prompt=self._state.prompts.get(node.name),
             continuation=self._continuation,
             repair=self._repair,
         )

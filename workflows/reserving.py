@@ -13,7 +13,7 @@ from temporalio import workflow
 
 from contracts.plans import Candidate, StepNode
 from rules import prices
-from rules.ledger import Granted, Refused
+from rules.ledger import Granted, Refused, Waiting
 from workflows.state import RunState
 
 COUNT_MARGIN = 64
@@ -65,6 +65,7 @@ class Reserver:
         bound, counted = input_bound, False
         while True:
             prompt = bound + candidate.overhead_tokens
+            await self._make_room(unit, node, candidate, prompt, wanted)
             room = ledger.affordable_eventually(unit, node.cost_limit)
             tokens = min(wanted, prices.affordable_output(candidate.price, prompt, room))
             enough = tokens >= min(node.min_output_tokens, wanted)
@@ -84,6 +85,18 @@ class Reserver:
                 candidate = candidate.model_copy(update={"counts_tokens": False})
                 continue
             await self._unaffordable(unit, node, candidate, prompt, wanted)
+
+    async def _make_room(
+        self, unit: str, node: StepNode, candidate: Candidate, prompt: int, wanted: int
+    ) -> None:
+        """Get more money before an attempt is made to fit; here there is none to get."""
+
+    async def hold(self, attempt_id: str, step: str, amount: Decimal) -> bool:
+        """Hold an amount, in turn; False where it can never be held. Settle or release it."""
+        answer = self._state.ledger.ask(attempt_id, step, amount)
+        if isinstance(answer, Waiting):
+            return await self._wait(attempt_id)
+        return isinstance(answer, Granted)
 
     async def _wait(self, attempt_id: str) -> bool:
         """Wait for room; False where none can come any more."""
@@ -155,6 +168,11 @@ class Reserver:
     def settle_uncertain(self, attempt_id: str, seen: Decimal) -> None:
         """Count an attempt whose cost is not known at its whole reservation."""
         self._state.ledger.settle_uncertain(attempt_id, seen)
+        self._admit()
+
+    def settle_child(self, attempt_id: str, counted: Decimal, served: Decimal) -> None:
+        """Count what a child run counted under a grant."""
+        self._state.ledger.settle_child(attempt_id, counted, served)
         self._admit()
 
     def release(self, attempt_id: str) -> None:

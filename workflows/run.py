@@ -6,9 +6,10 @@ reference. Queries `status`, `cost`, `result` and `plan` answer at any time.
 """
 
 import asyncio
-from datetime import datetime
+from collections.abc import Coroutine
+from datetime import datetime, timedelta
 from decimal import Decimal
-from difflib import get_close_matches
+from typing import Any
 
 from temporalio import workflow
 
@@ -23,18 +24,12 @@ with workflow.unsafe.imports_passed_through():
         RunRequest,
         RunResult,
         RunStatus,
+        StateQuery,
         StepResult,
     )
     from contracts.teams import AgentStatus, WorkflowStatus
-    from contracts.updates import (
-        Accepted,
-        Answer,
-        BudgetRaise,
-        BudgetView,
-        PauseRequest,
-        SkipRequest,
-    )
-    from workflows import closing, light
+    from workflows import carrying, closing, light
+    from workflows.control import Control
     from workflows.reserving import Reserver
     from workflows.state import RunState
     from workflows.steps import WORKING_KINDS, Steps
@@ -45,7 +40,7 @@ MOST_PAGES_AT_ONCE = 64
 
 
 @workflow.defn(name=RUN_WORKFLOW)
-class RunWorkflow:
+class RunWorkflow(Control):
     """One run of a team."""
 
     @workflow.init
@@ -54,17 +49,25 @@ class RunWorkflow:
         self._state: RunState | None = None
         self._tasks: dict[str, asyncio.Task[StepResult]] = {}
         self._changed = False
+        self._progress = False
+        self._carrying = ""
         self._result: RunResult | None = None
 
     @workflow.run
     async def run(self, request: RunRequest) -> RunResult:
         """Run the team to its end."""
-        state = self._state = await self._load(request)
-        state.started_at = workflow.now()
+        loading = asyncio.create_task(self._loaded(request))
+        try:
+            state, stopped = await asyncio.shield(loading), False
+        except asyncio.CancelledError:
+            # What a history before this one did and paid must not be lost.
+            state, stopped = await loading, True
         self._reserver = Reserver(state)
         self._steps = Steps(state, self._reserver)
+        self._steps.slots.open = not state.paused
+        self._state = state
         display = Display(state)
-        cancelled = await self._until_done(state, display)
+        cancelled = await self._until_done(state, display, stopped)
         state.status = WorkflowStatus.CANCELLED if cancelled else closing.final_status(state)
         state.completed_at = workflow.now()
         archiving = asyncio.create_task(closing.archive(state))
@@ -80,6 +83,14 @@ class RunWorkflow:
         # A child run tells its parent what it cost, cancelled or not.
         self._result = closing.close(state, artifact, workflow.now())
         return self._result
+
+    async def _loaded(self, request: RunRequest) -> RunState:
+        """Return the run's state: new, or as the history before this one left it."""
+        state = await self._load(request)
+        if request.carried is not None:
+            carrying.restore(state, await carrying.load(request.carried))
+        state.started_at = state.started_at or workflow.now()
+        return state
 
     async def _load(self, request: RunRequest) -> RunState:
         """Read the plan's graph, page by page after the first."""
@@ -102,12 +113,23 @@ class RunWorkflow:
         way = light.by_queue if by_queue else light.at_once
         return await way(RunActivities.load_plan, asked, summary)
 
-    async def _until_done(self, state: RunState, display: Display) -> bool:
+    async def _until_done(self, state: RunState, display: Display, stopped: bool) -> bool:
         """Run steps until none is left or the run is stopped. True if it was cancelled."""
-        deadline = asyncio.create_task(workflow.sleep(state.header.timeout, summary="run timeout"))
+        assert state.started_at is not None
+        left = state.started_at + timedelta(seconds=state.header.timeout) - workflow.now()
+        deadline = asyncio.create_task(
+            workflow.sleep(max(left, timedelta(0)), summary="run timeout")
+        )
         try:
+            for name in state.frontier.running:
+                self._launch(name, self._steps.resume(state.nodes[name]))
+            if stopped:
+                raise asyncio.CancelledError
             while True:
-                self._start_ready(state)
+                if self._progress and carrying.suggested():
+                    await self._move_on(state)
+                if not (self._progress and carrying.full()):
+                    self._start_ready(state)
                 display.update()
                 if not self._tasks:
                     return False
@@ -137,9 +159,25 @@ class RunWorkflow:
                     continue
                 free -= 1
             state.begin(name, workflow.now())
-            task = asyncio.create_task(self._steps.run(node))
-            task.add_done_callback(self._note_change)
-            self._tasks[name] = task
+            self._launch(name, self._steps.run(node))
+
+    def _launch(self, name: str, work: Coroutine[Any, Any, StepResult]) -> None:
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._note_change)
+        self._tasks[name] = task
+
+    async def _move_on(self, state: RunState) -> None:
+        """Go on in a new history if nothing is in flight. Returns if something is."""
+        if any(state.nodes[name].kind not in carrying.PARKED_KINDS for name in self._tasks):
+            return
+        state.moving = True
+        self._carrying = carrying.dump(state)
+        try:
+            carried = await carrying.store(state, self._carrying)
+        finally:
+            state.moving = False
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        workflow.continue_as_new(self._request.model_copy(update={"carried": carried}))
 
     def _note_change(self, _: asyncio.Task[StepResult]) -> None:
         self._changed = True
@@ -149,6 +187,7 @@ class RunWorkflow:
         self._changed = False
         now = workflow.now()
         for name in [name for name, task in self._tasks.items() if task.done()]:
+            self._progress = True
             task = self._tasks.pop(name)
             if task.cancelled():
                 result = StepResult(agent_id=name, status=AgentStatus.CANCELLED, error="cancelled")
@@ -188,7 +227,7 @@ class RunWorkflow:
             return RunStatus(
                 run_id=self._request.run_id,
                 team=self._request.team,
-                status=WorkflowStatus.PENDING,
+                status=WorkflowStatus.RUNNING if self._request.carried else WorkflowStatus.PENDING,
                 budget=Decimal(0),
             )
         return self._state.status_view()
@@ -228,83 +267,7 @@ class RunWorkflow:
             plan=self._request.plan, header=state.header, nodes=tuple(state.nodes.values())
         )
 
-    @workflow.update(name="raise_budget")
-    def raise_budget(self, raised: BudgetRaise) -> BudgetView:
-        """Raise the run's budget; what waits for money goes on."""
-        state = self._running()
-        if raised.to > state.ledger.cap:
-            self._reserver.raise_cap(raised.to)
-        return BudgetView(budget=state.ledger.cap, cost=state.ledger.counted)
-
-    @raise_budget.validator
-    def _check_raise(self, raised: BudgetRaise) -> None:
-        state = self._running()
-        if raised.to < state.ledger.cap:
-            raise ValueError(f"the budget is {state.ledger.cap} already; it can only be raised")
-
-    @workflow.update(name="answer")
-    def answer(self, answer: Answer) -> Accepted:
-        """Answer a question of the run; the same answer twice is one."""
-        state = self._running()
-        if state.answers.get(answer.step) == answer:
-            return Accepted(status="unchanged")
-        state.answers[answer.step] = answer
-        return Accepted()
-
-    @answer.validator
-    def _check_answer(self, answer: Answer) -> None:
-        state = self._running()
-        if state.answers.get(answer.step) == answer:
-            return
-        question = state.questions.get(answer.step)
-        if question is None:
-            asked = ", ".join(state.questions) or "nothing"
-            raise ValueError(f"{answer.step} asks nothing now (waiting: {asked})")
-        if answer.choice not in question.choices:
-            raise ValueError(
-                f'"{answer.choice}" is no choice of {answer.step}: {", ".join(question.choices)}'
-            )
-
-    @workflow.update(name="pause")
-    def pause(self, request: PauseRequest) -> Accepted:
-        """Start no further model call until resumed; those in flight go on."""
-        state = self._running()
-        if state.paused == request.paused:
-            return Accepted(status="unchanged")
-        state.paused, state.pause_reason = request.paused, request.reason
-        self._steps.slots.open = not request.paused
-        self._steps.slots.admit()
-        return Accepted()
-
-    @pause.validator
-    def _check_pause(self, request: PauseRequest) -> None:
-        self._running()
-
-    @workflow.update(name="skip")
-    def skip(self, request: SkipRequest) -> Accepted:
-        """Leave out an agent that has not started, and what needs it."""
-        state = self._running()
-        if request.step in state.skipped:
-            return Accepted(status="unchanged")
-        why = f": {request.reason}" if request.reason else ""
-        state.skip(request.step, f"skipped: by request{why}", workflow.now())
-        self._changed = True
-        return Accepted()
-
-    @skip.validator
-    def _check_skip(self, request: SkipRequest) -> None:
-        state = self._running()
-        if request.step not in state.nodes:
-            near = get_close_matches(request.step, state.names, 1)
-            hint = f'. Did you mean "{near[0]}"?' if near else ""
-            raise ValueError(f'no step named "{request.step}"{hint}')
-        status = state.results[request.step].status
-        if status is not AgentStatus.PENDING and request.step not in state.skipped:
-            raise ValueError(f"{request.step} cannot be skipped any more: it is {status.value}")
-
-    def _running(self) -> RunState:
-        if self._state is None:
-            raise ValueError("the run has not started yet: try again in a moment")
-        if self._state.completed_at is not None:
-            raise ValueError(f"the run has ended ({self._state.status.value})")
-        return self._state
+    @workflow.query(name="carried_state")
+    def carried_state(self, query: StateQuery) -> str:
+        """Return some of what goes on in a new history, for the activity that stores it."""
+        return self._carrying[query.start : query.start + query.count]

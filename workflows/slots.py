@@ -48,3 +48,24 @@ class Slots:
             if not turn.done():
                 self._free -= 1
                 turn.set_result(None)
+
+    async def take(self, priority: int, most: int, leave: int = 0) -> int:
+        """Take a slot, waiting for it, and up to `most` in all of those that nobody waits for.
+
+        `leave` stay free beside the first. Returns how many were taken: to be given back.
+        """
+        await self._acquire(priority)
+        return 1 + self.more(most - 1, leave)
+
+    def more(self, most: int, leave: int = 0) -> int:
+        """Take up to `most` slots at once, where nobody waits; `leave` stay free."""
+        if not self.open or any(not turn.done() for _, _, turn in self._waiting):
+            return 0
+        count = max(0, min(most, self._free - leave))
+        self._free -= count
+        return count
+
+    def give(self, count: int) -> None:
+        """Give back slots that were taken, or add to those that there are."""
+        self._free += count
+        self.admit()

@@ -1,6 +1,6 @@
 """All that a run knows: its graph, its ledger, its results. One object, owned by the workflow."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal
@@ -20,10 +20,14 @@ from contracts.runs import (
     step_of,
 )
 from contracts.teams import AgentStatus, WorkflowStatus
-from contracts.updates import Answer
+from contracts.updates import Answer, Command
+from rules import templates
 from rules.attempts import Outcome, open_circuits
-from rules.graph import Frontier, Node
-from rules.ledger import Ledger
+from rules.graph import Frontier, FrontierState, Node
+from rules.ledger import Ledger, LedgerState
+
+REMEMBERED = 1000
+"""Commands whose request ids are known: a repetition of an older one is taken for a new one."""
 
 CIRCUIT_MEMORY = 10
 """Endings remembered of each provider: more than a circuit ever asks for."""
@@ -53,7 +57,12 @@ class RunState:
         self.skipped: set[str] = set()
         self.questions: dict[str, Question] = {}
         self.answers: dict[str, Answer] = {}
+        self.prompts: dict[str, str] = {}
+        """By step: the templates that replaced those of the plan."""
+        self._planned: dict[str, StepNode] = {}
+        self._commands: dict[str, None] = {}
         self.stopping = False
+        self.moving = False
         self.paused = False
         self.pause_reason = ""
         self._endings: dict[str, list[Outcome]] = {}
@@ -131,6 +140,58 @@ class RunState:
             if skip.name != name:
                 self.mark_skipped(skip.name, skip.reason, now)
 
+    def reopen(self, name: str, now: datetime) -> None:
+        """Let a failed step run again, and what was skipped because of it."""
+        again, skips = self.frontier.reopen(name)
+        for other in again:
+            self.skipped.discard(other)
+            self.results[other] = StepResult(agent_id=other)
+        for skip in skips:
+            self.mark_skipped(skip.name, skip.reason, now)
+
+    def readable(self, name: str) -> set[str]:
+        """Return the names that a step's prompt may read: inputs, its item, what it waits for."""
+        before: dict[str, None] = {}
+        queue = [name]
+        while queue:
+            node = self.nodes[queue.pop()]
+            for other in self.names_of((*node.dependencies, *node.optional_dependencies)):
+                if other not in before:
+                    before[other] = None
+                    queue.append(other)
+        item = self.nodes[name].item
+        return {*before, *self.request.inputs, *([item] if item else [])}
+
+    def edit_prompt(self, name: str, prompt: str) -> None:
+        """Replace a step's prompt; its bound covers the old text too, which is not known here."""
+        planned = self._planned.setdefault(name, self.nodes[name])
+        template = templates.parse(prompt)
+        read = [reference.name for reference in template.references]
+        index = {other: number for number, other in enumerate(self.names)}
+        self.prompts[name] = prompt
+        self.nodes[name] = planned.model_copy(
+            update={
+                "uses": tuple(index[other] for other in read if other in index),
+                "uses_inputs": tuple(other for other in read if other in self.request.inputs),
+                "item_uses": read.count(planned.item) if planned.item else 0,
+                "prompt_bytes": planned.prompt_bytes + template.literal_bytes,
+            }
+        )
+
+    def done_before(self, command: Command) -> bool:
+        """Whether a command of this request id was carried out already."""
+        return command.request_id in self._commands
+
+    def first_time(self, command: Command) -> bool:
+        """Remember a command; False where it was carried out before. Without an id it is new."""
+        if self.done_before(command):
+            return False
+        if command.request_id:
+            self._commands[command.request_id] = None
+        while len(self._commands) > REMEMBERED:
+            del self._commands[next(iter(self._commands))]
+        return True
+
     def mark_skipped(self, name: str, reason: str, now: datetime) -> None:
         """Record a step that will not run."""
         self.skipped.add(name)
@@ -174,6 +235,35 @@ class RunState:
         endings = self._endings.setdefault(provider, [])
         endings.append(Outcome(at=now.timestamp(), kind=kind))
         del endings[:-CIRCUIT_MEMORY]
+
+    @property
+    def endings(self) -> dict[str, tuple[tuple[float, str | None], ...]]:
+        """How the last calls to each provider ended, as data: (time, kind)."""
+        return {
+            provider: tuple((ending.at, ending.kind) for ending in endings)
+            for provider, endings in self._endings.items()
+        }
+
+    @endings.setter
+    def endings(self, endings: Mapping[str, Iterable[tuple[float, str | None]]]) -> None:
+        self._endings = {
+            provider: [Outcome(at=at, kind=kind) for at, kind in known]
+            for provider, known in endings.items()
+        }
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """The request ids of the last commands, oldest first."""
+        return tuple(self._commands)
+
+    @commands.setter
+    def commands(self, request_ids: Iterable[str]) -> None:
+        self._commands = dict.fromkeys(request_ids)
+
+    def take_over(self, ledger: LedgerState, frontier: FrontierState) -> None:
+        """Go on with the account and the graph of the history before."""
+        self.ledger = Ledger.from_state(ledger)
+        self.frontier.restore(frontier)
 
     def failing_providers(self, now: datetime) -> frozenset[str]:
         """Return the providers that are to be passed over for a while."""

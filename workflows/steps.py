@@ -55,6 +55,15 @@ class Steps:
         except ActivityError as error:
             return cancelled(node) if self._state.stopping else failed(node, str(error.cause))
 
+    async def resume(self, node: StepNode) -> StepResult:
+        """Go on with a step that was waiting when the run's history before this one ended."""
+        if node.kind == "approval":
+            return await self._approval(node)
+        began = self._state.results[node.name].started_at or workflow.now()
+        left = began + timedelta(seconds=node.seconds) - workflow.now()
+        await workflow.sleep(max(left, timedelta(0)), summary=node.name)
+        return completed(node, None)
+
     async def _reason_to_skip(self, node: StepNode) -> str | None:
         state = self._state
         mine = state.guarded.get(node.name, ())
@@ -145,22 +154,18 @@ class Steps:
     async def _approval(self, node: StepNode) -> StepResult:
         """Ask, and wait for a person's choice, which is the step's output."""
         state, name = self._state, node.name
-        limit = node.answer_timeout
-        now = workflow.now()
-        state.questions[name] = Question(
-            step=name,
-            ask=await self._asked(node),
-            choices=node.choices,
-            asked_at=now,
-            until=now + timedelta(seconds=limit) if limit else None,
-        )
+        question = state.questions.get(name) or await self._question(node)
+        state.questions[name] = question
+        left = question.until - workflow.now() if question.until else None
         try:
             await workflow.wait_condition(
-                lambda: name in state.answers, timeout=limit, timeout_summary=f"{name}: answer"
+                lambda: name in state.answers,
+                timeout=None if left is None else max(left, timedelta(0)),
+                timeout_summary=f"{name}: answer",
             )
         except asyncio.TimeoutError:
             if node.on_timeout is None:
-                return failed(node, f"nobody answered within {limit:g} s")
+                return failed(node, f"nobody answered within {node.answer_timeout:g} s")
             result = completed(node, inline(node.on_timeout))
             return result.model_copy(update={"metadata": {"answered": "nobody, in time"}})
         finally:
@@ -168,6 +173,19 @@ class Steps:
         answer = state.answers[name]
         metadata = {"by": answer.by, "comment": answer.comment}
         return completed(node, inline(answer.choice)).model_copy(update={"metadata": metadata})
+
+    async def _question(self, node: StepNode) -> Question:
+        """Return what is asked; what was answered in a round before is asked anew."""
+        limit, now = node.answer_timeout, workflow.now()
+        ask = await self._asked(node)
+        self._state.answers.pop(node.name, None)
+        return Question(
+            step=node.name,
+            ask=ask,
+            choices=node.choices,
+            asked_at=now,
+            until=now + timedelta(seconds=limit) if limit else None,
+        )
 
     async def _asked(self, node: StepNode) -> str:
         state = self._state

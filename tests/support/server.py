@@ -4,7 +4,7 @@ import contextlib
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,11 +25,11 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def local_server(binary: Path, folder: Path) -> Iterator[LocalServer]:
-    """Run a server for the duration of the context."""
+def local_server(binary: Path, folder: Path, *settings: str) -> Iterator[LocalServer]:
+    """Run a server for the duration of the context; `settings` are "name=value" in JSON."""
     for trial in range(3):
         try:
-            with _one_server(binary, folder / f"trial{trial}") as running:
+            with _one_server(binary, folder / f"trial{trial}", settings) as running:
                 yield running
                 return
         except PortTaken:
@@ -42,7 +42,7 @@ class PortTaken(Exception):
 
 
 @contextlib.contextmanager
-def _one_server(binary: Path, folder: Path) -> Iterator[LocalServer]:
+def _one_server(binary: Path, folder: Path, settings: Sequence[str]) -> Iterator[LocalServer]:
     folder.mkdir()
     port = free_port()
     command = [
@@ -50,6 +50,8 @@ def _one_server(binary: Path, folder: Path) -> Iterator[LocalServer]:
         "--headless", "--db-filename", str(folder / "server.db"), "--log-level", "error",
         "--dynamic-config-value", "frontend.WorkflowTimeSkippingEnabled=true",
     ]  # fmt: skip
+    for setting in settings:
+        command += ["--dynamic-config-value", setting]
     with (folder / "server.log").open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output)
         try:

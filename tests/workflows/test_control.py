@@ -1,0 +1,178 @@
+"""Commands to a run: what they do, that each is one, and what is refused."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from temporalio.client import WorkflowUpdateFailedError
+from temporalio.service import RPCError
+
+from client.runs import Run
+from contracts.runs import StepResult
+from contracts.teams import AgentStatus, TeamSpec, WorkflowStatus
+from contracts.updates import (
+    BudgetRaise,
+    Command,
+    PauseRequest,
+    PromptEdit,
+    RetryRequest,
+    SkipRequest,
+)
+from providers.exceptions import AuthenticationFailed
+from tests.support.harness import Harness, harness
+from tests.support.scripted import Say, Script
+from tests.support.server import LocalServer
+from tests.support.teams import agent, plan, team
+from workflows.run import RunWorkflow
+
+pytestmark = pytest.mark.integration
+
+Open = Callable[[Script], AbstractAsyncContextManager[Harness]]
+SLOW = Say("slow enough to be told something meanwhile", seconds=2)
+NO_KEY = AuthenticationFailed("no such key")
+
+
+@pytest.fixture
+def opened(server: LocalServer, tmp_path: Path) -> Open:
+    return lambda script: harness(server.address, tmp_path, script)
+
+
+def broken_team(**more: object) -> TeamSpec:
+    """A team of which `broken` fails while `slow` goes on, and `after` needs it."""
+    return team(
+        agent("slow"),
+        agent("broken", "Read {text}."),
+        agent("after", "{broken}", dependencies=("broken",)),
+        inputs={"text": {"type": "text"}},
+        **more,
+    )
+
+
+async def with_failure(running: Harness, spec: TeamSpec) -> Run:
+    """Start a team and wait until `broken` has failed."""
+    run = await running.start(plan(spec), {"text": "a text"})
+    while (await _status(run, "broken")) is not AgentStatus.FAILED:
+        await asyncio.sleep(0.02)
+    return run
+
+
+async def _status(run: Run, name: str) -> AgentStatus | None:
+    steps = (await run.status()).steps
+    return next((step.status for step in steps if step.name == name), None)
+
+
+async def results(run: Run) -> dict[str, StepResult]:
+    await run.wait()
+    return {step.agent_id: step for step in await run.results()}
+
+
+async def refusal(run: Run, command: Command) -> str:
+    """Return why a command is refused; it leaves no event."""
+    before = len((await run.handle.fetch_history()).events)
+    names = {SkipRequest: "skip", RetryRequest: "retry", PromptEdit: "edit_prompt"}
+    with pytest.raises(WorkflowUpdateFailedError) as refused:
+        await run.handle.execute_update(names[type(command)], command)
+    events = (await run.handle.fetch_history()).events
+    assert not [e for e in events[before:] if e.HasField(_UPDATE_ACCEPTED)]
+    return str(refused.value.cause)
+
+
+_UPDATE_ACCEPTED = "workflow_execution_update_accepted_event_attributes"
+
+
+async def test_a_failed_agent_runs_again_and_what_it_skipped(opened: Open) -> None:
+    script = Script({"slow": [SLOW], "broken": [NO_KEY, Say("mended")]})
+    async with opened(script) as running:
+        run = await with_failure(running, broken_team(allow_partial_completion=False))
+        assert await _status(run, "after") is AgentStatus.CANCELLED
+        again = RetryRequest(step="broken", request_id="r1")
+        assert (await run.retry(again)).status == "done"
+        assert (await run.retry(again)).status == "unchanged"
+        steps = await results(run)
+        cost = await run.cost()
+        status = (await run.status()).status
+    assert status is WorkflowStatus.COMPLETED
+    assert {step.status for step in steps.values()} == {AgentStatus.COMPLETED}
+    assert [a.outcome for a in cost.attempts if a.step == "broken"] == [
+        "AuthenticationFailed",
+        "completed",
+    ]
+    assert cost.cost == sum((a.cost for a in cost.attempts), Decimal(0))
+    assert (script.count("broken"), script.count("after")) == (2, 1)
+
+
+async def test_a_failed_agent_runs_again_with_another_prompt(opened: Open) -> None:
+    script = Script({"slow": [SLOW], "broken": [NO_KEY, Say("mended")]})
+    async with opened(script) as running:
+        run = await with_failure(running, broken_team())
+        await run.edit_prompt(PromptEdit(step="broken", prompt="Now read {text} {{twice}}."))
+        steps = await results(run)
+    prompt = [r.messages[0].content for name, _, r in script.requests if name == "broken"][-1]
+    assert prompt == "Now read a text {twice}."
+    assert steps["after"].status is AgentStatus.COMPLETED
+
+
+async def test_a_pending_agent_is_given_another_prompt_that_its_bound_covers(opened: Open) -> None:
+    script = Script({"slow": [SLOW]})
+    spec = team(
+        agent("slow"),
+        agent("next", "Short.", dependencies=("slow",)),
+        inputs={"text": {"type": "text"}},
+    )
+    async with opened(script) as running:
+        run = await running.start(plan(spec), {"text": "word " * 2000})
+        while script.count("slow") == 0:
+            await asyncio.sleep(0.02)
+        edit = PromptEdit(step="next", prompt="Use {slow} on {text}.", request_id="e1")
+        assert (await run.edit_prompt(edit)).status == "done"
+        assert (await run.edit_prompt(edit)).status == "unchanged"
+        steps = await results(run)
+        attempt = next(a for a in (await run.cost()).attempts if a.step == "next")
+    assert steps["next"].status is AgentStatus.COMPLETED
+    assert script.requests[-1][2].messages[0].content.startswith(f"Use {SLOW.text} on word word")
+    assert attempt.input_bound > 10_000
+
+
+async def test_what_cannot_be_done_is_refused_without_an_event(opened: Open) -> None:
+    script = Script({"slow": [SLOW], "broken": [NO_KEY]})
+    async with opened(script) as running:
+        run = await with_failure(running, broken_team())
+        said = [
+            await refusal(run, RetryRequest(step="brokn")),
+            await refusal(run, RetryRequest(step="slow")),
+            await refusal(run, SkipRequest(step="slow")),
+            await refusal(run, PromptEdit(step="slow", prompt="Too late")),
+            await refusal(run, PromptEdit(step="broken", prompt="Read {txt}.")),
+            await refusal(run, PromptEdit(step="broken", prompt="x" * 9000)),
+        ]
+        await run.wait()
+        with pytest.raises(RPCError, match="already completed"):
+            await run.retry(RetryRequest(step="broken"))
+    assert 'no step named "brokn". Did you mean "broken"?' in said[0]
+    assert "slow has not failed: it is running" in said[1]
+    assert "cannot be skipped any more: it is running" in said[2]
+    assert "cannot be given a prompt any more" in said[3]
+    assert 'Did you mean "{text}"' in said[4] or "text" in said[4]
+    assert "9,000 bytes, 8,000 at most" in said[5]
+
+
+async def test_one_command_sent_twice_is_one(opened: Open) -> None:
+    script = Script({"slow": [SLOW]})
+    async with opened(script) as running:
+        run = await running.start(plan(team(agent("slow"), cost_budget=Decimal(1))))
+        while script.count("slow") == 0:
+            await asyncio.sleep(0.02)
+        stop = PauseRequest(paused=True, request_id="p1")
+        go = PauseRequest(paused=False, request_id="p2")
+        said = [(await run.pause(command)).status for command in (stop, go, stop)]
+        assert said == ["done", "done", "unchanged"]
+        assert (await run.status()).paused_for is None
+        await run.raise_budget(BudgetRaise(to=Decimal(3), request_id="b1"))
+        await run.raise_budget(BudgetRaise(to=Decimal(5), request_id="b2"))
+        view = await run.raise_budget(BudgetRaise(to=Decimal(3), request_id="b1"))
+        assert view.budget == Decimal(5)
+        await run.handle.execute_update(RunWorkflow.skip, SkipRequest(step="slow", request_id="p1"))
+        await run.wait()
