@@ -3,7 +3,9 @@
 Strategy: an object's key is the hash of its plain content, `artifacts/ab/cdef…`, so that storing
 the same content twice is storing it once, and whoever holds a reference can tell whether what
 came back is it. Small objects are simply written again (that repairs a damaged one); from 8 MB
-on, one that is there is not sent again. Files are hashed while they are read and then sent in
+on, one that was written within RENEW_AFTER is not sent again. So whatever was stored lately is
+young in the store, however often it had been stored before, and the collector
+(stores.collecting) spares the young. Files are hashed while they are read and then sent in
 parts, hashed again on the way: one that changed in between is not stored.
 
 Beside them lie names, mutable and atomic: `note("runs/<run id>", ref)`, `lookup`, `names`.
@@ -15,6 +17,7 @@ store's listing can tell which of the contents he already knows lie there.
 
 import hashlib
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -22,20 +25,21 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from contracts.artifacts import ArtifactRef
-from contracts.base import Frozen, Json
+from contracts.base import Json
 from stores.backend import PART_BYTES, RANGE_BYTES, Backend
 from stores.caching import BytesCache
+from stores.collecting import Collector
 from stores.exceptions import (
     ArtifactCorrupt,
     ArtifactMissing,
     SealBroken,
     SourceChanged,
-    StoreError,
     WrongKey,
 )
 from stores.framing import FrameOpener, sealed_frames
 from stores.jsontext import json_bytes, json_value, text_bytes
-from stores.naming import file_name, original_name
+from stores.keys import NOTE_SUFFIX, Note, artifact_key, note_key, noted_name, read_note
+from stores.naming import file_name
 from stores.sealing import PLAIN, AesGcm, Sealer
 
 M = TypeVar("M", bound=BaseModel)
@@ -47,15 +51,12 @@ BYTES = "application/octet-stream"
 CACHE_BYTES = 64 * 1024 * 1024
 CACHED_OBJECT_BYTES = 1024 * 1024
 
+RENEW_AFTER = timedelta(hours=8)
+"""Age from which a large object that is stored again is sent again: well below the age at which
+one that nothing refers to may be collected."""
+
 _AT_ONCE_BYTES = 256 * 1024
 """Up to this size hashing takes less time than handing the bytes to a thread."""
-
-
-class _Note(Frozen):
-    """The content of a name's object. `name` is kept since long names are shortened in keys."""
-
-    name: str
-    ref: ArtifactRef
 
 
 class ArtifactStore:
@@ -110,7 +111,7 @@ class ArtifactStore:
         )
         if len(data) <= PART_BYTES:
             await self._backend.put(self._key(ref), await self._sealed(data))
-        elif not await self.exists(ref):
+        elif not await self._lately(ref):
             parts = (data[at : at + PART_BYTES] for at in range(0, len(data), PART_BYTES))
             await self._backend.put_parts(self._key(ref), self._sealed_parts(parts))
         self._cache.put(ref.sha256, data)
@@ -126,7 +127,7 @@ class ArtifactStore:
         if ref.size_bytes <= PART_BYTES:
             data = await self._backend.run(lambda: b"".join(_verified_parts(source, ref)))
             await self._backend.put(self._key(ref), await self._sealed(data))
-        elif not await self.exists(ref):
+        elif not await self._lately(ref):
             parts = self._sealed_parts(_verified_parts(source, ref))
             await self._backend.put_parts(self._key(ref), parts)
         return ref
@@ -201,53 +202,64 @@ class ArtifactStore:
         The content is not read: only its size tells a whole object from a damaged one.
         """
         size = await self._backend.size(self._key(ref))
-        if size is None:
+        return size is not None and self._whole(ref, size)
+
+    async def _lately(self, ref: ArtifactRef) -> bool:
+        """Say whether the object is there, whole by its size, and young."""
+        found = await self._backend.head(self._key(ref))
+        if found is None or not self._whole(ref, found.size_bytes):
             return False
+        return datetime.now(UTC) - found.modified < RENEW_AFTER
+
+    def _whole(self, ref: ArtifactRef, size: int) -> bool:
         return size > ref.size_bytes if self._sealer.suffix else size == ref.size_bytes
+
+    def collector(self) -> Collector:
+        """Return what finds and removes the objects that nothing needs any more."""
+        return Collector(self._backend, self._sealer)
 
     # names
 
     async def note(self, name: str, ref: ArtifactRef) -> None:
         """Let a name such as "runs/<run id>" point to an artifact, whatever it pointed to."""
-        await self._backend.put(_note_key(name), json_bytes(_Note(name=name, ref=ref)))
+        await self._backend.put(note_key(name), json_bytes(Note(name=name, ref=ref)))
+
+    async def note_new(self, name: str, ref: ArtifactRef) -> bool:
+        """Let a name point to an artifact unless it points to one; of many callers one wins."""
+        return await self._backend.put_new(note_key(name), json_bytes(Note(name=name, ref=ref)))
+
+    async def forget(self, name: str) -> None:
+        """Remove a name, if it is there; not the artifact."""
+        await self._backend.delete(note_key(name))
 
     async def lookup(self, name: str) -> ArtifactRef | None:
         """Return what a name points to, or None."""
-        data = await self._backend.get(_note_key(name))
-        return None if data is None else self._note(data, name).ref
+        data = await self._backend.get(note_key(name))
+        return None if data is None else read_note(data, name, self.name).ref
 
     async def names(self, prefix: str) -> list[str]:
         """Return the names that begin with the prefix ("runs/"), sorted."""
         folder = "/".join(file_name(part) for part in prefix.split("/")[:-1])
         found = [
-            await self._noted_name(key)
+            noted_name(key) or await self._shortened(key)
             for key in await self._backend.keys(folder)
-            if key.endswith(_NOTE)
+            if key.endswith(NOTE_SUFFIX)
         ]
         return sorted(name for name in found if name.startswith(prefix))
 
-    async def _noted_name(self, key: str) -> str:
-        parts = [original_name(part) for part in key.removesuffix(_NOTE).split("/")]
-        if None not in parts:
-            return "/".join(part or "" for part in parts)
-        return self._note(await self._backend.get(key) or b"", key).name
-
-    def _note(self, data: bytes, name: str) -> _Note:
-        try:
-            return _Note.model_validate_json(data)
-        except ValidationError:
-            raise StoreError(f"the name {name!r} in {self.name} is damaged") from None
+    async def _shortened(self, key: str) -> str:
+        return read_note(await self._backend.get(key) or b"", key, self.name).name
 
     # forms
 
     def _key(self, ref: ArtifactRef) -> str:
-        return _plain_key(ref) + self._sealer.suffix
+        return artifact_key(ref.sha256) + self._sealer.suffix
 
     async def _elsewhere(self, ref: ArtifactRef) -> tuple[str, Sealer]:
         """Return where an object may lie that is not there in our form."""
         if self._sealer.suffix:
-            return _plain_key(ref), PLAIN
-        if await self._backend.size(_plain_key(ref) + AesGcm.suffix) is not None:
+            return artifact_key(ref.sha256), PLAIN
+        if await self._backend.size(artifact_key(ref.sha256) + AesGcm.suffix) is not None:
             raise WrongKey(f"artifact {ref.sha256} is sealed, and no keys are configured")
         raise ArtifactMissing(ref, self.name)
 
@@ -289,20 +301,6 @@ class ArtifactStore:
         if len(data) <= _AT_ONCE_BYTES:
             return hashlib.sha256(data).hexdigest()
         return await self._backend.run(lambda: hashlib.sha256(data).hexdigest())
-
-
-_NOTE = ".ref"
-
-
-def _plain_key(ref: ArtifactRef) -> str:
-    return f"artifacts/{ref.sha256[:2]}/{ref.sha256[2:]}"
-
-
-def _note_key(name: str) -> str:
-    parts = [file_name(part) for part in name.split("/")]
-    if parts[0] == "artifacts":
-        raise ValueError("names below artifacts/ are taken by the artifacts themselves")
-    return "/".join(parts) + _NOTE
 
 
 def _parts(source: Path) -> Iterator[bytes]:

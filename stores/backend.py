@@ -12,19 +12,25 @@ reading then notices by the hash.
 """
 
 import asyncio
+import contextlib
+import os
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, MemoryStore, ObjectStore, from_url
 
-from stores.exceptions import InvalidStoreUrl, StoreError, StoreUnavailable
+from stores.exceptions import InvalidStoreUrl, OutsideStore, StoreError, StoreUnavailable
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
 
 T = TypeVar("T")
 
@@ -38,18 +44,32 @@ each thread that reads one keeps its share, and was no quicker."""
 _PARTS_AT_ONCE = 4
 _THREADS = 16
 _RETRIES = {"max_retries": 7, "retry_timeout": timedelta(seconds=30)}
+_staged_name = re.compile(r".+#\d+")
+"""How obstore's local store names what it is writing."""
+
 _CLOUDS = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An object as a listing tells it; `modified` by the store's own clock."""
+
+    key: str
+    size_bytes: int
+    modified: datetime
 
 
 class Backend:
     """Bytes by key. Every method may raise `StoreUnavailable`; none blocks the event loop.
 
-    `name` is the store's address without credentials, for messages. May be used from several
-    event loops and threads. `close` may be called twice; it does not wait.
+    `name` is the store's address without credentials, for messages; `folder` is where a local
+    one lies. May be used from several event loops and threads. `close` may be called twice; it
+    does not wait.
     """
 
-    def __init__(self, store: ObjectStore, name: str) -> None:
+    def __init__(self, store: ObjectStore, name: str, folder: Path | None = None) -> None:
         self.name = name
+        self.folder = folder
         self._store = store
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="artifacts")
 
@@ -74,7 +94,7 @@ class Backend:
         path = path.expanduser().absolute()
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return cls(LocalStore(path), path.as_uri())
+            return cls(LocalStore(path), path.as_uri(), path)
         except (OSError, BaseError) as error:
             raise StoreUnavailable(f"cannot use the folder {path}: {_reason(error)}") from None
 
@@ -98,6 +118,18 @@ class Backend:
     async def put(self, key: str, data: bytes) -> None:
         """Write a whole object, over what is there."""
         await self._call(lambda: obstore.put(self._store, key, data, use_multipart=False))
+
+    async def put_new(self, key: str, data: bytes) -> bool:
+        """Write an object unless there is one; say whether it was written. One of many wins."""
+
+        def written() -> bool:
+            try:
+                obstore.put(self._store, key, data, mode="create", use_multipart=False)
+            except AlreadyExistsError:
+                return False
+            return True
+
+        return await self._call(written)
 
     async def put_parts(self, key: str, parts: Iterator[bytes]) -> None:
         """Write an object part by part; where the iterator raises, nothing appears.
@@ -127,16 +159,70 @@ class Backend:
 
     async def size(self, key: str) -> int | None:
         """Return an object's size in bytes, or None."""
-        return await self._call_or_none(lambda: obstore.head(self._store, key)["size"])
+        found = await self.head(key)
+        return found.size_bytes if found else None
+
+    async def head(self, key: str) -> Entry | None:
+        """Return what a listing would tell of one object, or None."""
+        return await self._call_or_none(lambda: _entry(obstore.head(self._store, key)))
 
     async def keys(self, prefix: str) -> list[str]:
         """Return the keys below a folder, sorted."""
+        return [entry.key for entry in await self.entries(prefix)]
 
-        def listed() -> list[str]:
-            pages = obstore.list(self._store, prefix)
-            return sorted(meta["path"] for page in pages for meta in page)
+    async def entries(self, prefix: str = "") -> list[Entry]:
+        """Return what lies below a folder, by key; all that there is without one.
+
+        Some 300 bytes of memory an object. Unfinished writes of a local store are left out.
+        """
+
+        def listed() -> list[Entry]:
+            pages = obstore.list(self._store, prefix or None)
+            found = [_entry(meta) for page in pages for meta in page]
+            return sorted(found, key=lambda entry: entry.key)
 
         return await self._call_or_none(listed) or []
+
+    async def delete(self, key: str) -> None:
+        """Remove an object, if there is one: not every store tells.
+
+        Raises OutsideStore, and removes nothing, where a link leads out of a local store.
+        """
+
+        def remove() -> None:
+            self._stay_inside(key)
+            with contextlib.suppress(FileNotFoundError):
+                obstore.delete(self._store, key)
+
+        await self._call(remove)
+
+    def _stay_inside(self, key: str) -> None:
+        if self.folder is None:
+            return
+        root, path = self.folder.resolve(), (self.folder / key).resolve()
+        if not path.is_relative_to(root):
+            raise OutsideStore(f"{self.name}: {key} leads out of the store, to {path}")
+
+    async def unfinished(self) -> list[Entry]:
+        """Return what killed writers left in a local store. Links are not followed.
+
+        The cloud stores keep theirs to themselves: a rule of the bucket ends them.
+        """
+        return await self._call(lambda: list(self._staged()))
+
+    def _staged(self) -> Iterator[Entry]:
+        for folder, _, names in os.walk(self.folder) if self.folder else ():
+            for name in names:
+                if _staged_name.fullmatch(name):
+                    path = Path(folder, name)
+                    with contextlib.suppress(FileNotFoundError):
+                        found = path.lstat()
+                        changed = datetime.fromtimestamp(found.st_mtime, UTC)
+                        yield Entry(str(path), found.st_size, changed)
+
+    async def delete_unfinished(self, entry: Entry) -> None:
+        """Remove what `unfinished` returned."""
+        await self._call(lambda: Path(entry.key).unlink(missing_ok=True))
 
     async def run(self, work: Callable[[], T]) -> T:
         """Run blocking work in the store's threads."""
@@ -165,3 +251,7 @@ def _reason(error: Exception) -> str:
     """Return the first line of an error without any URL's query, which may hold a signature."""
     first = str(error).strip().partition("\n")[0]
     return re.sub(r"\?\S+", "", first)[:300] or type(error).__name__
+
+
+def _entry(meta: "ObjectMeta") -> Entry:
+    return Entry(meta["path"], meta["size"], meta["last_modified"])

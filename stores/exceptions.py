@@ -4,6 +4,7 @@
 StoreError
 ├─ InvalidStoreUrl     also ValueError; the address of a store cannot be used as it is written
 ├─ StoreUnavailable    not reachable, not writable, or full; a later try may succeed
+├─ OutsideStore        a link leads out of a local store's folder; nothing was touched
 ├─ ArtifactMissing     .ref; the store answers, and does not hold it
 ├─ ArtifactCorrupt     .ref; what the store holds is not what the reference names
 ├─ SourceChanged       a file changed while it was being stored; nothing was stored
@@ -29,6 +30,10 @@ class InvalidStoreUrl(StoreError, ValueError):
 
 class StoreUnavailable(StoreError):
     """The store could not be asked or could not take the bytes; a later try may succeed."""
+
+
+class OutsideStore(StoreError):
+    """A link leads out of a local store's folder; nothing was touched."""
 
 
 class ArtifactMissing(StoreError):

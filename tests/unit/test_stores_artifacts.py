@@ -1,7 +1,10 @@
 """Artifacts: addressed by content, verified when read, cached, named."""
 
+import asyncio
 import dataclasses
 import hashlib
+import os
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -15,13 +18,14 @@ from pydantic import BaseModel
 
 from contracts.artifacts import ArtifactRef, Value
 from contracts.runs import AttemptRecord
-from stores.artifacts import JSON, TEXT, ArtifactStore
-from stores.backend import PART_BYTES, RANGE_BYTES, Backend
+from stores.artifacts import JSON, RENEW_AFTER, TEXT, ArtifactStore
+from stores.backend import PART_BYTES, RANGE_BYTES, Backend, Entry
 from stores.caching import BytesCache
 from stores.exceptions import (
     ArtifactCorrupt,
     ArtifactMissing,
     InvalidStoreUrl,
+    OutsideStore,
     SourceChanged,
     StoreError,
     StoreUnavailable,
@@ -183,6 +187,16 @@ async def test_a_large_object_that_is_there_is_not_sent_again(tmp_path: Path) ->
     assert len(backend.uploads) == 1
 
 
+async def test_a_large_object_of_old_is_sent_again_and_young_then(tmp_path: Path) -> None:
+    store = ArtifactStore.open(str(tmp_path))
+    ref = await store.put_bytes(b"x" * (PART_BYTES + 1))
+    path = object_path(tmp_path, ref)
+    old = time.time() - RENEW_AFTER.total_seconds() - 60
+    os.utime(path, (old, old))
+    await store.put_bytes(b"x" * (PART_BYTES + 1))
+    assert path.stat().st_mtime > old + 60
+
+
 @pytest.mark.parametrize("size", [0, 10, PART_BYTES + 3])
 async def test_a_file_comes_back(store: ArtifactStore, tmp_path: Path, size: int) -> None:
     source = tmp_path / "source.bin"
@@ -217,9 +231,9 @@ class ChangingBackend(CountingBackend):
         super().__init__()
         self._source = source
 
-    async def size(self, key: str) -> int | None:
+    async def head(self, key: str) -> Entry | None:
         self._source.write_bytes(b"z" * (PART_BYTES + 1))
-        return await super().size(key)
+        return await super().head(key)
 
 
 async def test_a_file_that_changes_while_it_is_stored_is_not_stored(tmp_path: Path) -> None:
@@ -237,6 +251,28 @@ async def test_names_point_and_can_be_pointed_elsewhere(store: ArtifactStore) ->
     await store.note("runs/r-1", one)
     await store.note("runs/r-1", two)
     assert await store.lookup("runs/r-1") == two
+
+
+async def test_of_many_who_want_a_new_name_one_gets_it(store: ArtifactStore) -> None:
+    refs = [await store.put_text(str(number)) for number in range(8)]
+    won = await asyncio.gather(*(store.note_new("claims/one", ref) for ref in refs))
+    assert won.count(True) == 1
+    assert await store.lookup("claims/one") == refs[won.index(True)]
+    for _ in range(2):
+        await store.forget("claims/one")
+    assert await store.lookup("claims/one") is None
+    assert await store.note_new("claims/one", refs[0])
+
+
+async def test_a_key_cannot_climb_out_of_the_store(tmp_path: Path) -> None:
+    (tmp_path / "outside").write_text("private")
+    backend = Backend.open(str(tmp_path / "store"))
+    for reading in (backend.get("../outside"), backend.head("../outside")):
+        with pytest.raises(StoreUnavailable):
+            await reading
+    with pytest.raises((StoreUnavailable, OutsideStore)):
+        await backend.delete("../outside")
+    assert (tmp_path / "outside").read_text() == "private"
 
 
 AWKWARD = [
