@@ -8,6 +8,7 @@ import threading
 import time
 import urllib.parse
 from collections.abc import Iterator
+from email.utils import formatdate
 from xml.sax.saxutils import escape
 
 import pytest
@@ -91,7 +92,7 @@ class BucketHandler(http.server.BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("content-length", str(len(body)))
         self.send_header("etag", f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"')
-        self.send_header("last-modified", "Thu, 01 Jan 2026 00:00:00 GMT")
+        self.send_header("last-modified", formatdate(usegmt=True))
         for name, value in (headers or {}).items():
             self.send_header(name, value)
         self.end_headers()
