@@ -1,105 +1,156 @@
-"""An account's limits, kept before a request: booked ahead, with the exact wait.
+"""An account's limits in this process, kept before a request: booked ahead, with the exact wait.
 
 Promises: whoever books learns at once when the call may be made, and is not asked again; what can
 never pass is refused at once and takes nothing; a booking that is given back makes room for later
-ones. First booked, first served. No clock but the given one, no I/O, no waiting here.
+ones; first booked, first served; what a call really used counts instead of what it had booked. No
+clock but the given one, no I/O, no waiting here.
 
-Strategy: a token bucket for each limit, full at rest, so that a minute's requests may come at
-once and the next ones as the minute passes. The arithmetic is pyrate-limiter's GCRA, which is
-exact, pure and takes any time as now: a booking is an arrival at the first moment at which every
-bucket lets it through. Bookings in the future are kept in order, so that one can be taken out
-again.
+Strategy: a booking is an arrival at the first moment at which every tier (`providers.limit_tiers`)
+lets it through, never before a booking that was made earlier. Bookings that lie ahead are kept in
+order, each with the pace's levels before it, so that one can be taken out and the rest counted
+anew; their moments stay. A call that comes later than its turn is counted when it comes.
+
+Open requests end when they end, so theirs is the one wait that is an estimate: those who were
+refused keep their place, and are asked back when about so many calls will have ended.
 """
 
 import time
-from collections import deque
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
-
-from pyrate_limiter import GCRA, Duration, Rate
+from dataclasses import dataclass, field
 
 from providers.exceptions import RouterError
+from providers.limit_tiers import Tier, bucket_tiers, vendor_tiers
 from providers.policy import Limits
 
-_UNBOUNDED = 10**12
-_FORGET_MS = 600_000
-"""A booking that nobody used ten minutes after it was due is forgotten: its caller is gone."""
+GRACE_MS = 10_000
+"""A booking that nobody used so long after it was due is given back: its caller is gone."""
 
-_GCRA = GCRA()
+BUCKET_GRACE_MS = 600_000
+"""The same where there is nothing to give back: a bucket refills by itself."""
+
+LATE_MS = 1_000
+"""Who comes later than this is let in only where there is room besides the others' bookings."""
+
+FIRST_GUESS_MS = 5_000
+"""How long a request is open, before one has ended."""
+
+SHORTEST_MS, LONGEST_MS = 100, 30_000
+"""Bounds of the estimated wait for an open request to end."""
 
 
 class NeverAdmitted(RouterError, ValueError):
     """The call is larger than a limit: no wait would help."""
 
 
-@dataclass(frozen=True)
-class _Tier:
-    """One limit. `booked` is the same rate without its bound: it only counts."""
-
-    name: str
-    rate: Rate
-    booked: Rate
-    per_token: bool
-
-    @classmethod
-    def of(cls, name: str, limit: int, interval: Duration) -> "_Tier":
-        rates = Rate(limit, interval), Rate(limit, interval, burst=_UNBOUNDED)
-        return cls(name, *rates, per_token=name.startswith("tokens"))
-
-    def weight(self, tokens: int) -> int:
-        return tokens if self.per_token else 1
-
-    def wait_ms(self, level: int, at: int, tokens: int) -> int:
-        """Return how much later than `at` the call would pass."""
-        _, decision = _GCRA.step([self.rate], (level,), at, self.weight(tokens))
-        return decision.retry_after_ms or 0
-
-    def after(self, level: int, at: int, tokens: int) -> int:
-        """Return the level with the call counted."""
-        state, _ = _GCRA.step([self.booked], (level,), at, self.weight(tokens))
-        return int(state[0])
+def refuse_larger(tiers: list[Tier], tokens: int) -> None:
+    """Raise NeverAdmitted for a call of so many tokens that no wait would help."""
+    for tier in tiers:
+        if tier.weight(tokens) > tier.limit:
+            raise NeverAdmitted(
+                f"a call of about {tokens:,} tokens can never pass: {tier.name} is "
+                f"{tier.limit:,}; lower its max_tokens or raise {tier.name}"
+            )
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Booking:
+    """A turn: due at `at`; `before` are the pace's levels without it and what came after it."""
+
     at: int
     tokens: int
     since: int
+    before: list[int]
+    kept_until: int = 0
+
+
+@dataclass
+class _Count:
+    """One tier with what was booked of it. `moved` is what corrections did to the level."""
+
+    tier: Tier
+    parts: dict[int, int] = field(default_factory=dict)
+    level: int = 0
+    moved: int = 0
+
+    def add(self, at: int, weight: int) -> None:
+        if not self.tier.window or not weight:
+            return
+        part = self.tier.part(at)
+        self.parts[part] = max(0, self.parts.get(part, 0) + weight)
+
+    def forget(self, now: int) -> None:
+        oldest = self.tier.part(now) - 2 * self.tier.pace_interval // self.tier.width
+        while self.parts and (part := next(iter(self.parts))) < oldest:
+            del self.parts[part]
 
 
 class Limiter:
     """The limits of one account in this process. Times in seconds, of `clock`.
 
-    `limits.concurrency` is not its business: open requests are bounded by whoever makes them.
+    `buckets`: token buckets that are full at rest, as seed 004 has them, instead of what keeps a
+    vendor's sliding window.
     """
 
-    def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, limits: Limits, clock: Callable[[], float] = time.monotonic, *, buckets: bool = False
+    ) -> None:
         self._clock = clock
-        named = (
-            ("requests_per_minute", limits.requests_per_minute, Duration.MINUTE),
-            ("requests_per_hour", limits.requests_per_hour, Duration.HOUR),
-            ("requests_per_day", limits.requests_per_day, Duration.DAY),
-            ("tokens_per_minute", limits.tokens_per_minute, Duration.MINUTE),
-        )
-        self._tiers = [_Tier.of(name, limit, per) for name, limit, per in named if limit]
-        self._levels = [0] * len(self._tiers)
-        self._due_levels = list(self._levels)
-        self._ahead: deque[_Booking] = deque()
-        self._bookings: dict[Hashable, _Booking] = {}
+        self._tiers = bucket_tiers(limits) if buckets else vendor_tiers(limits)
+        self._counts = [_Count(tier) for tier in self._tiers]
+        self._most_open = limits.concurrency
+        self._ahead: dict[Hashable, _Booking] = {}
+        self._open: dict[Hashable, _Booking] = {}
+        self._waiting: dict[Hashable, int] = {}
+        self._open_ms = FIRST_GUESS_MS
+        self._grace = BUCKET_GRACE_MS if buckets else GRACE_MS
 
     def check(self, tokens: int) -> None:
         """Raise NeverAdmitted for a call of so many tokens that no wait would help."""
-        for tier in self._tiers:
-            if tier.weight(tokens) > tier.rate.limit:
-                raise NeverAdmitted(
-                    f"a call of about {tokens:,} tokens can never pass: {tier.name} is "
-                    f"{tier.rate.limit:,}; lower its max_tokens or raise {tier.name}"
-                )
+        refuse_larger(self._tiers, tokens)
+
+    def admit(self, key: Hashable, tokens: int) -> float:
+        """Return the seconds until the call of this key may be made; 0.0: it is open from now.
+
+        The first question books its turn. `ended` or `cancel` must follow. Raises NeverAdmitted.
+        """
+        self.check(tokens)
+        now = self._now()
+        self._forget(now)
+        self._open.pop(key, None)  # asked again: whoever was let in before never made the call
+        booking = self._ahead.get(key)
+        if booking is None:
+            if wait := self._wait_for_a_slot(key, now):
+                return wait / 1000
+            booking = self._book(key, tokens, now)
+        if booking.at <= now and (wait := self._wait_for_a_slot(key, now)):
+            booking.kept_until = now + wait + self._grace
+            return wait / 1000
+        if now - booking.at > LATE_MS and not self._room(booking, now):
+            self._take_out(key, now)
+            booking = self._book(key, tokens, now)
+        if booking.at > now:
+            if key in self._waiting:
+                self._waiting[key] = booking.at
+            return (booking.at - now) / 1000
+        self._waiting.pop(key, None)
+        self._open[key] = self._used(key, now)
+        return 0.0
+
+    def ended(self, key: Hashable, used: int | None) -> None:
+        """Say that an open call has ended; `used` tokens count where that is known."""
+        booking = self._open.pop(key, None)
+        if booking is None:
+            return
+        now = self._now()
+        self._open_ms = (4 * self._open_ms + now - booking.at) // 5
+        if used is not None:
+            self._recount(booking, used, now)
 
     def wait(self, tokens: int) -> float:
         """Return the seconds that a call booked now would wait. Takes nothing."""
         self.check(tokens)
         now = self._now()
+        self._forget(now)
         return (self._earliest(now, tokens) - now) / 1000
 
     def book(self, key: Hashable, tokens: int) -> float:
@@ -109,78 +160,155 @@ class Limiter:
         """
         self.check(tokens)
         now = self._now()
-        booking = self._bookings.get(key)
-        if booking is None:
-            booking = _Booking(self._earliest(now, tokens), tokens, now)
-            self._bookings[key] = booking
-            self._ahead.append(booking)
-            self._levels = self._counted(self._levels, booking)
-            self._settle_past(now)
+        self._forget(now)
+        booking = self._ahead.get(key) or self._book(key, tokens, now)
         return max(0, booking.at - now) / 1000
 
     def known(self, key: Hashable) -> bool:
         """Tell whether the key holds a booking."""
-        return key in self._bookings
+        return key in self._ahead
 
     def use(self, key: Hashable) -> float:
         """Say that a booked call is made now; return how long ago it was booked.
 
-        Its key may book again.
+        Its key may book again. Open requests are not counted by this.
         """
-        booking = self._bookings.pop(key, None)
-        return (self._now() - booking.since) / 1000 if booking else 0.0
+        now = self._now()
+        return (now - self._used(key, now).since) / 1000 if key in self._ahead else 0.0
 
     def cancel(self, key: Hashable) -> None:
-        """Give a booking back. One that was due already stays counted; unknown keys are ignored."""
-        booking = self._bookings.pop(key, None)
-        self._settle_past(self._now())
-        if booking is None or booking not in self._ahead:
-            return
-        self._ahead.remove(booking)
-        self._levels = list(self._due_levels)
-        for other in self._ahead:
-            self._levels = self._counted(self._levels, other)
+        """Give back a booking, or a call that was let in and not made. Unknown keys are ignored."""
+        self._waiting.pop(key, None)
+        if key in self._ahead:
+            self._take_out(key, self._now())
+        elif booking := self._open.pop(key, None):
+            for count in self._counts:
+                count.add(booking.at, -count.tier.weight(booking.tokens))
 
     def correct(self, booked: int, used: int) -> None:
-        """Count the tokens that a call used instead of those it had booked."""
+        """Move the pace by the tokens that a call used instead of those it had booked."""
         now = self._now()
-        for number, tier in enumerate(self._tiers):
-            if not tier.per_token or booked == used:
-                continue
-            for levels in (self._levels, self._due_levels):
-                if used > booked:
-                    levels[number] = tier.after(levels[number], now, used - booked)
-                else:
-                    levels[number] -= tier.after(0, 0, booked - used)
+        for count in self._counts:
+            if count.tier.per_token:
+                self._move(count, used - booked, now)
 
     def _now(self) -> int:
         return int(self._clock() * 1000)
 
     def _earliest(self, now: int, tokens: int) -> int:
         """Return the first moment, in milliseconds, at which every tier lets the call through."""
-        at = now
-        while wait := max(
-            (
-                tier.wait_ms(level, at, tokens)
-                for tier, level in zip(self._tiers, self._levels, strict=True)
-            ),
-            default=0,
-        ):
-            at += wait
-        return at
+        at = max(now, next(reversed(self._ahead.values())).at) if self._ahead else now
+        while True:
+            before = at
+            for count in self._counts:
+                weight = count.tier.weight(tokens)
+                at = count.tier.paced(count.level, at, weight)
+                at = count.tier.clear(count.parts, at, weight)
+            if at == before:
+                return at
 
-    def _counted(self, levels: list[int], booking: _Booking) -> list[int]:
-        return [
-            tier.after(level, booking.at, booking.tokens)
-            for tier, level in zip(self._tiers, levels, strict=True)
-        ]
+    def _book(self, key: Hashable, tokens: int, now: int) -> _Booking:
+        at = self._earliest(now, tokens)
+        booking = _Booking(at, tokens, now, [])
+        self._ahead[key] = booking
+        for count in self._counts:
+            count.add(at, count.tier.weight(tokens))
+            count.forget(now)
+        self._pass_pace(booking)
+        return booking
 
-    def _settle_past(self, now: int) -> None:
-        """Count for good what is due; forget what was booked and never used."""
-        while self._ahead and self._ahead[0].at <= now:
-            self._due_levels = self._counted(self._due_levels, self._ahead.popleft())
-        while self._bookings:
-            key, oldest = next(iter(self._bookings.items()))
-            if oldest.at + _FORGET_MS > now:
+    def _pass_pace(self, booking: _Booking) -> None:
+        booking.before = [count.level - count.moved for count in self._counts]
+        for count in self._counts:
+            weight = count.tier.weight(booking.tokens)
+            count.level = count.tier.level(count.level, booking.at, weight)
+
+    def _take_out(self, key: Hashable, now: int) -> None:
+        """Uncount a booking: the pace goes back to before it, and passes those after it again.
+
+        The pace of one that was due already has passed, as those after it may have.
+        """
+        order = list(self._ahead)
+        later = order[order.index(key) + 1 :]
+        booking = self._ahead.pop(key)
+        for count in self._counts:
+            count.add(booking.at, -count.tier.weight(booking.tokens))
+        if booking.at <= now:
+            return
+        for count, before in zip(self._counts, booking.before, strict=True):
+            count.level = before + count.moved
+        for other in later:
+            self._pass_pace(self._ahead[other])
+
+    def _used(self, key: Hashable, now: int) -> _Booking:
+        """Take a booking off the list; it counts when it is used."""
+        booking = self._ahead.pop(key)
+        for count in self._counts:
+            weight = count.tier.weight(booking.tokens)
+            if count.tier.part(booking.at) != count.tier.part(now):
+                count.add(booking.at, -weight)
+                count.add(now, weight)
+        booking.at = now
+        return booking
+
+    def _room(self, booking: _Booking, now: int) -> bool:
+        for count in self._counts:
+            weight = count.tier.weight(booking.tokens)
+            count.add(booking.at, -weight)
+            fits = count.tier.room(count.parts, now, weight)
+            count.add(booking.at, weight)
+            if not fits:
+                return False
+        return True
+
+    def _recount(self, booking: _Booking, used: int, now: int) -> None:
+        for count in self._counts:
+            if count.tier.per_token:
+                count.add(booking.at, used - booking.tokens)
+                if now - booking.at < count.tier.interval:
+                    self._move(count, used - booking.tokens, now)
+
+    def _move(self, count: _Count, tokens: int, now: int) -> None:
+        """Move a tier's level by so many tokens, more or fewer."""
+        before = count.level
+        if tokens > 0:
+            count.level = count.tier.level(count.level, now, tokens)
+        else:
+            count.level -= count.tier.cost_us(-tokens)
+        count.moved += count.level - before
+
+    def _wait_for_a_slot(self, key: Hashable, now: int) -> int:
+        """Return 0 where one more request may be open, else the milliseconds to ask again in.
+
+        Those who were refused before come first, as far as they are about to ask.
+        """
+        if self._most_open is None:
+            return 0
+        before = 0
+        coming = 0
+        for other, due in self._waiting.items():
+            if other == key:
                 break
-            del self._bookings[key]
+            before += 1
+            coming += due <= now + LATE_MS
+        if len(self._open) + coming < self._most_open:
+            return 0
+        guess = (before + 1) * self._open_ms // self._most_open
+        wait = min(max(guess, SHORTEST_MS), LONGEST_MS)
+        self._waiting[key] = now + wait
+        return wait
+
+    def _forget(self, now: int) -> None:
+        """Give back what was due and never used, and the places of those who do not come."""
+        gone = []
+        for key, booking in self._ahead.items():
+            if booking.at + self._grace > now:
+                break
+            if booking.kept_until <= now:
+                gone.append(key)
+        for key in gone:
+            booking = self._ahead.pop(key)
+            for count in self._counts:
+                count.add(booking.at, -count.tier.weight(booking.tokens))
+        for key in [key for key, due in self._waiting.items() if due + self._grace <= now]:
+            del self._waiting[key]

@@ -58,13 +58,30 @@ class _Written(BaseModel):
 
 
 class Limits(_Written):
-    """A provider account's limits; None means none of ours."""
+    """A provider account's limits; None means none of ours.
+
+    `burst` is the share of a minute's limits that may come at once after a rest; what is more
+    comes evenly. Vendors enforce a minute's limit over shorter times too.
+    """
 
     requests_per_minute: Annotated[int | None, Field(ge=1)] = None
     requests_per_hour: Annotated[int | None, Field(ge=1)] = None
     requests_per_day: Annotated[int | None, Field(ge=1)] = None
     tokens_per_minute: Annotated[int | None, Field(ge=1)] = None
     concurrency: Annotated[int | None, Field(ge=1)] = None
+    burst: Annotated[float, Field(gt=0, le=1)] = 0.25
+
+    @property
+    def any(self) -> bool:
+        """Whether there is a limit at all."""
+        limits = (
+            self.requests_per_minute,
+            self.requests_per_hour,
+            self.requests_per_day,
+            self.tokens_per_minute,
+            self.concurrency,
+        )
+        return any(limit is not None for limit in limits)
 
 
 class ProviderPolicy(_Written):

@@ -55,7 +55,7 @@ class RateLimiter:
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self.config = config or RateLimitConfig()
-        self._limiter = Limiter(_limits(self.config), clock)
+        self._limiter = Limiter(_limits(self.config), clock, buckets=True)
         self._clock, self._sleep = clock, sleep
         most = self.config.concurrent_requests
         self._slots = asyncio.Semaphore(most) if most is not None else None

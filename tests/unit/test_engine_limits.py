@@ -179,7 +179,7 @@ def test_bookings_never_pass_a_limit_in_any_order_of_events(
     """Between any two calls made there are no more than the bucket and its refill allow."""
     time = FakeTime()
     limits = Limits(requests_per_minute=6, tokens_per_minute=60)
-    limiter = Limiter(limits, time.clock)
+    limiter = Limiter(limits, time.clock, buckets=True)
     made: dict[int, tuple[float, int]] = {}
     for number, (what, tokens, which) in enumerate(plan):
         if what == "wait":
@@ -205,7 +205,7 @@ def test_cancelled_bookings_leave_nothing_behind(count: int, data: st.DataObject
     """Who books after the others gave up waits no longer than if they had never been."""
     time = FakeTime()
     limits = Limits(requests_per_minute=3, tokens_per_minute=100)
-    limiter, alone = Limiter(limits, time.clock), Limiter(limits, time.clock)
+    limiter, alone = (Limiter(limits, time.clock, buckets=True) for _ in range(2))
     kept = []
     for number in range(count):
         wait = limiter.book(number, 20)

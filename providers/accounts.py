@@ -1,0 +1,84 @@
+"""The port to an account's limits: ask before a request, say how it ended.
+
+Two stores of one arithmetic: this process (`providers.limits`), and a Redis server that all
+worker processes share (`providers.redis_limits`). Without Redis each process keeps the limits for
+itself.
+"""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+from providers.exceptions import ExecutionPlatformError
+from providers.limits import Limiter
+from providers.policy import Limits, Policy
+
+
+class LimitsUnreachable(ExecutionPlatformError):
+    """The shared limits cannot be asked now: nothing may be sent, and it may pass."""
+
+
+class AccountLimits(ABC):
+    """The limits of one provider account. Calls are known by names of their own.
+
+    Whoever was admitted says `ended` or `give_back`, whatever happened.
+    """
+
+    @abstractmethod
+    async def admit(self, call: str, tokens: int) -> float:
+        """Return the seconds until the call may be made; 0.0 for now: it counts as open.
+
+        The first question books a turn, and a later one under the same name finds it again. When
+        cancelled, nothing stays booked. Raises NeverAdmitted for a call that no wait would let
+        pass, LimitsUnreachable.
+        """
+
+    @abstractmethod
+    async def ended(self, call: str, used: int | None) -> None:
+        """Say that an admitted call has ended. The tokens used count instead of those booked.
+
+        None: not known. Best effort, never raises: an answer was paid for. What was open is freed
+        by itself after a while.
+        """
+
+    @abstractmethod
+    async def give_back(self, call: str) -> None:
+        """Say that a call is not made after all, whether it waits or was admitted. As `ended`."""
+
+    async def aclose(self) -> None:  # noqa: B027
+        """Give back connections, if there are any."""
+
+
+class InProcessLimits(AccountLimits):
+    """Kept by this process, for this process."""
+
+    def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limiter = Limiter(limits, clock)
+
+    async def admit(self, call: str, tokens: int) -> float:
+        return self._limiter.admit(call, tokens)
+
+    async def ended(self, call: str, used: int | None) -> None:
+        self._limiter.ended(call, used)
+
+    async def give_back(self, call: str) -> None:
+        self._limiter.cancel(call)
+
+
+def open_limits(policy: Policy, redis_url: str | None = None) -> dict[str, AccountLimits]:
+    """Return the limits that a policy sets, by provider; shared ones where a Redis is named.
+
+    Connects to nothing yet. Raises RouterError where Redis's client is not installed or the
+    address is none.
+    """
+    limited = {
+        name: provider.limits for name, provider in policy.providers.items() if provider.limits.any
+    }
+    if redis_url is None:
+        return {name: InProcessLimits(limits) for name, limits in limited.items()}
+    if not limited:
+        return {}
+    from providers.redis_limits import RedisServer
+
+    server = RedisServer(redis_url)
+    return {name: server.limits(name, limits) for name, limits in limited.items()}

@@ -1,0 +1,324 @@
+-- An account's limits, shared by processes: `providers/limits.py` and `limit_tiers.py` in one
+-- atomic step, on the clock of this server. What they promise is said there.
+--
+-- KEYS  counts, levels, records (hashes); ahead, open, waiting (sorted sets); due (hash)
+-- ARGV  operation, now in ms ("": this server's), call, tokens, tiers, settings (both JSON)
+-- Returns the milliseconds to wait; 0 where there is nothing to wait for.
+local COUNTS, LEVELS, RECORDS, AHEAD, OPEN, WAITING, DUE = unpack(KEYS)
+local operation, call, tokens = ARGV[1], ARGV[3], tonumber(ARGV[4])
+local tiers, settings = cjson.decode(ARGV[5]), cjson.decode(ARGV[6])
+local REACH = settings.reach
+local FORGOTTEN_MS = 2 * 86400000
+
+local now = tonumber(ARGV[2])
+if not now then
+    local time = redis.call('TIME')
+    now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
+-- Lua writes a number of more than 14 digits short.
+local function text(number) return string.format('%.0f', number) end
+
+local function weight(tier, of) return tier.per_token and of or 1 end
+
+local function part(tier, at) return math.floor(at / tier.width) end
+
+-- Records: at, tokens, since, kept (until), before (the levels, as text).
+local function record_of(name)
+    local found = redis.call('HGET', RECORDS, name)
+    return found and cjson.decode(found)
+end
+
+local function keep(name, record) redis.call('HSET', RECORDS, name, cjson.encode(record)) end
+
+-- The window ------------------------------------------------------------------------------------
+
+local function counted(tier, first, last)
+    local fields = {}
+    for n = first, last do fields[#fields + 1] = tier.name .. ':' .. text(n) end
+    local found, held = redis.call('HMGET', COUNTS, unpack(fields)), {}
+    for n = first, last do held[n] = tonumber(found[n - first + 1] or 0) end
+    return held
+end
+
+-- Parts that no window reaches any more, a thousand at a time.
+local function trim(tier)
+    local field, old = 'trimmed:' .. tier.name, part(tier, now) - 2 * REACH
+    local from = tonumber(redis.call('HGET', LEVELS, field) or old)
+    local to = math.min(old, from + 1000)
+    if to > from then
+        local fields = {}
+        for n = from, to - 1 do fields[#fields + 1] = tier.name .. ':' .. text(n) end
+        redis.call('HDEL', COUNTS, unpack(fields))
+    end
+    redis.call('HSET', LEVELS, field, text(math.max(from, to)))
+end
+
+local function add(tier, at, amount)
+    if amount == 0 then return end
+    local field = tier.name .. ':' .. text(part(tier, at))
+    local held = redis.call('HINCRBY', COUNTS, field, text(amount))
+    if held < 0 then redis.call('HSET', COUNTS, field, '0') end
+    if held == amount then trim(tier) end
+end
+
+local function add_all(at, of, sign)
+    for _, tier in ipairs(tiers) do add(tier, at, sign * weight(tier, of)) end
+end
+
+local function clear(tier, at, amount)
+    local last = part(tier, at)
+    local held, sum = counted(tier, last - REACH, last), 0
+    for n = last - REACH, last do sum = sum + held[n] end
+    for n = last - REACH, last do
+        if sum + amount <= tier.limit then break end
+        if held[n] > 0 then
+            sum = sum - held[n]
+            at = math.max(at, (n + REACH + 1) * tier.width)
+        end
+    end
+    return at
+end
+
+local function room(tier, at, amount)
+    local here = part(tier, at)
+    local held, sum = counted(tier, here - REACH, here + REACH), 0
+    for n = here - REACH, here do sum = sum + held[n] end
+    for last = here, here + REACH do
+        if last > here then sum = sum + held[last] - held[last - REACH - 1] end
+        if sum + amount > tier.limit then return false end
+    end
+    return true
+end
+
+-- The pace: GCRA, in microseconds -----------------------------------------------------------------
+
+local function number(field) return tonumber(redis.call('HGET', LEVELS, field) or 0) end
+
+local function level(tier) return number('level:' .. tier.name) end
+
+local function set_level(tier, value)
+    redis.call('HSET', LEVELS, 'level:' .. tier.name, text(value))
+end
+
+local function after(tier, before, at, amount)
+    if not tier.burst or amount == 0 then return before end
+    return math.max(before, at * 1000) + amount * tier.emission_us
+end
+
+local function paced(tier, before, at, amount)
+    if not tier.burst or amount == 0 then return at end
+    local passes = after(tier, before, at, amount)
+        - math.max(tier.burst, amount) * tier.emission_us
+    if passes <= at * 1000 then return at end
+    return at + math.ceil((passes - at * 1000) / 1000)
+end
+
+local function move(tier, amount)
+    local field, before = 'moved:' .. tier.name, level(tier)
+    local moved = amount > 0 and after(tier, before, now, amount)
+        or before + amount * tier.emission_us
+    set_level(tier, moved)
+    redis.call('HSET', LEVELS, field, text(number(field) + moved - before))
+end
+
+local function pass_pace(record)
+    record.before = {}
+    for i, tier in ipairs(tiers) do
+        local before = level(tier)
+        record.before[i] = text(before - number('moved:' .. tier.name))
+        set_level(tier, after(tier, before, record.at, weight(tier, record.tokens)))
+    end
+end
+
+-- Bookings --------------------------------------------------------------------------------------
+
+local function book()
+    local at, last = now, redis.call('ZREVRANGE', AHEAD, 0, 0)[1]
+    local before = last and record_of(last)
+    if before then at = math.max(at, before.at) end
+    local tried
+    repeat
+        tried = at
+        for _, tier in ipairs(tiers) do
+            local amount = weight(tier, tokens)
+            at = clear(tier, paced(tier, level(tier), at, amount), amount)
+        end
+    until at == tried
+    local record = {at = at, tokens = tokens, since = now, kept = 0}
+    redis.call('ZADD', AHEAD, redis.call('HINCRBY', LEVELS, 'order', 1), call)
+    add_all(at, tokens, 1)
+    pass_pace(record)
+    keep(call, record)
+    return record
+end
+
+local function take_out(name, record)
+    local later = redis.call('ZRANGE', AHEAD, redis.call('ZRANK', AHEAD, name) + 1, -1)
+    redis.call('ZREM', AHEAD, name)
+    redis.call('HDEL', RECORDS, name)
+    add_all(record.at, record.tokens, -1)
+    if record.at <= now then return end
+    for i, tier in ipairs(tiers) do
+        if record.before[i] then
+            set_level(tier, tonumber(record.before[i]) + number('moved:' .. tier.name))
+        end
+    end
+    for _, other in ipairs(later) do
+        local theirs = record_of(other)
+        pass_pace(theirs)
+        keep(other, theirs)
+    end
+end
+
+local function has_room(record)
+    for _, tier in ipairs(tiers) do
+        local amount = weight(tier, record.tokens)
+        add(tier, record.at, -amount)
+        local fits = room(tier, now, amount)
+        add(tier, record.at, amount)
+        if not fits then return false end
+    end
+    return true
+end
+
+-- Open requests ---------------------------------------------------------------------------------
+
+-- Who waits for an open request to end, first come first, and when they ask again.
+local function line()
+    local due, all = {}, redis.call('HGETALL', DUE)
+    for n = 1, #all, 2 do due[all[n]] = tonumber(all[n + 1]) end
+    return redis.call('ZRANGE', WAITING, 0, -1), due
+end
+
+local function wait_for_a_slot()
+    if not settings.most_open then return 0 end
+    local before, coming, known = 0, 0, false
+    local names, due = line()
+    for _, other in ipairs(names) do
+        known = other == call
+        if known then break end
+        before = before + 1
+        if (due[other] or 0) <= now + settings.late then coming = coming + 1 end
+    end
+    if redis.call('ZCARD', OPEN) + coming < settings.most_open then return 0 end
+    local open_ms = tonumber(redis.call('HGET', LEVELS, 'open_ms') or settings.first_guess)
+    local wait = math.floor((before + 1) * open_ms / settings.most_open)
+    wait = math.min(math.max(wait, settings.shortest), settings.longest)
+    if not known then
+        redis.call('ZADD', WAITING, redis.call('HINCRBY', LEVELS, 'order', 1), call)
+    end
+    redis.call('HSET', DUE, call, text(now + wait))
+    return wait
+end
+
+local function leave_line(name)
+    redis.call('ZREM', WAITING, name)
+    redis.call('HDEL', DUE, name)
+end
+
+local function forget()
+    -- The oldest come first; what is left for later is only given back later.
+    for _, name in ipairs(redis.call('ZRANGE', AHEAD, 0, 999)) do
+        local record = record_of(name)
+        if record and record.at + settings.grace > now then break end
+        if not record or record.kept <= now then
+            redis.call('ZREM', AHEAD, name)
+            redis.call('HDEL', RECORDS, name)
+            if record then add_all(record.at, record.tokens, -1) end
+        end
+    end
+    for _, name in ipairs(redis.call('ZRANGEBYSCORE', OPEN, '-inf', now)) do
+        redis.call('ZREM', OPEN, name)
+        redis.call('HDEL', RECORDS, name)
+    end
+    local names, due = line()
+    for _, name in ipairs(names) do
+        if (due[name] or 0) + settings.grace <= now then leave_line(name) end
+    end
+end
+
+local function admit()
+    forget()
+    if redis.call('ZREM', OPEN, call) == 1 then redis.call('HDEL', RECORDS, call) end
+    local record = record_of(call)
+    if not record then
+        local wait = wait_for_a_slot()
+        if wait > 0 then return wait end
+        record = book()
+    end
+    if record.at <= now then
+        local wait = wait_for_a_slot()
+        if wait > 0 then
+            record.kept = now + wait + settings.grace
+            keep(call, record)
+            return wait
+        end
+    end
+    if now - record.at > settings.late and not has_room(record) then
+        take_out(call, record)
+        record = book()
+    end
+    if record.at > now then
+        if redis.call('ZSCORE', WAITING, call) then
+            redis.call('HSET', DUE, call, text(record.at))
+        end
+        return record.at - now
+    end
+    leave_line(call)
+    redis.call('ZREM', AHEAD, call)
+    for _, tier in ipairs(tiers) do
+        if part(tier, record.at) ~= part(tier, now) then
+            add(tier, record.at, -weight(tier, record.tokens))
+            add(tier, now, weight(tier, record.tokens))
+        end
+    end
+    record.at = now
+    keep(call, record)
+    redis.call('ZADD', OPEN, now + settings.lease, call)
+    return 0
+end
+
+local function ended()
+    local record = record_of(call)
+    if redis.call('ZREM', OPEN, call) == 0 or not record then return 0 end
+    redis.call('HDEL', RECORDS, call)
+    local open_ms = tonumber(redis.call('HGET', LEVELS, 'open_ms') or settings.first_guess)
+    redis.call('HSET', LEVELS, 'open_ms', text(math.floor((4 * open_ms + now - record.at) / 5)))
+    if tokens then
+        for _, tier in ipairs(tiers) do
+            if tier.per_token then
+                add(tier, record.at, tokens - record.tokens)
+                if now - record.at < tier.interval then move(tier, tokens - record.tokens) end
+            end
+        end
+    end
+    return 0
+end
+
+local function cancel()
+    leave_line(call)
+    local record = record_of(call)
+    if not record then return 0 end
+    if redis.call('ZSCORE', AHEAD, call) then
+        take_out(call, record)
+    elseif redis.call('ZREM', OPEN, call) == 1 then
+        redis.call('HDEL', RECORDS, call)
+        add_all(record.at, record.tokens, -1)
+    end
+    return 0
+end
+
+-- `call` is a JSON list of those that are open still.
+local function renew()
+    for _, name in ipairs(cjson.decode(call)) do
+        if redis.call('HEXISTS', RECORDS, name) == 1 then
+            redis.call('ZADD', OPEN, 'XX', now + settings.lease, name)
+        end
+    end
+    return 0
+end
+
+local wait = ({admit = admit, ended = ended, cancel = cancel, renew = renew})[operation]()
+for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, FORGOTTEN_MS) end
+return wait
