@@ -31,15 +31,17 @@ from client.searchability import ensure_search_attributes
 from client.storage import open_storage
 from config.problems import ConfigError
 from config.settings import Settings, load_settings
-from contracts.activities import RunActivities
+from contracts.activities import RunActivities, SliceActivities
 from contracts.runs import WORKFLOW_QUEUE, provider_queue
 from providers import registry
 from providers.exceptions import RouterError
 from providers.policy import load_policy
 from providers.spi import LLMClient
 from stores.exceptions import StoreError
+from workflows.items import ItemsWorkflow
 from workflows.run import RunWorkflow
 
+WORKFLOWS = (RunWorkflow, ItemsWorkflow)
 HEARTBEAT_THROTTLE = timedelta(seconds=1)
 PASSED_THROUGH = ("contracts", "rules", "workflows", "cel", "annotated_types")
 CONNECT_LIMIT_S = 30.0
@@ -79,7 +81,7 @@ async def workers(
         Worker(
             client,
             task_queue=workflow_queue,
-            workflows=[RunWorkflow],
+            workflows=WORKFLOWS,
             activities=activities_of(run_work),
             workflow_runner=runner or workflow_runner(),
             max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
@@ -134,7 +136,8 @@ async def _stop(made: list[Worker], running: list["asyncio.Task[None]"]) -> None
 
 def activities_of(work: RunWork) -> list[Callable[..., Any]]:
     """Return the light activities, bound to their store: all that the stubs declare."""
-    return [getattr(work, name) for name in sorted(RunActivities.__abstractmethods__)]
+    stubs = RunActivities.__abstractmethods__ | SliceActivities.__abstractmethods__
+    return [getattr(work, name) for name in sorted(stubs)]
 
 
 def workflow_runner() -> SandboxedWorkflowRunner:

@@ -14,7 +14,7 @@ from contracts.artifacts import ArtifactRef
 from contracts.base import Json
 from contracts.failures import FailureKind
 from contracts.runs import RecordPage, RecordQuery, RunRecord
-from contracts.slices import SLICE_ITEMS, SliceQuery, StoredSlice, StoredSlices
+from contracts.slices import MOST_ITEMS, SLICE_ITEMS, SliceQuery, StoredSlice, StoredSlices
 from rules import slicing, templates
 from stores.artifacts import ArtifactStore
 from stores.exceptions import ArtifactMissing
@@ -49,6 +49,8 @@ async def measured(store: ArtifactStore, items: list[Json]) -> ListFacts:
     sizes = [len(templates.text_of(item).encode()) for item in items]
     if len(items) <= SLICE_ITEMS:
         return ListFacts(sizes=tuple(sizes), count=len(items))
+    if len(items) > MOST_ITEMS:
+        return ListFacts(sizes=(), count=len(items))
     return ListFacts(
         sizes=(),
         count=len(items),

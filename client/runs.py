@@ -31,6 +31,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from client.commanding import RunCommands
 from client.connection import NoServer, ServerUnreachable
 from client.searchability import has_search_attributes
+from client.slices import with_slices
 from contracts import search
 from contracts.artifacts import ArtifactRef, Value
 from contracts.base import Json
@@ -206,6 +207,11 @@ class Run(RunCommands):
 
     async def cost(self) -> RunCost:
         """Return the ledger. Raises UnknownRun or NoWorker."""
+        cost, runs = await self._cost(), self._runs
+        return await with_slices(cost, runs.store, runs.client if runs.connected else None)
+
+    async def _cost(self) -> RunCost:
+        """Return the ledger as it is kept."""
         record = await self.record()
         if record is None:
             return await self._ask(RunWorkflow.cost)

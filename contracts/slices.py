@@ -16,7 +16,6 @@ from contracts.plans import StepNode
 ITEMS_WORKFLOW = "callboard.items"
 """The slice workflow's type, as Temporal knows it."""
 
-REPORT_SIGNAL = "slice_report"
 CONTROL_SIGNAL = "control"
 
 SLICE_ITEMS = 500
@@ -101,14 +100,14 @@ class SliceRequest(Frozen):
 
 
 class SliceReport(Frozen):
-    """What a child run has done so far, in all. Dollars.
+    """What a child run has done so far, in all. `child` is its workflow id. Dollars.
 
     `asks` counts its asks for money: with a new one nothing is in flight, `counted` is what the
     grants so far cost, and `need` is wanted for the next call, `least` at the very least; `call`
     says which.
     """
 
-    unit: str
+    child: str
     done: int = 0
     failed: int = 0
     asks: int = 0
@@ -132,7 +131,8 @@ class SliceResult(Frozen):
     `taken` items were begun; fewer than there are where the history grew too long, the slice
     cannot succeed any more, or it was `cancelled`. `failed` counts by status. `outputs` is the
     list of the answers, in order; `record` a stored RunRecord with a result for each item and
-    all attempts. `most_attempts` is the highest number that an attempt had.
+    all attempts. `most_attempts` is the highest number that an attempt had. `error` says why the
+    answers could not be kept.
     """
 
     taken: int
@@ -148,3 +148,9 @@ class SliceResult(Frozen):
     most_attempts: int = 0
     record: ArtifactRef | None = None
     cancelled: bool = False
+    error: str | None = None
+
+
+def report_signal(step: str) -> str:
+    """Return the signal by which the child runs of a step report to their run."""
+    return f"slice_report:{step}"

@@ -7,6 +7,7 @@ slices nor the run's other steps ever wait for a grant that nobody needs yet.
 
 from collections.abc import Iterable, Mapping
 from decimal import ROUND_DOWN, Decimal
+from itertools import pairwise
 from math import ceil
 
 from rules.prices import EXACT
@@ -31,7 +32,7 @@ def cut(count: int, most: int) -> list[range]:
         return []
     parts = ceil(count / most)
     edges = [count * number // parts for number in range(parts + 1)]
-    return [range(start, end) for start, end in zip(edges, edges[1:], strict=False)]
+    return [range(start, end) for start, end in pairwise(edges)]
 
 
 def children(slices: int, width: int) -> int:

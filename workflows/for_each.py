@@ -3,45 +3,58 @@
 Each item is a run of the step of its own, with its own attempts and its own `cost_limit`. The
 results keep the order of the items; failed ones are left out of the output and listed in
 `metadata.failed_items`. Where `min_success` can no longer be reached nothing further is started.
+Lists of more than 500 items are cut into slices, which child runs work on (`workflows.slices`).
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
-import pydantic_core
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
-from contracts.activities import GatherCall, RunActivities
-from contracts.artifacts import INLINE_LIMIT_BYTES, Value
+from contracts.activities import ListFacts, RunActivities
+from contracts.artifacts import Value
 from contracts.base import Json
 from contracts.calls import ItemBinding
 from contracts.plans import StepNode
 from contracts.runs import StepResult
+from contracts.slices import MOST_ITEMS, SLICE_ITEMS
 from contracts.teams import AgentStatus
 from rules import conditions, templates
-from workflows import reading
+from workflows import gathering, reading
 from workflows.model_step import Item
 from workflows.state import RunState
 
-MOST_ITEMS = 2000
+MOST_AT_ONCE = 2000
+"""Items in histories of 0.1.0, which ran them all in one workflow and refused more."""
+
 LISTED_FAILURES = 50
 
 RunItem = Callable[[Item], Awaitable[StepResult]]
+RunSlices = Callable[[ListFacts], Awaitable[StepResult]]
 
 
 class ForEachRun:
-    """One `for_each` step. `run_item` runs one item; it absorbs a cancellation of its task."""
+    """One `for_each` step. `run_item` runs one item; it absorbs a cancellation of its task.
 
-    def __init__(self, state: RunState, node: StepNode, run_item: RunItem) -> None:
-        self._state, self._node, self._run_item = state, node, run_item
+    `run_slices` runs a list that is too long to be the work of one workflow.
+    """
+
+    def __init__(
+        self, state: RunState, node: StepNode, run_item: RunItem, run_slices: RunSlices
+    ) -> None:
+        self._state, self._node = state, node
+        self._run_item, self._run_slices = run_item, run_slices
         self._items: list[Item] = []
         self._results: dict[int, StepResult] = {}
         self._next = 0
 
     async def run(self) -> StepResult:
         """Return the step's result. Raises ConditionError where there is no list."""
-        self._items = await self._listed()
+        listed = await self._listed()
+        if isinstance(listed, ListFacts):
+            return await self._run_slices(listed)
+        self._items = listed
         count = min(self._node.max_parallel, len(self._items))
         runners = [asyncio.create_task(self._take_items()) for _ in range(count)]
         cancelled = False
@@ -76,8 +89,11 @@ class ForEachRun:
         possible = len(self._items) - len(self._failed())
         return possible >= self._node.min_success * len(self._items)
 
-    async def _listed(self) -> list[Item]:
-        """Return the items: inline where the list is small, else by their place in it."""
+    async def _listed(self) -> list[Item] | ListFacts:
+        """Return the items: inline where the list is small, else by their place in it.
+
+        Of a list that was cut into slices return what is known of it.
+        """
         node, state = self._node, self._state
         source = node.for_each or ""
         value = await reading.evaluate(
@@ -86,21 +102,28 @@ class ForEachRun:
         if value.has_inline:
             if not isinstance(value.inline, list):
                 raise conditions.ConditionError(f"for_each.in: {source} is no list")
-            items = [
-                Item(f"{node.name}[{number}]", _size(item), inline=_inline(item))
-                for number, item in enumerate(value.inline)
-            ]
-        else:
-            items = await self._stored(value)
-        if len(items) > MOST_ITEMS:
-            raise conditions.ConditionError(
-                f"for_each.in: {len(items):,} items, and {MOST_ITEMS:,} are the most"
+            if len(value.inline) <= SLICE_ITEMS or not workflow.patched("for-each-slices"):
+                return _few(
+                    Item(f"{node.name}[{number}]", _size(item), inline=_inline(item))
+                    for number, item in enumerate(value.inline)
+                )
+        facts = await self._measured(value)
+        if facts.count > SLICE_ITEMS:
+            return _sliced(facts)
+        name, ref = node.item or "", value.ref
+        assert ref is not None
+        return _few(
+            Item(
+                f"{node.name}[{number}]",
+                size,
+                stored=ItemBinding(name=name, items=ref, index=number),
             )
-        return items
+            for number, size in enumerate(facts.sizes)
+        )
 
-    async def _stored(self, value: Value) -> list[Item]:
+    async def _measured(self, value: Value) -> ListFacts:
         try:
-            facts = await workflow.execute_activity_method(
+            return await workflow.execute_activity_method(
                 RunActivities.measure_list,
                 value,
                 start_to_close_timeout=reading.LIGHT,
@@ -109,16 +132,6 @@ class ForEachRun:
             )
         except ActivityError as error:
             raise conditions.ConditionError(f"for_each.in: {error.cause}") from None
-        name, ref = self._node.item or "", value.ref
-        assert ref is not None
-        return [
-            Item(
-                f"{self._node.name}[{number}]",
-                size,
-                stored=ItemBinding(name=name, items=ref, index=number),
-            )
-            for number, size in enumerate(facts.sizes)
-        ]
 
     async def _result(self) -> StepResult:
         failed = sorted(self._failed())
@@ -134,7 +147,10 @@ class ForEachRun:
         return StepResult(
             agent_id=self._node.name,
             status=AgentStatus.COMPLETED,
-            output=await self._gathered(),
+            output=await gathering.one_list(
+                gathering.answers(result for _, result in sorted(self._results.items())),
+                f"{self._node.name}: results",
+            ),
             retry_count=retries,
             metadata=metadata,
         )
@@ -156,26 +172,24 @@ class ForEachRun:
             metadata={**metadata, "reason": error},
         )
 
-    async def _gathered(self) -> Value:
-        """Return the outputs as one list, inline where it is small."""
-        outputs = [
-            result.output
-            for _, result in sorted(self._results.items())
-            if result.status is AgentStatus.COMPLETED and result.output is not None
-        ]
-        if all(o.has_inline for o in outputs):
-            items = [output.inline for output in outputs]
-            size = len(pydantic_core.to_json(items))
-            if size <= INLINE_LIMIT_BYTES:
-                return Value(kind="json", inline=items, has_inline=True, size_bytes=size)
-        named = {f"{number:06}": output for number, output in enumerate(outputs)}
-        return await workflow.execute_activity_method(
-            RunActivities.gather,
-            GatherCall(items=await reading.paged(named)),
-            start_to_close_timeout=reading.LIGHT,
-            retry_policy=reading.STORE_RETRIES,
-            summary=f"{self._node.name}: results",
+
+def _few(items: Iterable[Item]) -> list[Item]:
+    """Return items that are the work of one workflow. Raises ConditionError for too many."""
+    listed = list(items)
+    if len(listed) > MOST_AT_ONCE:
+        raise conditions.ConditionError(
+            f"for_each.in: {len(listed):,} items, and {MOST_AT_ONCE:,} are the most"
         )
+    return listed
+
+
+def _sliced(facts: ListFacts) -> ListFacts:
+    """Return what is known of a long list. Raises ConditionError for one that is too long."""
+    if facts.count > MOST_ITEMS:
+        raise conditions.ConditionError(
+            f"for_each.in: {facts.count:,} items, and {MOST_ITEMS:,} are the most"
+        )
+    return facts
 
 
 def _size(item: Json) -> int:

@@ -125,7 +125,7 @@ def _fact(state: RunState, name: str) -> StepFact:
     return StepFact(
         status=result.status.value,
         cost=result.cost,
-        attempts=len(state.attempts_of(name)),
+        attempts=sum(attempt.calls for attempt in state.attempts_of(name)),
         output=state.value(name),
     )
 

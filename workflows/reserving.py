@@ -121,7 +121,7 @@ class Reserver:
         self, unit: str, node: StepNode, candidate: Candidate, bound: int, wanted: int
     ) -> None:
         """Raise, or pause the run until its cap was raised, where that is what binds."""
-        state, ledger = self._state, self._state.ledger
+        ledger = self._state.ledger
         least = prices.worst_case(candidate.price, bound, min(node.min_output_tokens, wanted))
         spent = ledger.by_step.get(unit, Decimal(0))
         if spent + least > node.cost_limit:
@@ -135,6 +135,11 @@ class Reserver:
             f"{candidate.model} may cost {least} (at most {bound:,} input tokens); "
             f"raise cost_budget"
         )
+        await self.out_of_money(message)
+
+    async def out_of_money(self, message: str) -> None:
+        """Raise Unaffordable, or pause the run until its cap was raised, as the team says."""
+        state, ledger = self._state, self._state.ledger
         if state.header.on_budget == "fail" or state.request.budget is not None:
             raise Unaffordable(message)
         cap = ledger.cap

@@ -230,6 +230,12 @@ class RunState:
         started = self.results[name].started_at or now
         self.results[name] = result.model_copy(update={"started_at": started})
 
+    def show_progress(self, name: str, note: str) -> None:
+        """Say how far a step that runs is."""
+        result = self.results[name]
+        metadata = {**result.metadata, "progress": note}
+        self.results[name] = result.model_copy(update={"metadata": metadata})
+
     def note_ending(self, provider: str, kind: str | None, now: datetime) -> None:
         """Remember how a call to a provider ended, for its circuit."""
         endings = self._endings.setdefault(provider, [])
@@ -330,7 +336,8 @@ class RunState:
         if name in self.questions:
             return f"waits for an answer: {' or '.join(self.questions[name].choices)}"
         result = self.results[name]
-        return result.error or _text(result.metadata.get("reason"))
+        said = result.metadata.get("reason") or result.metadata.get("progress")
+        return result.error or _text(said)
 
     def cost_view(self) -> RunCost:
         """Answer the query `cost`."""

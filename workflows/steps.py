@@ -5,12 +5,13 @@ task where money is at stake, so that what was spent is settled.
 """
 
 import asyncio
+from collections.abc import Awaitable
 from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
-from contracts.activities import RenderCall, RunActivities
+from contracts.activities import ListFacts, RenderCall, RunActivities
 from contracts.artifacts import Value
 from contracts.plans import StepNode
 from contracts.runs import Question, StepResult
@@ -21,6 +22,7 @@ from workflows.child_team import ChildTeamRun
 from workflows.for_each import ForEachRun
 from workflows.model_step import Item, ModelStepRun
 from workflows.reserving import Reserver
+from workflows.slices import SlicedRun
 from workflows.slots import Slots
 from workflows.state import RunState
 
@@ -77,7 +79,7 @@ class Steps:
     async def _once(self, node: StepNode) -> StepResult:
         match node.kind:
             case "model" if node.for_each is not None:
-                return await ForEachRun(self._state, node, lambda i: self._model(node, i)).run()
+                return await self._for_each(node)
             case "model":
                 return await self._model(node)
             case "team":
@@ -98,6 +100,13 @@ class Steps:
             node.uses_inputs,
         )
         return completed(node, value)
+
+    async def _for_each(self, node: StepNode) -> StepResult:
+        def in_slices(facts: ListFacts) -> Awaitable[StepResult]:
+            return SlicedRun(self._state, node, self._reserver, self.slots, facts).run()
+
+        each = ForEachRun(self._state, node, lambda item: self._model(node, item), in_slices)
+        return await each.run()
 
     async def _model(self, node: StepNode, item: Item | None = None) -> StepResult:
         try:

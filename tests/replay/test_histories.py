@@ -11,8 +11,7 @@ from temporalio.client import WorkflowHistory
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 
-from worker import workflow_runner
-from workflows.run import RunWorkflow
+from worker import WORKFLOWS, workflow_runner
 
 pytestmark = pytest.mark.unit
 
@@ -23,7 +22,7 @@ HISTORIES = sorted((Path(__file__).parent.parent / "histories").glob("*.json"))
 async def test_the_history_replays(path: Path) -> None:
     history = WorkflowHistory.from_json(path.stem, path.read_text())
     replayer = Replayer(
-        workflows=[RunWorkflow],
+        workflows=WORKFLOWS,
         data_converter=pydantic_data_converter,
         workflow_runner=workflow_runner(),
     )

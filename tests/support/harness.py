@@ -24,8 +24,7 @@ from stores.artifacts import ArtifactStore
 from stores.spools import FileSpools
 from stores.values import store_value
 from tests.support.scripted import Script, ScriptedClients
-from worker import activities_of, workflow_runner
-from workflows.run import RunWorkflow
+from worker import WORKFLOWS, activities_of, workflow_runner
 
 
 @dataclass
@@ -85,7 +84,7 @@ async def harness(
             Worker(
                 client,
                 task_queue="callboard",
-                workflows=[RunWorkflow],
+                workflows=WORKFLOWS,
                 activities=activities_of(work(store)),
                 workflow_runner=workflow_runner(),
                 max_cached_workflows=cached_workflows,
