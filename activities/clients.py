@@ -1,11 +1,14 @@
 """The worker's provider clients: one per (provider, model, options), shared, closed at the end."""
 
+import asyncio
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 from activities.own_client import Limiter, TranslatedClient
 from contracts.plans import Candidate
 from providers import registry
+from providers.accounts import AccountLimits
 from providers.spi import LLMClient
 
 
@@ -19,19 +22,32 @@ class Clients(ABC):
     async def admit(self, call: str, candidate: Candidate, tokens: int) -> float:
         """Return the seconds until a call of about so many tokens may be made; 0.0 for now.
 
-        The first question books a turn under the call's name, the answer 0.0 uses it up. Raises a
-        RouterError for a call that no wait would let pass.
+        The first question books a turn under the call's name, the answer 0.0 uses it up: the call
+        counts as open until it `ended`, or is given back. Raises a RouterError for a call that no
+        wait would let pass, LimitsUnreachable.
         """
         return 0.0
+
+    async def ended(  # noqa: B027
+        self, call: str, candidate: Candidate, used: int | None
+    ) -> None:
+        """Say that a call has ended, with the tokens that it used (None: not known)."""
+
+    async def give_back(self, call: str, candidate: Candidate) -> None:  # noqa: B027
+        """Say that a call is not made after all, whether it waits or may be made."""
 
     async def aclose(self) -> None:  # noqa: B027
         """Give back connections, if there are any."""
 
 
 class RegisteredClients(Clients):
-    """Clients of the providers that this worker has keys for."""
+    """Clients of the providers that this worker has keys for.
 
-    def __init__(self) -> None:
+    `limits` are those of the provider accounts, by provider; they are closed with the clients.
+    """
+
+    def __init__(self, limits: Mapping[str, AccountLimits] | None = None) -> None:
+        self._limits = dict(limits or {})
         self._made: dict[tuple[str, str, str], LLMClient] = {}
 
     def client(self, candidate: Candidate) -> LLMClient:
@@ -43,10 +59,26 @@ class RegisteredClients(Clients):
             )
         return self._made[key]
 
+    async def admit(self, call: str, candidate: Candidate, tokens: int) -> float:
+        limits = self._limits.get(candidate.provider)
+        return await limits.admit(call, tokens) if limits else 0.0
+
+    async def ended(self, call: str, candidate: Candidate, used: int | None) -> None:
+        if limits := self._limits.get(candidate.provider):
+            await limits.ended(call, used)
+
+    async def give_back(self, call: str, candidate: Candidate) -> None:
+        if limits := self._limits.get(candidate.provider):
+            await limits.give_back(call)
+
     async def aclose(self) -> None:
         made, self._made = self._made, {}
-        for client in made.values():
-            await client.aclose()
+        closing = [client.aclose() for client in made.values()]
+        closing += [limits.aclose() for limits in self._limits.values()]
+        found = await asyncio.gather(*closing, return_exceptions=True)
+        for error in found:
+            if isinstance(error, BaseException):
+                raise error
 
 
 class OwnClient(Clients):

@@ -32,6 +32,7 @@ from contracts.calls import CallProgress, Continuation, ModelCall, ModelReply, R
 from contracts.messages import ChatRequest, Usage
 from contracts.plans import Candidate
 from contracts.teams import ModelStep
+from providers.accounts import LimitsUnreachable
 from providers.exceptions import ContentRefused, ProviderError, StreamInterrupted
 from providers.spi import ChatReply, ChatStream, LLMClient, Timeouts, TokenCounting
 from rules.seams import Seam
@@ -45,6 +46,9 @@ KEEP_TRYING_S = 40.0
 
 HEARTBEAT_S = 1.0
 """Between two signs of life; the workflow's heartbeat timeout is five times that."""
+
+LIMITS_AWAY_S = 5.0
+"""Until limits that workers share are asked again, where they could not be."""
 
 SHORT_WAIT_S = 0.05
 """For the account's limits: a shorter wait is not worth a way to the server and back."""
@@ -117,8 +121,8 @@ class _Attempt:
     async def _make(self) -> ModelReply:
         step, candidate, client, request = await self._prepared()
         self._check_bound(request)
-        await self._take_turn(candidate, request)
-        reply = await self._stream(client, request)
+        async with self._turn(candidate, request):
+            reply = await self._stream(client, request)
         return await self._reply(step, reply)
 
     async def _values(self) -> dict[str, Json]:
@@ -184,16 +188,44 @@ class _Attempt:
                 sent=False,
             )
 
-    async def _take_turn(self, candidate: Candidate, request: ChatRequest) -> None:
-        """Keep the account's limits: a long wait is the server's, and holds no slot here."""
+    @contextlib.asynccontextmanager
+    async def _turn(self, candidate: Candidate, request: ChatRequest) -> AsyncIterator[None]:
+        """Keep the account's limits for the time of a call, and say what it took of them.
+
+        A call that has to wait keeps its booking: it asks again under the same name.
+        """
         name = f"{self._call.run_id}/{self._call.unit}#{self._call.attempt}"
-        tokens = prompts.likely_tokens(request)
-        while (wait := await self._clients.admit(name, candidate, tokens)) > 0:
-            if wait > SHORT_WAIT_S:
-                raise Throttled(
-                    f"{candidate.provider}: its limits leave room in {wait:.1f} s", wait
-                )
-            await asyncio.sleep(wait)
+        try:
+            await self._admitted(name, candidate, prompts.likely_tokens(request))
+            yield
+        except Throttled:
+            raise
+        except BaseException:
+            await self._leave(name, candidate)
+            raise
+        await self._leave(name, candidate)
+
+    async def _leave(self, name: str, candidate: Candidate) -> None:
+        state = self._state
+        if not state.sent:
+            await self._clients.give_back(name, candidate)
+            return
+        known = state.usage if state.usage_final else None
+        used = None if known is None or known.estimated else known.total_tokens
+        await self._clients.ended(name, candidate, used)
+
+    async def _admitted(self, name: str, candidate: Candidate, tokens: int) -> None:
+        """Wait for the call's turn: a long wait is the server's, and holds no slot here."""
+        try:
+            while (wait := await self._clients.admit(name, candidate, tokens)) > 0:
+                if wait > SHORT_WAIT_S:
+                    raise Throttled(
+                        f"{candidate.provider}: its limits leave room in {wait:.1f} s", wait
+                    )
+                await asyncio.sleep(wait)
+        except LimitsUnreachable as error:
+            activity.logger.warning("%s", error)
+            raise Throttled(str(error), LIMITS_AWAY_S) from None
 
     async def _stream(self, client: LLMClient, request: ChatRequest) -> ChatReply:
         call, state = self._call, self._state

@@ -96,6 +96,7 @@ class Settings(BaseSettings):
     persona_policy: UserPath | None = None
     capabilities: UserPath | None = None
     concurrency: int = Field(10, ge=1)
+    redis_url: str | None = Field(None, pattern=r"^(rediss?|unix)://")
     graceful_shutdown: float = Field(25.0, ge=0)
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_folded)

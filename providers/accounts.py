@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from providers.exceptions import ExecutionPlatformError
 from providers.limits import Limiter
-from providers.policy import Limits, Policy
+from providers.policy import Limits, Policy, ProviderPolicy
 
 
 class LimitsUnreachable(ExecutionPlatformError):
@@ -65,15 +65,31 @@ class InProcessLimits(AccountLimits):
         self._limiter.cancel(call)
 
 
+SHARE_OF_RATE = 0.8
+"""Of a vendor's rate: a queue lets a burst of about one more second through."""
+
+
+def queue_rates(policy: Policy) -> dict[str, float]:
+    """Return the tasks a second that a provider's queue may give to all of its workers.
+
+    For workers that share nothing else: it keeps the requests per minute, and knows nothing of
+    tokens, hours and days.
+    """
+    found = {name: provider.limits.requests_per_minute for name, provider in _limited(policy)}
+    return {name: most / 60 * SHARE_OF_RATE for name, most in found.items() if most is not None}
+
+
+def _limited(policy: Policy) -> list[tuple[str, ProviderPolicy]]:
+    return [(name, each) for name, each in policy.providers.items() if each.limits.any]
+
+
 def open_limits(policy: Policy, redis_url: str | None = None) -> dict[str, AccountLimits]:
     """Return the limits that a policy sets, by provider; shared ones where a Redis is named.
 
     Connects to nothing yet. Raises RouterError where Redis's client is not installed or the
     address is none.
     """
-    limited = {
-        name: provider.limits for name, provider in policy.providers.items() if provider.limits.any
-    }
+    limited = {name: provider.limits for name, provider in _limited(policy)}
     if redis_url is None:
         return {name: InProcessLimits(limits) for name, limits in limited.items()}
     if not limited:
