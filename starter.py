@@ -45,6 +45,10 @@ Budget = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")]
+AgentName = Annotated[str, typer.Argument(metavar="AGENT", help="An agent of the run's team.")]
+Reason = Annotated[
+    str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the run's history.")
+]
 Follow = Annotated[
     str | None, typer.Option("--follow", metavar="AGENT", help="Whose text to show.")
 ]
@@ -124,17 +128,34 @@ def watch(name: RunName, follow: Follow = None, as_json: AsJson = False) -> None
 @app.command()
 def cancel(name: RunName) -> None:
     """End a run: calls under way are stopped and settled."""
-    from client.cli import looking
+    from client.cli import commanding
 
-    raise typer.Exit(looking.cancel(name))
+    raise typer.Exit(commanding.cancel(name))
 
 
 @app.command()
-def bill(name: RunName, as_json: AsJson = False) -> None:
-    """Show what every attempt used and cost."""
-    from client.cli import looking
+def bill(
+    name: RunName,
+    agent: Annotated[
+        str | None,
+        typer.Argument(metavar="[AGENT]", help="One agent, item or attempt, in all detail."),
+    ] = None,
+    formulas: Annotated[
+        bool, typer.Option("--formulas", help="How the cost of each call came about.")
+    ] = False,
+    recompute: Annotated[
+        bool, typer.Option("--recompute", help="Compute it all again; exit 1 if it differs.")
+    ] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="A line per call, as CSV.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what every attempt used and cost, and at which price."""
+    from client.cli.bills import show_bill
 
-    raise typer.Exit(looking.bill(name, as_json=as_json))
+    code = show_bill(
+        name, agent, as_json=as_json, as_csv=as_csv, formulas=formulas, recompute=recompute
+    )
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -143,9 +164,9 @@ def budget(
     to: Annotated[str, typer.Option("--raise", metavar="DOLLARS", help="The new total.")],
 ) -> None:
     """Raise a run's budget; one that waits for money goes on."""
-    from client.cli import looking
+    from client.cli import commanding
 
-    raise typer.Exit(looking.raise_budget(name, to))
+    raise typer.Exit(commanding.raise_budget(name, to))
 
 
 @app.command()
@@ -156,25 +177,58 @@ def approve(
     comment: Annotated[str, typer.Option("--comment", metavar="TEXT")] = "",
 ) -> None:
     """Answer what a run asks a person."""
-    from client.cli import looking
+    from client.cli import commanding
 
-    raise typer.Exit(looking.approve(name, step, choice, comment))
+    raise typer.Exit(commanding.approve(name, step, choice, comment))
+
+
+@app.command()
+def skip(name: RunName, agent: AgentName, reason: Reason = "") -> None:
+    """Leave out an agent that has not started, and what needs it."""
+    from client.cli import commanding
+
+    raise typer.Exit(commanding.skip(name, agent, reason))
+
+
+@app.command()
+def retry(name: RunName, agent: AgentName, reason: Reason = "") -> None:
+    """Run an agent that has failed again, and what was skipped because of it."""
+    from client.cli import commanding
+
+    raise typer.Exit(commanding.retry(name, agent, reason))
+
+
+@app.command()
+def edit(
+    name: RunName,
+    agent: AgentName,
+    prompt: Annotated[
+        str | None, typer.Option("--prompt", metavar="TEXT", help="The new prompt.")
+    ] = None,
+    prompt_file: Annotated[
+        Path | None, typer.Option("--prompt-file", metavar="FILE", help="A file with it; -: stdin.")
+    ] = None,
+) -> None:
+    """Give an agent another prompt: one that has not started, or failed and runs again."""
+    from client.cli import commanding
+
+    raise typer.Exit(commanding.edit(name, agent, prompt, prompt_file))
 
 
 @app.command()
 def pause(name: RunName) -> None:
     """Let a run start no further call; those under way go on."""
-    from client.cli import looking
+    from client.cli import commanding
 
-    raise typer.Exit(looking.pause(name, paused=True))
+    raise typer.Exit(commanding.pause(name, paused=True))
 
 
 @app.command()
 def resume(name: RunName) -> None:
     """Let a paused run go on."""
-    from client.cli import looking
+    from client.cli import commanding
 
-    raise typer.Exit(looking.pause(name, paused=False))
+    raise typer.Exit(commanding.pause(name, paused=False))
 
 
 @app.command("export-history")
@@ -195,14 +249,18 @@ def plan(
     inputs_file: InputsFile = None,
     provider: ProviderName = None,
     budget: Budget = None,
+    max_cost: Annotated[
+        str | None,
+        typer.Option("--max-cost", metavar="DOLLARS", help="Exit 2 if a run could cost more."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show whom each agent would ask and what a run could cost; runs nothing."""
-    from client.cli.inspecting import show_plan
+    from client.cli.planned import show_plan
     from client.cli.preparing import Wanted
 
     wanted = Wanted(file, inputs or (), inputs_file, provider, budget=budget)
-    raise typer.Exit(show_plan(wanted, as_json=as_json))
+    raise typer.Exit(show_plan(wanted, as_json=as_json, max_cost=max_cost))
 
 
 @app.command()

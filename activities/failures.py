@@ -12,17 +12,20 @@ import builtins
 import dataclasses
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from contracts.artifacts import ArtifactRef
-from contracts.calls import CallFailure, ModelReply, Repair
+from contracts.calls import CallFailure, Repair
 from contracts.failures import FailureKind
 from contracts.messages import Usage
 from providers.exceptions import ExecutionPlatformError, ProviderError, RouterError, TimeoutError
 from rules.templates import TemplateError
 from stores.exceptions import StoreError
+
+R = TypeVar("R")
 
 MESSAGE_LIMIT = 600
 """Characters of an error's message that reach history."""
@@ -157,10 +160,10 @@ def throttled(error: Throttled) -> ApplicationError:
 
 
 async def guard(
-    attempt: Callable[[], Awaitable[ModelReply]],
+    attempt: Callable[[], Awaitable[R]],
     state: CallState,
     keep_partial: Callable[[str], Awaitable[ArtifactRef | None]],
-) -> ModelReply:
+) -> R:
     """Run an attempt; let out a reply that can be encoded, or one of the two errors above."""
     try:
         reply = await attempt()

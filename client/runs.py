@@ -52,6 +52,7 @@ from contracts.runs import (
 )
 from contracts.spools import SpoolRecord
 from contracts.teams import AgentStatus, WorkflowStatus
+from rules.billing import recorded_cost
 from stores.artifacts import ArtifactStore
 from stores.spools import FileSpools
 from stores.values import load_value
@@ -182,6 +183,11 @@ class Run(RunCommands):
         self.run_id = run_id
 
     @property
+    def runs(self) -> Runs:
+        """Where it was found: the server and the store."""
+        return self._runs
+
+    @property
     def handle(self) -> WorkflowHandle[RunWorkflow, RunResult]:
         """The Temporal handle behind it."""
         return self._runs.client.get_workflow_handle_for(RunWorkflow.run, self.run_id)
@@ -207,27 +213,10 @@ class Run(RunCommands):
 
     async def cost(self) -> RunCost:
         """Return the ledger. Raises UnknownRun or NoWorker."""
-        cost, runs = await self._cost(), self._runs
-        return await with_slices(cost, runs.store, runs.client if runs.connected else None)
-
-    async def _cost(self) -> RunCost:
-        """Return the ledger as it is kept."""
         record = await self.record()
-        if record is None:
-            return await self._ask(RunWorkflow.cost)
-        by_step = {step_of(a.step): _decimal(None) for a in record.attempts}
-        for attempt in record.attempts:
-            by_step[step_of(attempt.step)] += attempt.cost
-        return RunCost(
-            run_id=self.run_id,
-            budget=record.budget,
-            cost=record.cost,
-            served=record.served,
-            uncertain=record.uncertain,
-            reserved=_decimal(None),
-            by_step=by_step,
-            attempts=record.attempts,
-        )
+        cost = await self._ask(RunWorkflow.cost) if record is None else recorded_cost(record)
+        runs = self._runs
+        return await with_slices(cost, runs.store, runs.client if runs.connected else None)
 
     async def results(self) -> tuple[StepResult, ...]:
         """Return the results of all steps so far. Raises UnknownRun or NoWorker."""

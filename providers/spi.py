@@ -12,7 +12,7 @@ on it. Adapters know one vendor's wire format and nothing of runs, retries or bu
 - leaving the stream early, by `aclose()`, `break` or cancellation, closes the connection at once.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import field
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
@@ -27,13 +27,17 @@ from contracts.messages import (
     ToolParameter,
     Usage,
 )
+from contracts.parts import TextPart
 from providers.chat_stream import ChatReply, ChatStream
 from providers.completing import arguments, plain_tools, tool_call
+from providers.exceptions import InvalidRequest
+from providers.part_turns import Unsendable, turns
 from providers.requests import check_request
 from providers.timeouts import Timeouts
 from providers.toolspecs import tool_definition
 
 __all__ = [
+    "CAPABILITIES",
     "Caching",
     "ChatChunk",
     "ChatReply",
@@ -101,6 +105,25 @@ class LLMClient:
         if type(self).chat is not LLMClient.chat:
             return ChatStream(aiter(self.chat(req)), timeouts, self.provider)
         return ChatStream(self.stream(req), timeouts, self.provider)
+
+    async def generate(
+        self,
+        parts: "str | Iterable[Any]",
+        *,
+        timeout: float | None = None,
+        **options: Any,
+    ) -> ChatReply:
+        """Answer one turn that is made of parts (seed 002): texts, files, conversations.
+
+        `options` are those of `ChatRequest` (`model`, `system`, `max_tokens`, `cache_key`, …).
+        Raises `InvalidRequest` for a placeholder, whose file has to be uploaded or read before.
+        """
+        given = (TextPart(text=parts),) if isinstance(parts, str) else tuple(parts)
+        try:
+            messages = list(turns(given))
+        except Unsendable as error:
+            raise InvalidRequest(str(error), provider=self.provider, sent=False) from None
+        return await self.chat(ChatRequest(messages=messages, **options), timeout)
 
     async def complete(
         self,
@@ -213,7 +236,11 @@ class Uploads(Protocol):
 
 @runtime_checkable
 class Caching(Protocol):
-    """Optional: the provider caches a shared prefix under a name."""
+    """Optional: the provider caches a shared prefix under a name.
+
+    What is in the cache is not sent again. A client whose vendor wants the prefix with each
+    request all the same says so by an attribute `resends_prefix = True`.
+    """
 
     async def create_cache(self, req: ChatRequest, ttl_s: float) -> str:
         """Cache the request's system text and messages; return the cache's name."""
@@ -240,3 +267,13 @@ class Resume(Protocol):
     def resume(self, req: ChatRequest, response_id: str, after: int) -> AsyncIterator[ChatChunk]:
         """Yield what follows event number `after` of the response."""
         ...
+
+
+CAPABILITIES: dict[str, type] = {
+    "generation": Generation,
+    "uploads": Uploads,
+    "caching": Caching,
+    "token_counting": TokenCounting,
+    "resume": Resume,
+}
+"""Capabilities by name. A program adds its own protocols for stages of its own."""

@@ -41,11 +41,12 @@ def usual(records: Sequence[RunRecord]) -> Usual:
 
 def _step(name: str, records: Sequence[RunRecord]) -> UsualStep:
     billed = [a for r in records for a in r.attempts if step_of(a.step) == name and _billed(a)]
-    answers = [a.usage.completion_tokens for a in billed if a.usage and a.outcome == "completed"]
+    answered = [(a.usage, a.calls) for a in billed if a.usage and a.outcome == "completed"]
+    tokens, times = sum(u.completion_tokens for u, _ in answered), sum(n for _, n in answered)
     seconds = [r.execution_time for record in records for r in record.results if r.agent_id == name]
     return UsualStep(
-        calls=round(Decimal(len(billed)) / len(records), 3),
-        answer_tokens=round(sum(answers) / len(answers)) if answers else 0,
+        calls=round(Decimal(sum(a.calls for a in billed)) / len(records), 3),
+        answer_tokens=round(tokens / times) if times else 0,
         seconds=sum(seconds) / len(seconds) if seconds else 0.0,
         cost=round(sum((a.cost for a in billed), Decimal(0)) / len(records), 12),
     )

@@ -1,16 +1,12 @@
-"""Commands that ask without running anything: personas, plan."""
+"""`personas`: who would answer, and why."""
 
 import json
 from typing import Any
 
 from client.cli.console import DONE, Refusal, say, stdout
-from client.cli.estimate import Estimate, estimate
-from client.cli.preparing import Wanted, make_plan, prepare
 from client.cli.session import open_session
-from client.cli.spelling import money
 from client.cli.tables import new_table, plain
 from config.problems import did_you_mean
-from contracts.plans import Plan
 from providers.router import Explanation, PersonaRouter
 
 
@@ -49,51 +45,3 @@ def _personas(router: PersonaRouter, found: list[Explanation]) -> Any:
             plain(", ".join(one.requires)),
         )
     return table
-
-
-def show_plan(wanted: Wanted, *, as_json: bool) -> int:
-    """Show whom each agent would ask, and what the run could cost at most."""
-    session = open_session()
-    prepared = prepare(session.settings, wanted, need_inputs=False)
-    plan = make_plan(session.settings, prepared)
-    guess = estimate(plan, prepared.sizes)
-    if as_json:
-        print(json.dumps(_plan_data(plan, guess), indent=2))
-        return DONE
-    console = stdout()
-    table = new_table("agent", "asks", "then", "a call", "at most", right=("a call", "at most"))
-    for step in guess.steps:
-        table.add_row(
-            plain(step.name),
-            plain("".join(step.candidates[:1])),
-            plain(", ".join(step.candidates[1:3]) + ("…" if len(step.candidates) > 3 else "")),
-            money(step.call),
-            money(step.most),
-        )
-    console.print(table)
-    console.print(f"every agent asked once, at full length: {money(guess.calls)}")
-    console.print(f"never more than {money(guess.most)}, whatever fails (cost_budget, cost_limit)")
-    absent = [name for name in prepared.team.inputs if name not in prepared.inputs]
-    if absent:
-        say(f"note: without {', '.join(absent)}: give --input to count what they add")
-    for note in (*prepared.notes, *plan.notes):
-        say(f"note: {note}")
-    return DONE
-
-
-def _plan_data(plan: Plan, guess: Estimate) -> dict[str, Any]:
-    return {
-        "team": plan.team.name,
-        "agents": [
-            {
-                "name": step.name,
-                "candidates": list(step.candidates),
-                "call": str(step.call),
-                "most": str(step.most),
-            }
-            for step in guess.steps
-        ],
-        "calls": str(guess.calls),
-        "most": str(guess.most),
-        "notes": list(plan.notes),
-    }

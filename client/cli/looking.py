@@ -1,13 +1,9 @@
-"""Commands about runs that exist: status, watch, list, cancel, bill, budget, export-history."""
+"""Commands that look at runs: status, watch, list, export-history."""
 
-import asyncio
 import json
-import time
-from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from temporalio.client import WorkflowUpdateFailedError
 from temporalio.service import RPCError
 
 from client.cli.console import (
@@ -20,24 +16,17 @@ from client.cli.console import (
     say,
     stdout,
 )
-from client.cli.preparing import dollars
 from client.cli.running import Manner, follow_detachable, ui_link
 from client.cli.session import open_session, recent
 from client.cli.spelling import cap, elapsed, money
 from client.cli.tables import (
-    bill_table,
-    prices_table,
     runs_table,
     state,
     status_table,
-    total,
-    used_prices,
 )
 from client.cli.waiting import waiting
-from client.runs import NoWorker, Run
 from contracts.runs import RunStatus
 from contracts.teams import WorkflowStatus
-from contracts.updates import Answer, BudgetRaise, PauseRequest
 
 T = TypeVar("T")
 
@@ -124,122 +113,6 @@ def _listed(status: RunStatus) -> dict[str, Any]:
     data: dict[str, Any] = status.model_dump(mode="json")
     wanted = ("run_id", "team", "status", "cost", "tokens", "started_at", "completed_at")
     return {key: data[key] for key in wanted}
-
-
-def cancel(name: str) -> int:
-    """Ask a run to end, and wait a little until it has."""
-    session = open_session()
-
-    async def main() -> int:
-        run = await session.find(name)
-        record = await run.record()
-        if record is not None:
-            say(f"run {run.run_id} has ended already: {record.status.value.replace('_', ' ')}")
-            return DONE
-        run = await session.find_on_server(run.run_id)
-        await run.cancel()
-        if await _ends(run):
-            status = await run.status()
-            say(f"run {run.run_id} {status.status.value}: {money(status.cost)} was spent")
-        else:
-            say(f"run {run.run_id} was asked to end; a worker has to settle its calls first")
-        return DONE
-
-    return run_async(main)
-
-
-async def _ends(run: Run) -> bool:
-    deadline = time.monotonic() + CANCEL_S
-    while time.monotonic() < deadline:
-        if await run.ended():
-            return True
-        await asyncio.sleep(0.2)
-    return False
-
-
-def bill(name: str, *, as_json: bool) -> int:
-    """Show every attempt with its usage, price and state."""
-    session = open_session()
-
-    async def main() -> int:
-        run = await session.find(name)
-        cost, plan = await run.cost(), await run.plan()
-        prices = used_prices(plan, cost.attempts)
-        if as_json:
-            data: dict[str, Any] = cost.model_dump(mode="json")
-            data["prices"] = {model: p.model_dump(mode="json") for model, p in prices.items()}
-            print(json.dumps(data, indent=2))
-            return DONE
-        console = stdout()
-        console.print(bill_table(cost))
-        if prices:
-            console.print("dollars per million tokens:")
-            console.print(prices_table(prices))
-        console.print(total(cost))
-        if cost.reserved:
-            console.print(f"{money(cost.reserved)} is held for calls under way")
-        return DONE
-
-    return run_async(main)
-
-
-def approve(name: str, step: str | None, choice: str, comment: str) -> int:
-    """Answer a question of a run; the only one, where no step is named."""
-    session = open_session()
-
-    async def main() -> int:
-        run = await session.find_on_server(name)
-        asked = [question.step for question in (await run.status()).questions]
-        if step is None and len(asked) != 1:
-            raise Refusal(f"{run.run_id} asks {', '.join(asked) or 'nothing'}: name the step")
-        answer = Answer(step=step or asked[0], choice=choice, comment=comment)
-        await _commanded(run.answer(answer))
-        say(f"{answer.step}: {answer.choice}")
-        return DONE
-
-    return run_async(main)
-
-
-def pause(name: str, *, paused: bool) -> int:
-    """Let a run start no further call, or go on."""
-    session = open_session()
-
-    async def main() -> int:
-        run = await session.find_on_server(name)
-        await _commanded(run.pause(PauseRequest(paused=paused)))
-        say(f"run {run.run_id} {'starts no further call' if paused else 'goes on'}")
-        return DONE
-
-    return run_async(main)
-
-
-async def _commanded(command: Awaitable[T]) -> T:
-    """Await a command to a run. Raises Refusal where it is refused, NoWorker."""
-    try:
-        return await asyncio.wait_for(command, CANCEL_S)
-    except WorkflowUpdateFailedError as error:
-        raise Refusal(str(error.cause or error)) from None
-    except TimeoutError:
-        raise NoWorker("no worker answers for the run: start one, see `starter.py dev`") from None
-    except RPCError as error:
-        raise Refusal(f"the run takes no commands: {error.message}") from None
-
-
-def raise_budget(name: str, amount: str) -> int:
-    """Raise a run's budget to so many dollars in all."""
-    to = dollars(amount, "--raise")
-    session = open_session()
-
-    async def main() -> int:
-        run = await session.find(name)
-        if await run.record() is not None:
-            raise Refusal(f"run {run.run_id} has ended: nothing is left to pay")
-        run = await session.find_on_server(run.run_id)
-        view = await _commanded(run.raise_budget(BudgetRaise(to=to)))
-        say(f"the budget is {cap(view.budget)} now, of which {money(view.cost)} is spent")
-        return DONE
-
-    return run_async(main)
 
 
 def export_history(name: str, file: Path | None) -> int:

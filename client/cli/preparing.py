@@ -11,13 +11,14 @@ from typing import Any
 
 from client.cli.console import Refusal
 from client.cli.spelling import cap
-from config.inputs import InputValue, parse_inputs
+from config.inputs import InputValue, as_stored, parse_inputs
 from config.problems import did_you_mean
 from config.settings import Settings
 from config.teamfile import LoadedTeam, load_team
 from contracts.plans import Plan
 from contracts.retry import RetryRule
 from contracts.teams import TeamSpec
+from rules.foresight import Given
 
 SIMULATED = "simulated"
 
@@ -50,6 +51,17 @@ class Prepared:
     def sizes(self) -> dict[str, int]:
         """The inputs' sizes in bytes."""
         return {name: len(value.data) for name, value in self.inputs.items()}
+
+    @property
+    def given(self) -> dict[str, Given]:
+        """What the run will have of its inputs: those given, and the defaults of others."""
+        defaults = {
+            name: as_stored(spec.default, spec.type)
+            for name, spec in self.team.inputs.items()
+            if not spec.required
+        }
+        known = defaults | self.inputs
+        return {name: Given.of(value.value, len(value.data)) for name, value in known.items()}
 
 
 def prepare(settings: Settings, wanted: Wanted, *, need_inputs: bool = True) -> Prepared:

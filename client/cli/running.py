@@ -26,7 +26,7 @@ from client.cli.console import (
     stderr,
 )
 from client.cli.preparing import SIMULATED, Prepared, Wanted, check_provider, make_plan, prepare
-from client.cli.spelling import cap, money
+from client.cli.spelling import cap
 
 if TYPE_CHECKING:
     from client.cli.progress import Progress
@@ -253,12 +253,14 @@ def _plan(
 
 def _confirm(prepared: Prepared, plan: "Plan", manner: Manner) -> None:
     """Show the worst case, and ask before it is spent."""
-    from client.cli.estimate import estimate
+    from client.cli.spelling import about, at_most
+    from rules.estimates import estimate
 
-    guess = estimate(plan, prepared.sizes)
+    guess = estimate(plan, prepared.given)
     say(
-        f"This spends money: about {money(guess.calls)} if every agent is asked once and answers "
-        f"at full length, and never more than {money(guess.most)}."
+        f"This spends money: about {about(guess.expected)} if all goes well, at most "
+        f"{at_most(guess.most)} if every retry and fallback is needed, and never more than its "
+        f"budget of {cap(guess.cap)}."
     )
     if manner.yes:
         return

@@ -1,7 +1,7 @@
 """How values are spelled for people: money, times, tokens, models, states."""
 
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 
 from contracts.runs import StepStatus
 
@@ -21,6 +21,19 @@ GLYPHS = {
 def money(dollars: Decimal) -> str:
     """Return dollars with four digits after the point."""
     return f"${dollars:.4f}"
+
+
+def about(dollars: Decimal) -> str:
+    """Return a guess in dollars: four digits after the point, or the first two that are not 0."""
+    if dollars == 0 or dollars >= Decimal("0.001"):
+        return money(dollars)
+    return f"${round(dollars, 1 - dollars.adjusted()):f}"
+
+
+def at_most(dollars: Decimal) -> str:
+    """Return a bound in dollars: rounded up, so that it stays one."""
+    digits = 4 if dollars == 0 or dollars >= Decimal("0.001") else 1 - dollars.adjusted()
+    return f"${dollars.quantize(Decimal(1).scaleb(-digits), ROUND_UP):f}"
 
 
 def cap(dollars: Decimal) -> str:

@@ -8,9 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from client.cli.console import clean
-from client.cli.spelling import GLYPHS, cap, duration, elapsed, exact, moment, money, served_by
-from contracts.plans import Plan
-from contracts.prices import Price
+from client.cli.spelling import GLYPHS, cap, duration, elapsed, moment, money, served_by
 from contracts.runs import AttemptRecord, RunCost, RunStatus, StepResult, step_of
 from contracts.teams import AgentStatus
 
@@ -126,58 +124,3 @@ def runs_table(runs: Iterable[RunStatus]) -> Table:
         cells = (f"{run.tokens:,}" if run.tokens else "", money(run.cost), took)
         table.add_row(Text(run.run_id), state(run.status.value), started, *cells)
     return table
-
-
-def bill_table(cost: RunCost) -> Table:
-    """Return every attempt with its usage as reported and what it cost."""
-    table = new_table(
-        *("attempt", "by", "outcome", "prompt", "cached", "answer", "reasoning", "cost", "state"),
-        right=("prompt", "cached", "answer", "reasoning", "cost"),
-    )
-    for attempt in cost.attempts:
-        usage = attempt.usage
-        counts = (
-            (
-                usage.prompt_tokens,
-                usage.cached_tokens,
-                usage.completion_tokens,
-                usage.reasoning_tokens,
-            )
-            if usage
-            else (0, 0, 0, 0)
-        )
-        table.add_row(
-            Text(attempt.id),
-            plain(f"{attempt.provider} {attempt.model}"),
-            plain(attempt.outcome),
-            *(f"{count:,}" if count else "" for count in counts),
-            ("≤ " if attempt.state == "uncertain" else "") + exact(attempt.cost),
-            attempt.state + (", over bound" if attempt.over_bound else ""),
-        )
-    return table
-
-
-def prices_table(prices: dict[str, Price]) -> Table:
-    """Return the prices that a bill was made with, in dollars per million tokens."""
-    table = new_table(
-        *("model", "input", "cached", "answer", "source", "version"),
-        right=("input", "cached", "answer"),
-    )
-    for model, price in prices.items():
-        cached = price.cached_input
-        table.add_row(
-            plain(model),
-            f"${price.input.base}",
-            f"${cached.base}" if cached else "",
-            f"${price.output.base}" + (" (tiers)" if price.output.tiers else ""),
-            price.source,
-            price.version,
-        )
-    return table
-
-
-def used_prices(plan: Plan, attempts: Iterable[AttemptRecord]) -> dict[str, Price]:
-    """Return the price of each provider and model that was asked."""
-    known = {f"{c.provider} {c.model}": c.price for c in plan.candidates}
-    used = dict.fromkeys(f"{a.provider} {a.model}" for a in attempts)
-    return {name: known[name] for name in used if name in known}

@@ -1,0 +1,243 @@
+"""An execution's effects as activities: each asks a provider once, and says what came of it.
+
+Every exit after a request was sent is final for the server (`activities.failures`): what follows
+is the workflow's decision. Answers and files are in the store, only references travel.
+"""
+
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from temporalio import activity
+
+from activities.clients import Clients
+from activities.failures import CallState, Throttled, guard
+from activities.heartbeats import beating
+from activities.known_caches import KnownCaches
+from activities.prompts import likely_tokens
+from contracts.artifacts import ArtifactRef
+from contracts.base import Frozen
+from contracts.calls import CallProgress
+from contracts.execution import CacheRef, Capabilities, SourceFile
+from contracts.execution_activities import ExecutionActivities
+from contracts.execution_calls import (
+    Asked,
+    CacheCall,
+    GenerateCall,
+    GenerateReply,
+    RemoveCall,
+    RemoveReply,
+    UploadCall,
+    UploadReply,
+)
+from contracts.execution_parts import StoredPart, load_part
+from contracts.messages import ChatRequest
+from contracts.plans import Candidate
+from contracts.prices import Price, Rate
+from contracts.runs import provider_queue
+from providers import executing
+from providers.exceptions import ExecutionPlatformError, InvalidRequest, StreamInterrupted
+from providers.spi import Caching, ChatReply, LLMClient, Uploads
+from providers.timeouts import Timeouts
+from stores.artifacts import ArtifactStore
+from stores.exceptions import ArtifactCorrupt, ArtifactMissing
+from stores.values import store_value
+
+R = TypeVar("R")
+
+_FREE = Rate(base=Decimal(0))
+
+
+class ExecutionWork(ExecutionActivities):
+    """The activities, with what they need to act."""
+
+    def __init__(self, store: ArtifactStore, clients: Clients) -> None:
+        self._store, self._clients = store, clients
+        self._caches = KnownCaches(store)
+
+    @activity.defn(name="execution_capabilities")
+    async def execution_capabilities(self, asked: Asked) -> Capabilities:
+        async def look(_: CallState) -> Capabilities:
+            return executing.capabilities_of(self._client(asked))
+
+        return await _guarded(look, asked)
+
+    @activity.defn(name="execution_upload")
+    async def execution_upload(self, call: UploadCall) -> UploadReply:
+        async def upload(state: CallState) -> UploadReply:
+            client: Any = self._client(call)
+            data = await _StoredContents(self._store, call).file(call.file)
+            _sent(state)
+            uploads: Uploads = client
+            return UploadReply(
+                uri=await uploads.upload(data, call.file.mime_type, call.file.name or "file")
+            )
+
+        return await _guarded(upload, call)
+
+    @activity.defn(name="execution_cache")
+    async def execution_cache(self, call: CacheCall) -> CacheRef:
+        key = f"{call.provider}/{call.model}/{call.effect.content_key}"
+
+        async def find_or_make(state: CallState) -> CacheRef:
+            client: Any = self._client(call)
+            resends = executing.capabilities_of(client).resends_prefix
+            async with self._caches.held(key):
+                name = await self._caches.find(key)
+                if name is not None:
+                    return CacheRef(name=name, application="reused", key=key, resends=resends)
+                if not call.effect.create:
+                    return CacheRef(key=key)
+                contents = _StoredContents(self._store, call)
+                request = await executing.cache_request(call, contents)
+                _sent(state)
+                caching: Caching = client
+                made = await caching.create_cache(request, call.effect.ttl_s)
+                await self._caches.add(key, made, call.effect.ttl_s)
+                return CacheRef(name=made, application="created", key=key, resends=resends)
+
+        return await _guarded(find_or_make, call)
+
+    @activity.defn(name="execution_generate")
+    async def execution_generate(self, call: GenerateCall) -> GenerateReply:
+        async def ask(state: CallState) -> GenerateReply:
+            client = self._client(call)
+            able = executing.capabilities_of(client)
+            resends = able.resends_prefix or "caching" not in able
+            contents = _StoredContents(self._store, call)
+            request = await executing.chat_request(call, contents, resends=resends)
+            await self._take_turn(call, request)
+            _sent(state)
+            reply = await _collected(client, request, call, state)
+            return await self._kept(call, reply)
+
+        return await _guarded(ask, call)
+
+    @activity.defn(name="execution_remove")
+    async def execution_remove(self, call: RemoveCall) -> RemoveReply:
+        problems: list[str] = []
+        for key in call.forget:
+            await self._caches.forget(key)
+        client: Any = self._client(call)
+        deletions = [(client.delete_upload, uri) for uri in call.uploads]
+        deletions += [(client.delete_cache, name) for name in call.caches]
+        for delete, name in deletions:
+            try:
+                await delete(name)
+            except ExecutionPlatformError as error:  # what is left there costs no answer
+                problems.append(f"{name} could not be deleted: {type(error).__name__}: {error}")
+        return RemoveReply(problems=tuple(problems))
+
+    def _client(self, asked: Asked) -> LLMClient:
+        return self._clients.client(_candidate(asked))
+
+    async def _take_turn(self, call: GenerateCall, request: ChatRequest) -> None:
+        """Keep the account's limits: a wait is the server's, and holds no slot here."""
+        name = f"{call.execution_id}/{call.index}#{call.attempt}"
+        wait = await self._clients.admit(name, _candidate(call), likely_tokens(request))
+        if wait > 0:
+            raise Throttled(f"{call.provider}: its limits leave room in {wait:.1f} s", wait)
+
+    async def _kept(self, call: GenerateCall, reply: ChatReply) -> GenerateReply:
+        notes = executing.check_answer(reply, call.provider, call.model)
+        return GenerateReply(
+            output=await store_value(self._store, reply.text),
+            usage=reply.usage,
+            finish_reason=reply.finish_reason,
+            tool_calls=reply.tool_calls,
+            model=reply.model,
+            notes=notes,
+        )
+
+
+class _StoredContents:
+    """Parts and files of one execution, in the store."""
+
+    def __init__(self, store: ArtifactStore, asked: Asked) -> None:
+        self._store, self._asked = store, asked
+
+    async def part(self, stored: StoredPart) -> Frozen:
+        return load_part(await self._bytes(stored.ref, f"a part ({stored.of})"))
+
+    async def file(self, file: SourceFile) -> bytes:
+        if file.content is None:
+            raise InvalidRequest(f"{file.path} was not stored for the workers", sent=False)
+        return await self._bytes(file.content, file.path)
+
+    async def _bytes(self, ref: ArtifactRef, what: str) -> bytes:
+        try:
+            return await self._store.get_bytes(ref)
+        except (ArtifactMissing, ArtifactCorrupt) as error:
+            raise InvalidRequest(
+                f"{what}, which execution {self._asked.execution_id} needs: {error}", sent=False
+            ) from None
+
+
+def _candidate(asked: Asked) -> Candidate:
+    """Return the provider and model as the worker's clients are asked for; prices play no part."""
+    price = Price(model=asked.model, input=_FREE, output=_FREE, source="none", version="")
+    return Candidate(
+        provider=asked.provider,
+        model=asked.model,
+        queue=provider_queue(asked.provider),
+        price=price,
+    )
+
+
+def _sent(state: CallState) -> None:
+    """Say, before the request leaves, that from now on it may have been made."""
+    state.sent = True
+    activity.heartbeat(CallProgress(phase="sent"))
+
+
+async def _collected(
+    client: LLMClient, request: ChatRequest, call: GenerateCall, state: CallState
+) -> ChatReply:
+    stream = client.open(request, Timeouts.of(call.timeout))
+    try:
+        async with stream:
+            async for chunk in stream:
+                state.chars += len(chunk.delta_text or "")
+                state.usage = chunk.usage or state.usage
+        reply = await stream.collect()
+    finally:
+        state.usage = stream.usage or state.usage
+        state.response_id = stream.response_id
+    if stream.finish_reason is None:
+        raise StreamInterrupted("the stream ended without saying that the answer is whole")
+    state.usage_final = stream.usage is not None
+    return reply
+
+
+async def _guarded(work: Callable[[CallState], Awaitable[R]], asked: Asked) -> R:
+    """Do some work between heartbeats; let out an answer, or an error that says what was spent."""
+    state = CallState(asked.provider, asked.model)
+
+    def progress() -> CallProgress:
+        usage = state.usage
+        return CallProgress(
+            phase="sent" if state.sent else "loading",
+            prompt_tokens=usage.prompt_tokens if usage else 0,
+            completion_tokens=usage.completion_tokens if usage else -(-state.chars // 4),
+            chars=state.chars,
+        )
+
+    async def attempt() -> R:
+        _refuse_second_run(state)
+        async with beating(progress):
+            return await work(state)
+
+    async def no_partial(_: str) -> None:
+        return None
+
+    return await guard(attempt, state, no_partial)
+
+
+def _refuse_second_run(state: CallState) -> None:
+    """A task that the server hands out again after its request was sent is not worked on."""
+    info = activity.info()
+    if info.attempt == 1 or not info.heartbeat_details:
+        return
+    if CallProgress.model_validate(info.heartbeat_details[0]).phase == "sent":
+        state.sent = True
+        raise StreamInterrupted("a worker was lost after it had sent the request")

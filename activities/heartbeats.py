@@ -1,0 +1,30 @@
+"""Signs of life of an activity that waits for a provider, whatever the provider does."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+from temporalio import activity
+
+from contracts.calls import CallProgress
+
+HEARTBEAT_S = 1.0
+"""Between two signs of life; the workflow's heartbeat timeout is five times that."""
+
+
+@contextlib.asynccontextmanager
+async def beating(progress: Callable[[], CallProgress]) -> AsyncIterator[None]:
+    """Beat every second while the context lasts."""
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            activity.heartbeat(progress())
+
+    task = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

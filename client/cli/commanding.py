@@ -1,0 +1,201 @@
+"""Commands that change a run: cancel, approve, pause, resume, budget, skip, retry, edit.
+
+Each says what it did on stderr. What the run refuses, and whatever is asked of one that has ended,
+is exit code 2 with the reason; nothing has changed then.
+"""
+
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+from temporalio.client import WorkflowUpdateFailedError
+from temporalio.service import RPCError
+
+from client.cli.console import DONE, Refusal, run_async, say
+from client.cli.preparing import dollars
+from client.cli.session import Session, open_session
+from client.cli.spelling import cap, money
+from client.runs import NoWorker, Run
+from contracts.updates import (
+    MOST_PROMPT_BYTES,
+    Accepted,
+    Answer,
+    BudgetRaise,
+    PauseRequest,
+    PromptEdit,
+    RetryRequest,
+    SkipRequest,
+)
+
+T = TypeVar("T")
+
+CANCEL_S = 15.0
+"""How long a command is waited for."""
+
+
+def cancel(name: str) -> int:
+    """Ask a run to end, and wait a little until it has."""
+    session = open_session()
+
+    async def main() -> int:
+        run = await session.find(name)
+        record = await run.record()
+        if record is not None:
+            say(f"run {run.run_id} has ended already: {record.status.value.replace('_', ' ')}")
+            return DONE
+        run = await session.find_on_server(run.run_id)
+        await run.cancel()
+        if await _ends(run):
+            status = await run.status()
+            say(f"run {run.run_id} {status.status.value}: {money(status.cost)} was spent")
+        else:
+            say(f"run {run.run_id} was asked to end; a worker has to settle its calls first")
+        return DONE
+
+    return run_async(main)
+
+
+async def _ends(run: Run) -> bool:
+    deadline = time.monotonic() + CANCEL_S
+    while time.monotonic() < deadline:
+        if await run.ended():
+            return True
+        await asyncio.sleep(0.2)
+    return False
+
+
+def approve(name: str, step: str | None, choice: str, comment: str) -> int:
+    """Answer a question of a run; the only one, where no step is named."""
+
+    async def act(run: Run) -> str:
+        asked = [question.step for question in (await run.status()).questions]
+        if step is None and len(asked) != 1:
+            raise Refusal(f"{run.run_id} asks {', '.join(asked) or 'nothing'}: name the step")
+        answer = Answer(step=step or asked[0], choice=choice, comment=comment)
+        await _commanded(run.answer(answer))
+        return f"{answer.step}: {answer.choice}"
+
+    return _told_to(name, act)
+
+
+def pause(name: str, *, paused: bool) -> int:
+    """Let a run start no further call, or go on."""
+
+    async def act(run: Run) -> str:
+        await _commanded(run.pause(PauseRequest(paused=paused)))
+        return f"run {run.run_id} {'starts no further call' if paused else 'goes on'}"
+
+    return _told_to(name, act)
+
+
+def raise_budget(name: str, amount: str) -> int:
+    """Raise a run's budget to so many dollars in all."""
+    to = dollars(amount, "--raise")
+
+    async def act(run: Run) -> str:
+        view = await _commanded(run.raise_budget(BudgetRaise(to=to)))
+        return f"the budget is {cap(view.budget)} now, of which {money(view.cost)} is spent"
+
+    return _told_to(name, act)
+
+
+def skip(name: str, agent: str, reason: str) -> int:
+    """Leave out an agent that has not started, and what needs it."""
+
+    async def act(run: Run) -> str:
+        done = await _commanded(run.skip(SkipRequest(step=agent, reason=reason)))
+        return _told(done, f"{agent} is skipped, and what needs it", f"{agent} was skipped before")
+
+    return _told_to(name, act)
+
+
+def retry(name: str, agent: str, reason: str) -> int:
+    """Run a failed agent again, and what was skipped because of it."""
+
+    async def act(run: Run) -> str:
+        done = await _commanded(run.retry(RetryRequest(step=agent, reason=reason)))
+        return _told(done, f"{agent} runs again", f"{agent} runs again already")
+
+    return _told_to(name, act)
+
+
+def edit(name: str, agent: str, prompt: str | None, file: Path | None) -> int:
+    """Give an agent that has not started, or has failed, another prompt."""
+    text = _prompt(prompt, file)
+
+    async def act(run: Run) -> str:
+        done = await _commanded(run.edit_prompt(PromptEdit(step=agent, prompt=text)))
+        return _told(done, f"{agent} has its new prompt", f"{agent} had that prompt before")
+
+    return _told_to(name, act)
+
+
+def _prompt(prompt: str | None, file: Path | None) -> str:
+    """Return the new prompt. Raises Refusal."""
+    if (prompt is None) == (file is None):
+        raise Refusal("give the new prompt with --prompt TEXT or --prompt-file FILE, one of them")
+    text = prompt if file is None else _read(file)
+    if not text or not text.strip():
+        raise Refusal(f"{'--prompt' if file is None else f'--prompt-file {file}'}: it is empty")
+    return text
+
+
+def _read(file: Path) -> str:
+    flag = f"--prompt-file {file}"
+    try:
+        if str(file) == "-":
+            data = sys.stdin.buffer.read(MOST_PROMPT_BYTES + 1)
+        else:
+            with file.open("rb") as stream:
+                data = stream.read(MOST_PROMPT_BYTES + 1)
+    except FileNotFoundError:
+        raise Refusal(f"{flag}: no such file") from None
+    except OSError as error:
+        raise Refusal(f"{flag}: cannot be read: {error.strerror}") from None
+    if len(data) > MOST_PROMPT_BYTES:
+        raise Refusal(
+            f"{flag}: is larger than {MOST_PROMPT_BYTES:,} bytes: put what is longer into an input"
+        )
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise Refusal(f"{flag}: is not UTF-8") from None
+
+
+def _told(done: Accepted, what: str, unchanged: str) -> str:
+    return what if done.status == "done" else unchanged
+
+
+def _told_to(name: str, act: Callable[[Run], Awaitable[str]]) -> int:
+    """Tell a run something, and say what came of it."""
+    session = open_session()
+
+    async def main() -> int:
+        say(await act(await _open_run(session, name)))
+        return DONE
+
+    return run_async(main)
+
+
+async def _open_run(session: Session, name: str) -> Run:
+    """Return a run that goes on. Raises Refusal for one that has ended, UnknownRun, NoServer."""
+    run = await session.find(name)
+    record = await run.record()
+    if record is not None:
+        raise Refusal(f"run {run.run_id} has ended: {record.status.value.replace('_', ' ')}")
+    return await session.find_on_server(run.run_id)
+
+
+async def _commanded(command: Awaitable[T]) -> T:
+    """Await a command to a run. Raises Refusal where it is refused, NoWorker."""
+    try:
+        return await asyncio.wait_for(command, CANCEL_S)
+    except WorkflowUpdateFailedError as error:
+        raise Refusal(str(error.cause or error)) from None
+    except TimeoutError:
+        raise NoWorker("no worker answers for the run: start one, see `starter.py dev`") from None
+    except RPCError as error:
+        raise Refusal(f"the run takes no commands: {error.message}") from None

@@ -1,0 +1,116 @@
+"""What the activities of an execution are asked and answer, and what its workflow takes and gives.
+
+Large parts travel as `StoredPart`, files by their digest and place. All answers are references or
+small.
+"""
+
+from contracts.artifacts import Value
+from contracts.base import Frozen
+from contracts.execution import (
+    AnyPart,
+    CacheEffect,
+    CacheRef,
+    CallResult,
+    CallSettings,
+    ExecutionPlan,
+    Failure,
+    SourceFile,
+)
+from contracts.messages import ToolCall, Usage
+
+EXECUTION_WORKFLOW = "callboard.execution"
+"""The execution workflow's type, as Temporal knows it."""
+
+EXECUTION_FAILED = "ExecutionFailed"
+"""`type` of the error that a failed execution's workflow ends with; its detail is the outcome."""
+
+
+class Asked(Frozen):
+    """A provider and model, for one execution."""
+
+    execution_id: str
+    provider: str
+    model: str
+
+
+class UploadCall(Asked):
+    """Upload one file."""
+
+    file: SourceFile
+
+
+class UploadReply(Frozen):
+    """The vendor's reference to an uploaded file."""
+
+    uri: str
+
+
+class CacheCall(Asked):
+    """Find or make a cache. `files` are those of the plan, for placeholders that were left."""
+
+    effect: CacheEffect
+    files: tuple[SourceFile, ...] = ()
+
+
+class GenerateCall(Asked):
+    """Make one request. Placeholders among the parts are sent inline.
+
+    With a cache that the vendor keeps, the shared parts and the system text are in it and are
+    not sent; with one that `resends`, they are. `timeout` in seconds.
+    """
+
+    index: int
+    attempt: int
+    parts: tuple[AnyPart, ...]
+    shared: tuple[AnyPart, ...] = ()
+    files: tuple[SourceFile, ...] = ()
+    settings: CallSettings = CallSettings()
+    cache: CacheRef | None = None
+    timeout: float
+
+
+class GenerateReply(Frozen):
+    """A whole answer."""
+
+    output: Value
+    usage: Usage | None = None
+    finish_reason: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    model: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+class RemoveCall(Asked):
+    """Delete uploads and caches at the vendor. `forget` are keys of caches that are no more."""
+
+    uploads: tuple[str, ...] = ()
+    caches: tuple[str, ...] = ()
+    forget: tuple[str, ...] = ()
+
+
+class RemoveReply(Frozen):
+    """What could not be deleted, and why. That is told, never raised."""
+
+    problems: tuple[str, ...] = ()
+
+
+class ExecutionRequest(Frozen):
+    """Starts an execution. `execution_id` is the workflow id too.
+
+    `overrides` switch capabilities on or off by name, whatever the client implements.
+    """
+
+    execution_id: str
+    provider: str
+    plan: ExecutionPlan
+    name: str = ""
+    overrides: dict[str, bool] = {}
+
+
+class ExecutionOutcome(Frozen):
+    """The end of an execution: a result per call, or a failure of the whole. Seconds by stage."""
+
+    results: tuple[CallResult, ...] = ()
+    failure: Failure | None = None
+    diagnostics: tuple[str, ...] = ()
+    durations: dict[str, float] = {}
