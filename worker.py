@@ -22,6 +22,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.clients import Clients, OwnClient, RegisteredClients
+from activities.execution import ExecutionWork
 from activities.models import CallModel
 from activities.own_client import Limiter
 from activities.runs import RunWork
@@ -32,16 +33,18 @@ from client.storage import open_storage
 from config.problems import ConfigError
 from config.settings import Settings, load_settings
 from contracts.activities import RunActivities, SliceActivities
+from contracts.execution_activities import ExecutionActivities
 from contracts.runs import WORKFLOW_QUEUE, provider_queue
 from providers import registry
 from providers.exceptions import RouterError
 from providers.policy import load_policy
 from providers.spi import LLMClient
 from stores.exceptions import StoreError
+from workflows.execution import ExecutionWorkflow
 from workflows.items import ItemsWorkflow
 from workflows.run import RunWorkflow
 
-WORKFLOWS = (RunWorkflow, ItemsWorkflow)
+WORKFLOWS = (RunWorkflow, ItemsWorkflow, ExecutionWorkflow)
 HEARTBEAT_THROTTLE = timedelta(seconds=1)
 PASSED_THROUGH = ("contracts", "rules", "workflows", "cel", "annotated_types")
 CONNECT_LIMIT_S = 30.0
@@ -76,6 +79,7 @@ async def workers(
     clients = clients or RegisteredClients()
     call_model = CallModel(storage.store, storage.spools, clients)
     run_work = RunWork(storage.store)
+    executed = execution_activities(ExecutionWork(storage.store, clients))
     grace = timedelta(seconds=settings.graceful_shutdown)
     made = [
         Worker(
@@ -92,7 +96,7 @@ async def workers(
         Worker(
             client,
             task_queue=provider_queue(name),
-            activities=[call_model.call_model, call_model.count_tokens],
+            activities=[*executed, call_model.call_model, call_model.count_tokens],
             max_concurrent_activities=limits.get(name, settings.concurrency),
             max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
             graceful_shutdown_timeout=grace,
@@ -138,6 +142,11 @@ def activities_of(work: RunWork) -> list[Callable[..., Any]]:
     """Return the light activities, bound to their store: all that the stubs declare."""
     stubs = RunActivities.__abstractmethods__ | SliceActivities.__abstractmethods__
     return [getattr(work, name) for name in sorted(stubs)]
+
+
+def execution_activities(work: ExecutionWork) -> list[Callable[..., Any]]:
+    """Return the activities of executions, which every provider's queue has."""
+    return [getattr(work, name) for name in sorted(ExecutionActivities.__abstractmethods__)]
 
 
 def workflow_runner() -> SandboxedWorkflowRunner:
