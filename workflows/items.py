@@ -211,9 +211,8 @@ class ItemsWorkflow:
         control = self._control
         self._reserver.control = control
         self._slots.open = not control.paused
-        if control.slots > self._width:
-            self._slots.give(control.slots - self._width)
-            self._width = control.slots
+        self._slots.give(max(0, control.slots - self._width))
+        self._width = max(control.slots, self._width)
 
     def _tell(self) -> None:
         self._told_failed = self._failed

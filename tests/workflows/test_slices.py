@@ -76,3 +76,164 @@ async def test_501_items_are_two_child_runs_and_one_list(opened: Open) -> None:
     assert cost.cost == sum(a.cost for a in cost.attempts) == 501 * Decimal("0.006")
     assert cost.by_step == {"rate": cost.cost}
     assert result.tokens == status.tokens == 501 * 150
+
+
+LONG_PROMPT = "Rate {thing.name}. " + "Say why. " * 12
+"""So long that the bound of its tokens covers the 100 that the script reports."""
+
+
+def priced(**more: object) -> Plan:
+    """Return a team of one step whose calls cost $0.006 and at most a little more."""
+    spec = ForEachSpec(item="thing", in_="inputs.items", max_parallel=20, min_success=0)
+    step = agent("rate", LONG_PROMPT, for_each=spec, max_retries=0)
+    return plan(team(step, inputs=LIST, max_parallel_agents=20, **more))
+
+
+async def test_1200_items_keep_their_order_and_lose_what_failed(opened: Open) -> None:
+    broken = {7, 399, 400, 1199}
+    script = Script(
+        {
+            f"rate[{n}]": [AuthenticationFailed("no such key") if n in broken else Say(f"n{n}")]
+            for n in range(1200)
+        }
+    )
+    async with opened(script) as running:
+        made = rated(max_parallel=30, max_parallel_agents=30, min_success=0.9)
+        run = await running.start(made, items(1200))
+        result = await run.wait()
+        outputs, steps = await run.outputs(result), await run.results()
+        had = await children(running, run)
+    assert outputs["rate"] == [f"n{n}" for n in range(1200) if n not in broken]
+    (step,) = steps
+    assert step.status is AgentStatus.COMPLETED
+    assert step.metadata["failed"] == len(broken)
+    assert [entry["index"] for entry in step.metadata["failed_items"]] == sorted(broken)
+    assert step.metadata["items"] == 1200
+    assert had == step.metadata["slices"] == 3
+
+
+async def test_a_list_that_can_no_longer_succeed_is_stopped(opened: Open) -> None:
+    script = Script({f"rate[{n}]": [AuthenticationFailed("no such key")] for n in range(250, 300)})
+    async with opened(script) as running:
+        run = await running.start(rated(max_parallel=10, min_success=0.99), items(1200))
+        result = await run.wait()
+        (step,) = await run.results()
+        cost = await run.cost()
+    assert result.status is WorkflowStatus.FAILED
+    assert step.status is AgentStatus.FAILED
+    assert "min_success is 0.99; item 25" in str(step.error)
+    assert 13 <= step.metadata["failed"] <= 13 + 20
+    assert script.count() < 900
+    assert len(cost.attempts) == script.count()
+    assert {a.id for a in cost.attempts} == {f"{name}#1" for name, _, _ in script.requests}
+    assert cost.reserved == 0
+
+
+async def test_a_cancelled_list_settles_what_was_in_flight(opened: Open) -> None:
+    script = Script(default=Say("some words of an answer", seconds=0.4))
+    async with opened(script) as running:
+        run = await running.start(rated(max_parallel=10), items(600))
+        await until(run, lambda _: script.count() >= 60)
+        await run.cancel()
+        result = await run.wait()
+        cost, steps = await run.cost(), await run.results()
+        made = script.count()
+        await asyncio.sleep(0.5)
+    assert result.status is WorkflowStatus.CANCELLED
+    assert steps[0].status is AgentStatus.CANCELLED
+    assert script.count() == made
+    assert len(cost.attempts) == made
+    assert cost.cost == sum(a.cost for a in cost.attempts)
+    assert cost.served < cost.cost
+    assert {a.outcome for a in cost.attempts} == {"completed", "Stopped"}
+
+
+async def test_a_budget_for_half_of_a_list_pays_for_half(opened: Open) -> None:
+    script = Script()
+    async with opened(script) as running:
+        cap = Decimal("0.006") * 300
+        run = await running.start(priced(cost_budget=cap), items(600))
+        result = await run.wait()
+        outputs, cost, (step,) = await run.outputs(result), await run.cost(), await run.results()
+    # The last call's worst case is a little more than its cost: 299 fit for certain.
+    assert script.count() in (299, 300)
+    assert len(outputs["rate"]) == script.count()
+    assert cost.cost == script.count() * Decimal("0.006") <= cap
+    assert step.metadata["failed"] == 600 - script.count()
+    assert "raise cost_budget" in step.metadata["failed_items"][0]["error"]
+    assert {request.max_tokens for _, _, request in script.requests} == {50}
+
+
+async def test_a_raised_budget_lets_a_paused_list_go_on(opened: Open) -> None:
+    script = Script()
+    async with opened(script) as running:
+        made = priced(cost_budget=Decimal("0.6"), on_budget="pause")
+        run = await running.start(made, items(520))
+        status = await until(run, lambda status: status.paused_for is not None)
+        while script.count() < 99:
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(0.3)
+        before = script.count()
+        await run.raise_budget(BudgetRaise(to=Decimal(10)))
+        result = await run.wait()
+        cost = await run.cost()
+    assert "cost_budget 0.6" in str(status.paused_for)
+    assert before in (99, 100)
+    assert result.status is WorkflowStatus.COMPLETED
+    assert script.count() == len(cost.attempts) == 520
+    assert cost.cost == 520 * Decimal("0.006")
+
+
+async def test_a_pause_reaches_the_child_runs(opened: Open) -> None:
+    script = Script(default=Say("an answer", seconds=0.05))
+    async with opened(script) as running:
+        run = await running.start(rated(max_parallel=10), items(520))
+        await until(run, lambda _: script.count() >= 40)
+        await run.pause(PauseRequest(paused=True))
+        await asyncio.sleep(1)
+        held = script.count()
+        await asyncio.sleep(1)
+        assert script.count() == held < 400
+        await run.pause(PauseRequest(paused=False))
+        result = await run.wait()
+    assert result.status is WorkflowStatus.COMPLETED
+    assert script.count() == 520
+
+
+async def test_two_lists_and_a_step_share_the_runs_slots(opened: Open) -> None:
+    script = Script(default=Say("an answer", seconds=0.02))
+    each = ForEachSpec(item="thing", in_="inputs.items", max_parallel=8)
+    async with opened(script) as running:
+        spec = team(
+            agent("rate", "Rate {thing.name}.", for_each=each),
+            agent("sum", "Add {thing.name}.", for_each=each),
+            agent("first"),
+            agent("second", "{first}", dependencies=("first",)),
+            inputs=LIST,
+            max_parallel_agents=6,
+        )
+        run = await running.start(plan(spec), items(501))
+        notes = (await until(run, lambda status: "second" in _completed(status))).steps
+        early = script.count()
+        result = await run.wait()
+        outputs, cost = await run.outputs(result), await run.cost()
+    assert result.status is WorkflowStatus.COMPLETED
+    assert [len(outputs[name]) for name in ("rate", "sum")] == [501, 501]
+    assert script.most_in_flight <= 6
+    assert early < 900
+    assert all("of 501 items" in str(step.note) for step in notes[:2])
+    assert len({a.id for a in cost.attempts}) == len(cost.attempts) == 1004
+
+
+def _completed(status: RunStatus) -> set[str]:
+    return {step.name for step in status.steps if step.status is AgentStatus.COMPLETED}
+
+
+async def test_more_than_100_000_items_are_refused(opened: Open) -> None:
+    script = Script()
+    async with opened(script) as running:
+        run = await running.start(rated(), {"items": list(range(100_001))})
+        await run.wait()
+        (step,) = await run.results()
+    assert "100,001 items, and 100,000 are the most" in str(step.error)
+    assert script.count() == 0
