@@ -276,6 +276,31 @@ def personas(
 
 
 @app.command()
+def gc(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would go; delete nothing.")
+    ] = False,
+    older_than: Annotated[
+        str, typer.Option("--older-than", metavar="AGE", help="How long ended runs are kept.")
+    ] = "30d",
+    forget: Annotated[
+        str | None,
+        typer.Option("--forget-server", metavar="ID", help="That server of the store is gone."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Delete stored data that no run needs: none that goes on or ended within --older-than.
+
+    Answers, prompts, conversations, plans, records and streams of older runs go; what was stored
+    within a day stays in any case. AGE is a number with m, h, d or w. Ctrl-C is safe at any time.
+    Exit codes: 0 done, 1 something could not be deleted, 2 nothing was deleted, and why.
+    """
+    from client.cli.collecting import Asked, collect
+
+    raise typer.Exit(collect(Asked(older_than, dry_run, forget, as_json)))
+
+
+@app.command()
 def doctor() -> None:
     """Check Python, server, keys, prices and storage; say what to do."""
     from client.cli.doctor import examine

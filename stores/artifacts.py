@@ -237,6 +237,11 @@ class ArtifactStore:
         data = await self._backend.get(note_key(name))
         return None if data is None else read_note(data, name, self.name).ref
 
+    async def noted_at(self, name: str) -> datetime | None:
+        """Return when a name was last pointed somewhere, by the store's clock, or None."""
+        found = await self._backend.head(note_key(name))
+        return found.modified if found else None
+
     async def names(self, prefix: str) -> list[str]:
         """Return the names that begin with the prefix ("runs/"), sorted."""
         folder = "/".join(file_name(part) for part in prefix.split("/")[:-1])

@@ -9,6 +9,8 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
@@ -23,9 +25,18 @@ from stores.spoollines import decode
 from stores.spoolreading import LineTail, Sifter, all_lines
 from stores.spoolwriting import FileAttemptSpool
 
-__all__ = ["AttemptSpool", "FileSpools", "SpoolReader", "SpoolWriter", "Spools"]
+__all__ = ["AttemptSpool", "FileSpools", "SpoolFile", "SpoolReader", "SpoolWriter", "Spools"]
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SpoolFile:
+    """A spool on the disk; `modified` is when it was last written to."""
+
+    path: Path
+    size_bytes: int
+    modified: datetime
 
 
 class FileSpools(Spools):
@@ -47,6 +58,17 @@ class FileSpools(Spools):
     def path(self, run_id: str) -> Path:
         """Return where a run's spool lies, whether it exists or not."""
         return self._directory / f"{file_name(run_id)}.jsonl"
+
+    def files(self) -> list[SpoolFile]:
+        """Return all spools that there are, links left out. Raises OSError."""
+        found = []
+        for path in sorted(self._directory.glob("*.jsonl")):
+            if path.is_symlink() or not path.is_file():
+                continue
+            told = path.stat()
+            when = datetime.fromtimestamp(told.st_mtime, UTC)
+            found.append(SpoolFile(path, told.st_size, when))
+        return found
 
     def open_attempt(self, run_id: str, agent: str, attempt: int, offset: int = 0) -> AttemptSpool:
         path = self.path(run_id)

@@ -1,0 +1,159 @@
+"""Which runs are kept, and what of the stores only others needed.
+
+Strategy: a run is kept while it goes on and for some time after its end. What it needs is told by
+its history on the server, every payload of it, opened with the configured keys, and by its record
+in the store. Whatever neither leads to, in any number of steps, is garbage (stores.collecting
+says which of it stays for another day). Asking is all that is done here until `remove`.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from google.protobuf.message import Message
+from temporalio.api.common.v1 import Payload
+from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
+from temporalio.service import RPCError, RPCStatusCode
+
+from client.encryption import ENCODING as SEALED
+from client.storage import Storage
+from client.tenants import PREFIX as SERVERS
+from client.tenants import Seen
+from stores.backend import Entry
+from stores.collecting import GRACE, Garbage
+from stores.scanning import digests_in
+from stores.spools import SpoolFile
+
+RUNS = "runs/"
+TYPES = "callboard."
+"""What the types of all our workflows begin with."""
+
+_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a server holds: ids of its runs, children included, and the hashes they name."""
+
+    going_on: frozenset[str] = frozenset()
+    ended: frozenset[str] = frozenset()
+    digests: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Leftovers:
+    """What nothing needs any more: objects and names of the store, and spools."""
+
+    garbage: Garbage
+    spools: tuple[SpoolFile, ...]
+
+
+async def held_by(client: Client, since: datetime) -> Held:
+    """Return what the runs need that go on, or ended after `since`.
+
+    Reads each of their histories. Raises RPCError, and WrongKey where one is sealed by a key
+    that is not configured.
+    """
+    closed = f"CloseTime > '{since.astimezone(UTC).isoformat().replace('+00:00', 'Z')}'"
+    going_on: set[str] = set()
+    ended: set[str] = set()
+    digests: set[str] = set()
+    for which in ("ExecutionStatus = 'Running'", closed):
+        query = f"WorkflowType STARTS_WITH '{TYPES}' AND {which}"
+        some: list[WorkflowExecution] = []
+        async for execution in client.list_workflows(query):
+            running = execution.status is WorkflowExecutionStatus.RUNNING
+            (going_on if running else ended).add(execution.id)
+            some.append(execution)
+            if len(some) == _AT_ONCE:
+                digests |= await _named_by(client, some)
+                some = []
+        digests |= await _named_by(client, some)
+    return Held(frozenset(going_on), frozenset(ended - going_on), frozenset(digests))
+
+
+async def find_leftovers(
+    storage: Storage, held: Held, since: datetime, others: list[Seen]
+) -> Leftovers:
+    """Return what nothing needs that `held` or a run record after `since` leads to.
+
+    Nothing younger than GRACE is among it, whatever `since` is.
+    `others` are the store's tenants: names of those that no longer count go too. Raises the
+    store's errors; WrongKey where something is sealed by a key that is not configured.
+    """
+    kept = held.going_on | held.ended
+    oldest = min(since, datetime.now(UTC) - GRACE)
+    gone = {SERVERS + seen.tenant.id for seen in others if not seen.counts}
+
+    def expired(name: str, noted: datetime) -> bool:
+        # A record is noted at its run's end.
+        if name.startswith(RUNS):
+            return noted < oldest and name.removeprefix(RUNS) not in kept
+        return name in gone
+
+    garbage = await storage.store.collector().look(held.digests, expired)
+    files = {storage.spools.path(run_id).name for run_id in kept}
+    spools = [
+        file
+        for file in await asyncio.to_thread(storage.spools.files)
+        if file.modified < oldest and file.path.name not in files
+    ]
+    return Leftovers(garbage, tuple(spools))
+
+
+async def remove(
+    storage: Storage, leftovers: Leftovers, removed: Callable[[Entry | SpoolFile], None]
+) -> list[str]:
+    """Remove what was found, telling of each; return why some of it stays.
+
+    May be cancelled at any time and done again. Raises StoreUnavailable.
+    """
+    stay = await storage.store.collector().remove(leftovers.garbage, removed)
+    for file in leftovers.spools:
+        try:
+            file.path.unlink(missing_ok=True)
+        except OSError as error:
+            stay.append(f"{file.path}: {error.strerror}")
+        else:
+            removed(file)
+    return stay
+
+
+async def _named_by(client: Client, executions: list[WorkflowExecution]) -> set[str]:
+    found = await asyncio.gather(*(_digests(client, execution) for execution in executions))
+    return set().union(*found)
+
+
+async def _digests(client: Client, execution: WorkflowExecution) -> set[str]:
+    """Return the hashes that a history names; none where the server has just forgotten it."""
+    handle = client.get_workflow_handle(execution.id, run_id=execution.run_id)
+    codec = client.data_converter.payload_codec
+    plain = client.data_converter.payload_converter
+    found: set[str] = set()
+    try:
+        async for event in handle.fetch_history_events():
+            payloads = list(_payloads(event))
+            if codec is not None and payloads:
+                payloads = await codec.decode(payloads)
+            for payload in payloads:
+                if payload.metadata.get("encoding") == SEALED:
+                    plain.from_payload(payload)
+                found |= digests_in(payload.data)
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
+    return found
+
+
+def _payloads(message: Message) -> Iterator[Payload]:
+    """Yield all payloads of an event, wherever in it they are."""
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            continue
+        several = value.values() if isinstance(value, Mapping) else value
+        for one in [several] if isinstance(several, Message) else several:
+            if isinstance(one, Payload):
+                yield one
+            elif isinstance(one, Message):
+                yield from _payloads(one)
