@@ -26,10 +26,11 @@ from activities.execution import ExecutionWork
 from activities.models import CallModel
 from activities.own_client import Limiter
 from activities.runs import RunWork
-from client.connection import ServerUnreachable, connect
+from client.connection import ServerUnreachable, configured_address, connect
 from client.embedded import PARENT_VARIABLE
 from client.searchability import ensure_search_attributes
 from client.storage import open_storage
+from client.tenants import registered
 from config.problems import ConfigError
 from config.settings import Settings, load_settings
 from contracts.activities import RunActivities, SliceActivities
@@ -69,10 +70,12 @@ async def workers(
     concurrency: Mapping[str, int] | None = None,
     workflow_queue: str = WORKFLOW_QUEUE,
     runner: WorkflowRunner | None = None,
+    lasting: bool = True,
 ) -> AsyncIterator[None]:
     """Poll the workflow queue and the providers' queues while the context lasts.
 
     `concurrency` limits the open requests of single providers, where it is not the settings'.
+    `lasting` unless the server ends with this process.
     """
     limits = concurrency or {}
     storage = open_storage(settings)
@@ -105,6 +108,7 @@ async def workers(
     ]
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(clients.aclose)
+        await stack.enter_async_context(registered(client, storage.store, lasting=lasting))
         stopping = [asyncio.create_task(_run(worker)) for worker in made]
         stack.push_async_callback(_stop, made, stopping)
         yield
@@ -125,7 +129,8 @@ def own_client_workers(
     sandbox, which is there to find mistakes in workflow code and costs a quarter of the time.
     """
     clients, runner = OwnClient(own, limiter), UnsandboxedWorkflowRunner()
-    return workers(client, settings, [name], clients, {name: concurrency}, name, runner)
+    lasting = configured_address() is not None
+    return workers(client, settings, [name], clients, {name: concurrency}, name, runner, lasting)
 
 
 async def _run(worker: Worker) -> None:
