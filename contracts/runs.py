@@ -64,6 +64,11 @@ class SlicePart(Slim):
     most_attempts: int = 0
 
 
+def child_run_id(run_id: str, step: str, number: int = 1) -> str:
+    """Return the id of the run that a `team` step starts, of its second and later ones too."""
+    return f"{run_id}/{step}" if number == 1 else f"{run_id}/{step}-{number}"
+
+
 AttemptState = Literal["reserved", "settled", "uncertain", "released"]
 
 

@@ -43,7 +43,7 @@ async def execute(request: ExecutionRequest, runs: Runs | None = None) -> Execut
     execution. Raises `ServerUnreachable`, `StoreError`, `SourceError`.
     """
     runs = runs or await _configured()
-    plan = await _stored(request.plan, runs.store)
+    plan = await stored(request.plan, runs.store)
     handle = await _started(request.model_copy(update={"plan": plan}), runs)
     try:
         outcome = await handle.result()
@@ -86,12 +86,12 @@ def _failed(error: WorkflowFailureError) -> ExecutionOutcome:
     raise error
 
 
-async def _stored(plan: ExecutionPlan, store: ArtifactStore) -> ExecutionPlan:
+async def stored(plan: ExecutionPlan, store: ArtifactStore) -> ExecutionPlan:
     """Return a plan that is small: its files and large parts are in the store."""
     calls = [
         call.model_copy(update={"parts": await _parts(call.parts, store)}) for call in plan.calls
     ]
-    fallback = await _stored(plan.fallback, store) if plan.fallback is not None else None
+    fallback = await stored(plan.fallback, store) if plan.fallback is not None else None
     return plan.model_copy(
         update={
             "calls": tuple(calls),

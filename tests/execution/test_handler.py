@@ -2,7 +2,6 @@
 
 import asyncio
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -69,10 +68,10 @@ async def fail(client: Any, made: ExecutionPlan, **more: Any) -> Failure:
 
 
 @pytest.fixture
-def paper(tmp_path: Path) -> Iterator[Path]:
+def paper(tmp_path: Path) -> Path:
     file = tmp_path / "paper.pdf"
     file.write_bytes(b"%PDF the paper")
-    yield file
+    return file
 
 
 def with_file(paper: Path, *tasks: UploadTask, **more: Any) -> ExecutionPlan:

@@ -1,0 +1,160 @@
+"""A real worker killed between the steps of an execution: what the vendor did is not asked again.
+
+The vendor is a server on this machine that speaks Gemini's protocols and counts its requests.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+
+from client.execution import (
+    APIHandler,
+    CachePlan,
+    FinalizedCommand,
+    plan_execution,
+)
+from client.runs import Runs
+from stores.artifacts import ArtifactStore
+from stores.locations import DataDir
+from stores.spools import FileSpools
+from tests.support.fixtures import ROOT
+from tests.support.server import LocalServer
+from tests.wire.server import Reply, Request, Stall, WireServer
+from tests.wire.streams import DIALECTS
+
+pytestmark = pytest.mark.integration
+
+ANSWER = Reply.stream([DIALECTS["gemini"].answer().data])
+FILE = {"name": "files/abc", "uri": "https://g.test/v1beta/files/abc", "state": "ACTIVE"}
+
+
+class Vendor:
+    """Takes files and caches, and is silent to each kind of request as often as it is told."""
+
+    def __init__(self, **silent: int) -> None:
+        self.seen: Counter[str] = Counter()
+        self.silent = Counter(silent)
+        self.url = ""
+
+    def __call__(self, request: Request) -> Reply:
+        kind = self._kind(request)
+        self.seen[kind] += 1
+        if self.silent[kind]:
+            self.silent[kind] -= 1
+            return Reply((Stall(),), silent=True)
+        if kind == "generate":
+            return ANSWER
+        if kind == "begin":
+            return _json({}, **{"x-goog-upload-url": f"{self.url}/the-upload"})
+        if kind == "upload":
+            return _json({"file": FILE}, **{"x-goog-upload-status": "final"})
+        return _json({"name": "cachedContents/abc"} if kind == "cache" else {})
+
+    def _kind(self, request: Request) -> str:
+        if request.method == "DELETE":
+            return "delete"
+        if "generateContent" in request.path or "GenerateContent" in request.path:
+            return "generate"
+        if request.path.endswith("cachedContents"):
+            return "cache"
+        command = request.headers.get("x-goog-upload-command", "")
+        return "begin" if command == "start" else "upload"
+
+    async def asked(self, kind: str) -> None:
+        """Wait for a request of a kind."""
+        async with asyncio.timeout(40):
+            while not self.seen[kind]:
+                await asyncio.sleep(0.02)
+
+
+def _json(body: dict[str, Any], **headers: str) -> Reply:
+    return Reply((json.dumps(body).encode(),), 200, {"content-type": "application/json", **headers})
+
+
+class Workers:
+    """Worker processes of one home, for one vendor."""
+
+    def __init__(self, server: LocalServer, home: Path, vendor: str) -> None:
+        self._environment = {
+            **os.environ,
+            "CALLBOARD_TEMPORAL_ADDRESS": server.address,
+            "CALLBOARD_HOME": str(home),
+            "CALLBOARD_GRACEFUL_SHUTDOWN": "0.5",
+            "EP_GEMINI_BASE_URL": vendor,
+        }
+        self._log = home / "worker.log"
+        self._running: list[subprocess.Popen[bytes]] = []
+
+    def start(self) -> "subprocess.Popen[bytes]":
+        """Start one more."""
+        with self._log.open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, str(ROOT / "worker.py"), "gemini"],
+                env=self._environment, stdout=log, stderr=log, cwd=ROOT,
+            )  # fmt: skip
+        self._running.append(process)
+        return process
+
+    def stop(self) -> None:
+        """Leave none behind."""
+        for process in self._running:
+            process.kill()
+            process.wait()
+
+
+@contextlib.asynccontextmanager
+async def scene(
+    server: LocalServer, home: Path, vendor: Vendor
+) -> AsyncIterator[tuple[Workers, Runs]]:
+    home.mkdir()
+    async with WireServer(vendor) as wire:
+        vendor.url = wire.url
+        workers = Workers(server, home, wire.url)
+        try:
+            client = await Client.connect(server.address, data_converter=pydantic_data_converter)
+            data = DataDir(home)
+            store = ArtifactStore.open(data.artifacts_url)
+            yield workers, Runs(client, store, FileSpools(data.spools))
+        finally:
+            workers.stop()
+    await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("killed_at", ["generate", "cache", "upload"])
+async def test_a_worker_killed_between_the_steps(
+    server: LocalServer, tmp_path: Path, killed_at: str
+) -> None:
+    paper = tmp_path / "paper.pdf"
+    paper.write_bytes(b"%PDF" + os.urandom(20_000))
+    plan = plan_execution(
+        [paper], ["Sum up"], model="gemini-2.5-flash", uploads="required",
+        cache=CachePlan(floor_tokens=0),
+    )  # fmt: skip
+    vendor = Vendor(**{killed_at: 1})
+    async with scene(server, tmp_path / "home", vendor) as (workers, runs):
+        first = workers.start()
+        handler = APIHandler("gemini", runs=runs)
+        handling = asyncio.create_task(handler.handle(plan, f"fault-{uuid.uuid4()}"))
+        await vendor.asked(killed_at)
+        first.kill()
+        workers.start()
+        done = await asyncio.wait_for(handling, 60)
+    assert isinstance(done, FinalizedCommand), done
+    assert done.results[0].text
+    expected = Counter(begin=1, upload=1, cache=1, generate=1, delete=1)
+    expected[killed_at] += 1
+    if killed_at == "upload":  # begun afresh: the vendor never had the first one whole
+        expected["begin"] += 1
+    assert vendor.seen == expected
