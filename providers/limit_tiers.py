@@ -5,10 +5,9 @@ holds more than its limit; a call larger than the burst passes too.
 
 Strategy: two rules for each limit.
 
-- The window, exact: what was booked is counted in parts of a sixtieth of the interval, and the
-  parts of the last 62 sixtieths hold no more than the limit. The two that are too many are the
-  slack for calls that come a little later than their turn. Every sliding window, fixed window or
-  token bucket of a vendor's passes that.
+- The window, exact: calls are counted in parts of a sixtieth of the interval, and the parts of
+  the whole interval hold no more than the limit. Every sliding window, fixed window or token
+  bucket of a vendor's passes that. Bookings are counted over two parts more.
 - The pace, for limits of a minute: vendors enforce those over shorter times as well. A token
   bucket of the burst's size, refilled at the window's pace; its arithmetic is pyrate-limiter's
   GCRA, which is exact, pure and takes any time as now.
@@ -25,8 +24,10 @@ from pyrate_limiter import GCRA, Duration, Rate
 from providers.policy import Limits
 
 PARTS = 60
+"""Of an interval; a call stops counting when so many parts have passed after its own."""
+
 REACH = 62
-"""So many parts before the current one count, too."""
+"""The same for bookings: the slack is for calls that come a little later than their turn."""
 
 LEAST_BURST = 10
 """Requests: small accounts are not slowed down to one at a time."""
@@ -90,35 +91,22 @@ class Tier:
         """Return the microseconds by which so much moves the level."""
         return weight * max(1, ceil(self.pace_interval * 1000 / self.limit))
 
-    def clear(self, counts: Counts, at: int, weight: int) -> int:
-        """Return the first moment from `at` on at which the window has room.
+    def clear(self, counts: Counts, at: int, weight: int, reach: int = REACH) -> int:
+        """Return the first moment from `at` on at which the last `reach` parts have room.
 
         Nothing may be counted later than `at`.
         """
         if not self.window:
             return at
         last = self.part(at)
-        parts = [n for n in range(last - REACH, last + 1) if counts.get(n)]
+        parts = [n for n in range(last - reach, last + 1) if counts.get(n)]
         held = sum(counts[n] for n in parts)
         for part in parts:
             if held + weight <= self.limit:
                 break
             held -= counts[part]
-            at = max(at, (part + REACH + 1) * self.width)
+            at = max(at, (part + reach + 1) * self.width)
         return at
-
-    def room(self, counts: Counts, at: int, weight: int) -> bool:
-        """Tell whether the call fits at `at`, whatever is counted before and after it."""
-        if not self.window:
-            return True
-        here = self.part(at)
-        held = sum(counts.get(n, 0) for n in range(here - REACH, here + 1))
-        for last in range(here, here + REACH + 1):
-            if last > here:
-                held += counts.get(last, 0) - counts.get(last - REACH - 1, 0)
-            if held + weight > self.limit:
-                return False
-        return True
 
 
 def vendor_tiers(limits: Limits) -> list[Tier]:

@@ -7,7 +7,8 @@
 local COUNTS, LEVELS, RECORDS, AHEAD, OPEN, WAITING, DUE = unpack(KEYS)
 local operation, call, tokens = ARGV[1], ARGV[3], tonumber(ARGV[4])
 local tiers, settings = cjson.decode(ARGV[5]), cjson.decode(ARGV[6])
-local REACH = settings.reach
+local PARTS, REACH = settings.parts, settings.reach
+local BOOKED, MADE = 'booked:', 'made:'
 local FORGOTTEN_MS = 2 * 86400000
 
 local now = tonumber(ARGV[2])
@@ -33,62 +34,53 @@ local function keep(name, record) redis.call('HSET', RECORDS, name, cjson.encode
 
 -- The window ------------------------------------------------------------------------------------
 
-local function counted(tier, first, last)
+-- `which` of a tier's counts: BOOKED, or MADE of it.
+local function counted(which, tier, first, last)
     local fields = {}
-    for n = first, last do fields[#fields + 1] = tier.name .. ':' .. text(n) end
+    for n = first, last do fields[#fields + 1] = which .. tier.name .. ':' .. text(n) end
     local found, held = redis.call('HMGET', COUNTS, unpack(fields)), {}
     for n = first, last do held[n] = tonumber(found[n - first + 1] or 0) end
     return held
 end
 
 -- Parts that no window reaches any more, a thousand at a time.
-local function trim(tier)
-    local field, old = 'trimmed:' .. tier.name, part(tier, now) - 2 * REACH
+local function trim(which, tier)
+    local counter = which .. tier.name
+    local field, old = 'trimmed:' .. counter, part(tier, now) - 2 * REACH
     local from = tonumber(redis.call('HGET', LEVELS, field) or old)
     local to = math.min(old, from + 1000)
     if to > from then
         local fields = {}
-        for n = from, to - 1 do fields[#fields + 1] = tier.name .. ':' .. text(n) end
+        for n = from, to - 1 do fields[#fields + 1] = counter .. ':' .. text(n) end
         redis.call('HDEL', COUNTS, unpack(fields))
     end
     redis.call('HSET', LEVELS, field, text(math.max(from, to)))
 end
 
-local function add(tier, at, amount)
+local function add(which, tier, at, amount)
     if amount == 0 then return end
-    local field = tier.name .. ':' .. text(part(tier, at))
+    local field = which .. tier.name .. ':' .. text(part(tier, at))
     local held = redis.call('HINCRBY', COUNTS, field, text(amount))
     if held < 0 then redis.call('HSET', COUNTS, field, '0') end
-    if held == amount then trim(tier) end
+    if held == amount then trim(which, tier) end
 end
 
-local function add_all(at, of, sign)
-    for _, tier in ipairs(tiers) do add(tier, at, sign * weight(tier, of)) end
+local function add_all(which, at, of, sign)
+    for _, tier in ipairs(tiers) do add(which, tier, at, sign * weight(tier, of)) end
 end
 
-local function clear(tier, at, amount)
+local function clear(which, tier, at, amount, reach)
     local last = part(tier, at)
-    local held, sum = counted(tier, last - REACH, last), 0
-    for n = last - REACH, last do sum = sum + held[n] end
-    for n = last - REACH, last do
+    local held, sum = counted(which, tier, last - reach, last), 0
+    for n = last - reach, last do sum = sum + held[n] end
+    for n = last - reach, last do
         if sum + amount <= tier.limit then break end
         if held[n] > 0 then
             sum = sum - held[n]
-            at = math.max(at, (n + REACH + 1) * tier.width)
+            at = math.max(at, (n + reach + 1) * tier.width)
         end
     end
     return at
-end
-
-local function room(tier, at, amount)
-    local here = part(tier, at)
-    local held, sum = counted(tier, here - REACH, here + REACH), 0
-    for n = here - REACH, here do sum = sum + held[n] end
-    for last = here, here + REACH do
-        if last > here then sum = sum + held[last] - held[last - REACH - 1] end
-        if sum + amount > tier.limit then return false end
-    end
-    return true
 end
 
 -- The pace: GCRA, in microseconds -----------------------------------------------------------------
@@ -142,12 +134,12 @@ local function book()
         tried = at
         for _, tier in ipairs(tiers) do
             local amount = weight(tier, tokens)
-            at = clear(tier, paced(tier, level(tier), at, amount), amount)
+            at = clear(BOOKED, tier, paced(tier, level(tier), at, amount), amount, REACH)
         end
     until at == tried
     local record = {at = at, tokens = tokens, since = now, kept = 0}
     redis.call('ZADD', AHEAD, redis.call('HINCRBY', LEVELS, 'order', 1), call)
-    add_all(at, tokens, 1)
+    add_all(BOOKED, at, tokens, 1)
     pass_pace(record)
     keep(call, record)
     return record
@@ -157,7 +149,7 @@ local function take_out(name, record)
     local later = redis.call('ZRANGE', AHEAD, redis.call('ZRANK', AHEAD, name) + 1, -1)
     redis.call('ZREM', AHEAD, name)
     redis.call('HDEL', RECORDS, name)
-    add_all(record.at, record.tokens, -1)
+    add_all(BOOKED, record.at, record.tokens, -1)
     if record.at <= now then return end
     for i, tier in ipairs(tiers) do
         if record.before[i] then
@@ -171,15 +163,13 @@ local function take_out(name, record)
     end
 end
 
-local function has_room(record)
+-- Returns the first moment from now on at which the calls made leave room for this one.
+local function clear_of_made(record)
+    local at = now
     for _, tier in ipairs(tiers) do
-        local amount = weight(tier, record.tokens)
-        add(tier, record.at, -amount)
-        local fits = room(tier, now, amount)
-        add(tier, record.at, amount)
-        if not fits then return false end
+        at = math.max(at, clear(MADE, tier, now, weight(tier, record.tokens), PARTS))
     end
-    return true
+    return at
 end
 
 -- Open requests ---------------------------------------------------------------------------------
@@ -199,7 +189,7 @@ local function wait_for_a_slot()
         known = other == call
         if known then break end
         before = before + 1
-        if (due[other] or 0) <= now + settings.late then coming = coming + 1 end
+        if (due[other] or 0) <= now + settings.soon then coming = coming + 1 end
     end
     if redis.call('ZCARD', OPEN) + coming < settings.most_open then return 0 end
     local open_ms = tonumber(redis.call('HGET', LEVELS, 'open_ms') or settings.first_guess)
@@ -225,7 +215,7 @@ local function forget()
         if not record or record.kept <= now then
             redis.call('ZREM', AHEAD, name)
             redis.call('HDEL', RECORDS, name)
-            if record then add_all(record.at, record.tokens, -1) end
+            if record then add_all(BOOKED, record.at, record.tokens, -1) end
         end
     end
     for _, name in ipairs(redis.call('ZRANGEBYSCORE', OPEN, '-inf', now)) do
@@ -234,7 +224,7 @@ local function forget()
     end
     local names, due = line()
     for _, name in ipairs(names) do
-        if (due[name] or 0) + settings.grace <= now then leave_line(name) end
+        if (due[name] or 0) + settings.line_grace <= now then leave_line(name) end
     end
 end
 
@@ -255,9 +245,13 @@ local function admit()
             return wait
         end
     end
-    if now - record.at > settings.late and not has_room(record) then
-        take_out(call, record)
-        record = book()
+    if record.at <= now then
+        local wait = clear_of_made(record) - now
+        if wait > 0 then
+            record.kept = now + wait + settings.grace
+            keep(call, record)
+            return wait
+        end
     end
     if record.at > now then
         if redis.call('ZSCORE', WAITING, call) then
@@ -268,9 +262,11 @@ local function admit()
     leave_line(call)
     redis.call('ZREM', AHEAD, call)
     for _, tier in ipairs(tiers) do
+        local amount = weight(tier, record.tokens)
+        add(MADE, tier, now, amount)
         if part(tier, record.at) ~= part(tier, now) then
-            add(tier, record.at, -weight(tier, record.tokens))
-            add(tier, now, weight(tier, record.tokens))
+            add(BOOKED, tier, record.at, -amount)
+            add(BOOKED, tier, now, amount)
         end
     end
     record.at = now
@@ -288,7 +284,8 @@ local function ended()
     if tokens then
         for _, tier in ipairs(tiers) do
             if tier.per_token then
-                add(tier, record.at, tokens - record.tokens)
+                add(BOOKED, tier, record.at, tokens - record.tokens)
+                add(MADE, tier, record.at, tokens - record.tokens)
                 if now - record.at < tier.interval then move(tier, tokens - record.tokens) end
             end
         end
@@ -304,7 +301,8 @@ local function cancel()
         take_out(call, record)
     elseif redis.call('ZREM', OPEN, call) == 1 then
         redis.call('HDEL', RECORDS, call)
-        add_all(record.at, record.tokens, -1)
+        add_all(BOOKED, record.at, record.tokens, -1)
+        add_all(MADE, record.at, record.tokens, -1)
     end
     return 0
 end

@@ -8,7 +8,8 @@ clock but the given one, no I/O, no waiting here.
 Strategy: a booking is an arrival at the first moment at which every tier (`providers.limit_tiers`)
 lets it through, never before a booking that was made earlier. Bookings that lie ahead are kept in
 order, each with the pace's levels before it, so that one can be taken out and the rest counted
-anew; their moments stay. A call that comes later than its turn is counted when it comes.
+anew; their moments stay. A call counts when it is made. Where some come seconds later than their
+turn, so that those after them would pass a limit, these wait once more: the one case of it.
 
 Open requests end when they end, so theirs is the one wait that is an estimate: those who were
 refused keep their place, and are asked back when about so many calls will have ended.
@@ -19,17 +20,20 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
 from providers.exceptions import RouterError
-from providers.limit_tiers import Tier, bucket_tiers, vendor_tiers
+from providers.limit_tiers import PARTS, REACH, Tier, bucket_tiers, vendor_tiers
 from providers.policy import Limits
 
-GRACE_MS = 10_000
+GRACE_MS = 60_000
 """A booking that nobody used so long after it was due is given back: its caller is gone."""
 
 BUCKET_GRACE_MS = 600_000
 """The same where there is nothing to give back: a bucket refills by itself."""
 
-LATE_MS = 1_000
-"""Who comes later than this is let in only where there is room besides the others' bookings."""
+SOON_MS = 1_000
+"""Who is about to ask within this has a right to an open request before later ones."""
+
+LINE_GRACE_MS = 5_000
+"""Who does not ask so long after that has left the line."""
 
 FIRST_GUESS_MS = 5_000
 """How long a request is open, before one has ended."""
@@ -65,23 +69,28 @@ class _Booking:
 
 @dataclass
 class _Count:
-    """One tier with what was booked of it. `moved` is what corrections did to the level."""
+    """One tier with what was booked of it, and what of that was made, by part.
+
+    `moved` is what corrections did to the level.
+    """
 
     tier: Tier
-    parts: dict[int, int] = field(default_factory=dict)
+    booked: dict[int, int] = field(default_factory=dict)
+    made: dict[int, int] = field(default_factory=dict)
     level: int = 0
     moved: int = 0
 
-    def add(self, at: int, weight: int) -> None:
+    def add(self, counts: dict[int, int], at: int, weight: int) -> None:
         if not self.tier.window or not weight:
             return
         part = self.tier.part(at)
-        self.parts[part] = max(0, self.parts.get(part, 0) + weight)
+        counts[part] = max(0, counts.get(part, 0) + weight)
 
     def forget(self, now: int) -> None:
-        oldest = self.tier.part(now) - 2 * self.tier.pace_interval // self.tier.width
-        while self.parts and (part := next(iter(self.parts))) < oldest:
-            del self.parts[part]
+        oldest = self.tier.part(now) - 2 * REACH
+        for counts in (self.booked, self.made):
+            while counts and (part := next(iter(counts))) < oldest:
+                del counts[part]
 
 
 class Limiter:
@@ -125,9 +134,9 @@ class Limiter:
         if booking.at <= now and (wait := self._wait_for_a_slot(key, now)):
             booking.kept_until = now + wait + self._grace
             return wait / 1000
-        if now - booking.at > LATE_MS and not self._room(booking, now):
-            self._take_out(key, now)
-            booking = self._book(key, tokens, now)
+        if booking.at <= now and (wait := self._clear(booking, now) - now):
+            booking.kept_until = now + wait + self._grace
+            return wait / 1000
         if booking.at > now:
             if key in self._waiting:
                 self._waiting[key] = booking.at
@@ -183,7 +192,8 @@ class Limiter:
             self._take_out(key, self._now())
         elif booking := self._open.pop(key, None):
             for count in self._counts:
-                count.add(booking.at, -count.tier.weight(booking.tokens))
+                for counts in (count.booked, count.made):
+                    count.add(counts, booking.at, -count.tier.weight(booking.tokens))
 
     def correct(self, booked: int, used: int) -> None:
         """Move the pace by the tokens that a call used instead of those it had booked."""
@@ -193,7 +203,7 @@ class Limiter:
                 self._move(count, used - booked, now)
 
     def _now(self) -> int:
-        return int(self._clock() * 1000)
+        return int(self._clock() * 1000 + 0.001)  # a float that is a hair below its millisecond
 
     def _earliest(self, now: int, tokens: int) -> int:
         """Return the first moment, in milliseconds, at which every tier lets the call through."""
@@ -203,7 +213,7 @@ class Limiter:
             for count in self._counts:
                 weight = count.tier.weight(tokens)
                 at = count.tier.paced(count.level, at, weight)
-                at = count.tier.clear(count.parts, at, weight)
+                at = count.tier.clear(count.booked, at, weight)
             if at == before:
                 return at
 
@@ -212,7 +222,7 @@ class Limiter:
         booking = _Booking(at, tokens, now, [])
         self._ahead[key] = booking
         for count in self._counts:
-            count.add(at, count.tier.weight(tokens))
+            count.add(count.booked, at, count.tier.weight(tokens))
             count.forget(now)
         self._pass_pace(booking)
         return booking
@@ -232,7 +242,7 @@ class Limiter:
         later = order[order.index(key) + 1 :]
         booking = self._ahead.pop(key)
         for count in self._counts:
-            count.add(booking.at, -count.tier.weight(booking.tokens))
+            count.add(count.booked, booking.at, -count.tier.weight(booking.tokens))
         if booking.at <= now:
             return
         for count, before in zip(self._counts, booking.before, strict=True):
@@ -245,26 +255,28 @@ class Limiter:
         booking = self._ahead.pop(key)
         for count in self._counts:
             weight = count.tier.weight(booking.tokens)
+            count.add(count.made, now, weight)
             if count.tier.part(booking.at) != count.tier.part(now):
-                count.add(booking.at, -weight)
-                count.add(now, weight)
+                count.add(count.booked, booking.at, -weight)
+                count.add(count.booked, now, weight)
         booking.at = now
         return booking
 
-    def _room(self, booking: _Booking, now: int) -> bool:
-        for count in self._counts:
-            weight = count.tier.weight(booking.tokens)
-            count.add(booking.at, -weight)
-            fits = count.tier.room(count.parts, now, weight)
-            count.add(booking.at, weight)
-            if not fits:
-                return False
-        return True
+    def _clear(self, booking: _Booking, now: int) -> int:
+        """Return the first moment from now on at which the calls made leave room for this one."""
+        return max(
+            (
+                count.tier.clear(count.made, now, count.tier.weight(booking.tokens), PARTS)
+                for count in self._counts
+            ),
+            default=now,
+        )
 
     def _recount(self, booking: _Booking, used: int, now: int) -> None:
         for count in self._counts:
             if count.tier.per_token:
-                count.add(booking.at, used - booking.tokens)
+                for counts in (count.booked, count.made):
+                    count.add(counts, booking.at, used - booking.tokens)
                 if now - booking.at < count.tier.interval:
                     self._move(count, used - booking.tokens, now)
 
@@ -290,7 +302,7 @@ class Limiter:
             if other == key:
                 break
             before += 1
-            coming += due <= now + LATE_MS
+            coming += due <= now + SOON_MS
         if len(self._open) + coming < self._most_open:
             return 0
         guess = (before + 1) * self._open_ms // self._most_open
@@ -309,6 +321,6 @@ class Limiter:
         for key in gone:
             booking = self._ahead.pop(key)
             for count in self._counts:
-                count.add(booking.at, -count.tier.weight(booking.tokens))
-        for key in [key for key, due in self._waiting.items() if due + self._grace <= now]:
+                count.add(count.booked, booking.at, -count.tier.weight(booking.tokens))
+        for key in [key for key, due in self._waiting.items() if due + LINE_GRACE_MS <= now]:
             del self._waiting[key]

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from providers import limits as rules
 from providers.accounts import AccountLimits, LimitsUnreachable
 from providers.exceptions import RouterError
-from providers.limit_tiers import REACH, Tier, vendor_tiers
+from providers.limit_tiers import PARTS, REACH, Tier, vendor_tiers
 from providers.policy import Limits
 
 SETTING = "CALLBOARD_REDIS_URL"
@@ -151,7 +151,7 @@ class RedisLimits(AccountLimits):
         await self._server.release()
 
     async def _run(self, operation: str, call: str, tokens: int | str) -> int:
-        now = "" if self._clock is None else str(int(self._clock() * 1000))
+        now = "" if self._clock is None else str(int(self._clock() * 1000 + 0.001))
         return await self._server.run(
             self._keys, [operation, now, call, str(tokens), *self._written]
         )
@@ -204,9 +204,11 @@ def _written(tier: Tier) -> dict[str, Any]:
 def _settings(limits: Limits, lease_s: float) -> dict[str, Any]:
     most = {} if limits.concurrency is None else {"most_open": limits.concurrency}
     return {
+        "parts": PARTS,
         "reach": REACH,
         "grace": rules.GRACE_MS,
-        "late": rules.LATE_MS,
+        "soon": rules.SOON_MS,
+        "line_grace": rules.LINE_GRACE_MS,
         "first_guess": rules.FIRST_GUESS_MS,
         "shortest": rules.SHORTEST_MS,
         "longest": rules.LONGEST_MS,
