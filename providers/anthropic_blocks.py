@@ -13,6 +13,15 @@ _PLAIN = frozenset(("text", "tool_use"))
 class Block:
     """A block on its way: `texts` are the pieces of its text or thought, `json` of its input."""
 
+    __slots__ = (
+        "_citations",
+        "_signature",
+        "json",
+        "kind",
+        "start",
+        "texts",
+    )
+
     def __init__(self, start: dict[str, Any]) -> None:
         self.kind: str = start.get("type") or ""
         self.start = start

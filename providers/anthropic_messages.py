@@ -46,6 +46,22 @@ class MessagesParser:
     `stops` cuts the text at stop sequences that the vendor does not take.
     """
 
+    __slots__ = (
+        "_blocks",
+        "_counts",
+        "_model",
+        "_open",
+        "_origin",
+        "_stop_details",
+        "_stop_reason",
+        "_stopped",
+        "_stops",
+        "_tool_names",
+        "response_id",
+        "usage",
+        "usage_final",
+    )
+
     def __init__(
         self,
         origin: Origin,

@@ -34,7 +34,7 @@ from providers.verdicts import Report, decide, read_report
 _UNSENDABLE = (httpx2.UnsupportedProtocol, httpx2.InvalidURL, httpx2.LocalProtocolError)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Origin:
     """Whom an error is about, and what its text must not hold.
 

@@ -41,6 +41,21 @@ class ServerSentEvent(NamedTuple):
 class SSEDecoder:
     """Decodes one stream. Feed it every chunk of bytes in order; it keeps what is unfinished."""
 
+    __slots__ = (
+        "_after_cr",
+        "_at_start",
+        "_data",
+        "_data_size",
+        "_event",
+        "_head",
+        "_id",
+        "_limit",
+        "_line_size",
+        "_pieces",
+        "_stray",
+        "_stray_size",
+    )
+
     def __init__(self, limit: int = EVENT_LIMIT) -> None:
         self._limit = limit
         self._head = b""

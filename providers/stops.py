@@ -10,6 +10,13 @@ class StopCutter:
     then on nothing more comes. `flush` returns what was held back when the stream ends by itself.
     """
 
+    __slots__ = (
+        "_held",
+        "_longest",
+        "_stops",
+        "stopped",
+    )
+
     def __init__(self, stops: Sequence[str] | None) -> None:
         self._stops = tuple(stops or ())
         self._longest = max((len(stop) for stop in self._stops), default=0)
