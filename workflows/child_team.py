@@ -15,7 +15,14 @@ from contracts.artifacts import Value
 from contracts.failures import RUN_FAILED
 from contracts.messages import Usage
 from contracts.plans import StepNode
-from contracts.runs import RUN_WORKFLOW, AttemptRecord, RunRequest, RunResult, StepResult
+from contracts.runs import (
+    RUN_WORKFLOW,
+    AttemptRecord,
+    RunRequest,
+    RunResult,
+    StepResult,
+    child_run_id,
+)
 from contracts.teams import AgentStatus, WorkflowStatus
 from rules import conditions
 from workflows import reading
@@ -31,6 +38,8 @@ class ChildTeamRun:
 
     def __init__(self, state: RunState, node: StepNode, reserver: Reserver) -> None:
         self._state, self._node, self._reserver = state, node, reserver
+        self._number = state.attempt_count(node.name) + 1
+        self._run_id = child_run_id(state.request.run_id, node.name, self._number)
 
     async def run(self) -> StepResult:
         """Return the step's result; its output is an object of the child's outputs."""
@@ -39,12 +48,12 @@ class ChildTeamRun:
             return self._ended(AgentStatus.FAILED, "the team's plan is missing")
         inputs = await self._inputs()
         try:
-            grant = await self._reserver.grant(node.name, node.cost_limit)
+            grant = await self._reserver.grant(node.name, node.cost_limit, self._number)
         except Unaffordable as error:
             return self._ended(AgentStatus.BUDGET_EXCEEDED, str(error))
         state = self._state
         request = RunRequest(
-            run_id=f"{state.request.run_id}/{node.name}",
+            run_id=self._run_id,
             team=node.name,
             plan=node.child_plan,
             inputs=inputs,
@@ -53,7 +62,7 @@ class ChildTeamRun:
         )
         record = AttemptRecord(
             step=node.name,
-            number=1,
+            number=self._number,
             provider="team",
             model=node.name,
             state="reserved",
@@ -147,7 +156,7 @@ class ChildTeamRun:
             agent_id=self._node.name,
             status=AgentStatus.COMPLETED,
             output=value,
-            metadata={"run": f"{self._state.request.run_id}/{self._node.name}"},
+            metadata={"run": self._run_id},
         )
 
     def _ended(self, status: AgentStatus, error: str) -> StepResult:

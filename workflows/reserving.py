@@ -149,7 +149,7 @@ class Reserver:
         finally:
             state.paused_for = None
 
-    async def grant(self, name: str, limit: Decimal) -> Decimal:
+    async def grant(self, name: str, limit: Decimal, number: int = 1) -> Decimal:
         """Hold a child run's share: its limit, or what is left. Raises Unaffordable."""
         ledger = self._state.ledger
         while True:
@@ -159,9 +159,9 @@ class Reserver:
                     f"cost_budget {ledger.cap}: {ledger.counted} is spent, nothing is left for "
                     f"the team {name}; raise cost_budget"
                 )
-            answer = ledger.ask(f"{name}#1", name, amount, limit)
+            answer = ledger.ask(f"{name}#{number}", name, amount, limit)
             if isinstance(answer, Granted) or (
-                not isinstance(answer, Refused) and await self._wait(f"{name}#1")
+                not isinstance(answer, Refused) and await self._wait(f"{name}#{number}")
             ):
                 return amount
 

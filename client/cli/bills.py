@@ -21,7 +21,7 @@ from client.connection import ServerUnreachable
 from client.runs import NoWorker, Run, UnknownRun
 from config.problems import did_you_mean
 from contracts.messages import Usage
-from contracts.runs import AttemptRecord, step_of
+from contracts.runs import AttemptRecord, child_run_id, step_of
 from rules.billing import Bill, Difference, Line, all_lines, calls, differences, make_bill
 
 
@@ -76,9 +76,10 @@ async def load_bill(run: Run, before: str = "") -> Bill:
 
 async def _team_bill(run: Run, attempt: AttemptRecord, before: str) -> Bill | None:
     """Return the bill of a team's run, or None where nobody knows it any more."""
-    child = run.runs.get(f"{run.run_id}/{attempt.step}")
+    child = run.runs.get(child_run_id(run.run_id, attempt.step, attempt.number))
+    again = f"-{attempt.number}" if attempt.number > 1 else ""
     try:
-        return await load_bill(child, f"{before}{attempt.step}/")
+        return await load_bill(child, f"{before}{attempt.step}{again}/")
     except (UnknownRun, NoWorker, ServerUnreachable):
         return None
 
