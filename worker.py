@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -37,6 +38,7 @@ from contracts.activities import RunActivities, SliceActivities
 from contracts.execution_activities import ExecutionActivities
 from contracts.runs import WORKFLOW_QUEUE, provider_queue
 from providers import registry
+from providers.accounts import AccountLimits, open_limits, queue_rates
 from providers.exceptions import RouterError
 from providers.policy import load_policy
 from providers.spi import LLMClient
@@ -71,11 +73,13 @@ async def workers(
     workflow_queue: str = WORKFLOW_QUEUE,
     runner: WorkflowRunner | None = None,
     lasting: bool = True,
+    rates: Mapping[str, float] | None = None,
 ) -> AsyncIterator[None]:
     """Poll the workflow queue and the providers' queues while the context lasts.
 
     `concurrency` limits the open requests of single providers, where it is not the settings'.
-    `lasting` unless the server ends with this process.
+    `lasting` unless the server ends with this process. `rates` are the tasks a second that a
+    provider's queue gives to all workers.
     """
     limits = concurrency or {}
     storage = open_storage(settings)
@@ -101,6 +105,7 @@ async def workers(
             task_queue=provider_queue(name),
             activities=[*executed, call_model.call_model, call_model.count_tokens],
             max_concurrent_activities=limits.get(name, settings.concurrency),
+            max_task_queue_activities_per_second=(rates or {}).get(name),
             max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
             graceful_shutdown_timeout=grace,
         )
@@ -161,14 +166,30 @@ def workflow_runner() -> SandboxedWorkflowRunner:
     )
 
 
-def policy_concurrency(settings: Settings) -> dict[str, int]:
-    """Return the open requests that the policy allows each provider. Raises RouterError."""
+@dataclass(frozen=True)
+class Kept:
+    """How a worker keeps the limits of the policy's provider accounts."""
+
+    accounts: Mapping[str, AccountLimits]
+    concurrency: Mapping[str, int]
+    rates: Mapping[str, float]
+
+
+def kept_limits(settings: Settings, alone: bool) -> Kept:
+    """Return how the persona policy's limits are kept. Raises RouterError.
+
+    In Redis where one is named; else by this process, and, where others may work beside it
+    (`alone` False), requests per minute by the rate of the queue that they share.
+    """
     policy, _ = load_policy(settings.persona_policy)
-    return {
+    accounts = open_limits(policy, settings.redis_url)
+    concurrency = {
         name: provider.limits.concurrency
         for name, provider in policy.providers.items()
         if provider.limits.concurrency is not None
     }
+    shared = alone or settings.redis_url is not None
+    return Kept(accounts, concurrency, {} if shared else queue_rates(policy))
 
 
 async def serve(settings: Settings, only: Sequence[str] | None = None) -> int:
@@ -179,7 +200,7 @@ async def serve(settings: Settings, only: Sequence[str] | None = None) -> int:
         loop.add_signal_handler(signum, stop.set)
     leash = asyncio.create_task(_end_with_parent())
     try:
-        concurrency = policy_concurrency(settings)
+        kept = kept_limits(settings, alone=bool(os.environ.get(PARENT_VARIABLE)))
         client = await _connect(stop)
     except (ServerUnreachable, RouterError) as error:
         print(error, file=sys.stderr)
@@ -189,7 +210,8 @@ async def serve(settings: Settings, only: Sequence[str] | None = None) -> int:
     await ensure_search_attributes(client)
     providers = usable_providers(only)
     registry.warm(providers)
-    async with workers(client, settings, providers, concurrency=concurrency):
+    clients = RegisteredClients(kept.accounts)
+    async with workers(client, settings, providers, clients, kept.concurrency, rates=kept.rates):
         log.info("serving %s", ", ".join(providers))
         print(READY, ", ".join(providers), flush=True)
         await stop.wait()
