@@ -51,7 +51,7 @@ async def _attempts(
         return (entry,)
     try:
         handle = client.get_workflow_handle(part.run_id)
-        asked = await handle.query("cost", result_type=RunCost, rpc_timeout=ASK_LIMIT)
+        asked: RunCost = await handle.query("cost", result_type=RunCost, rpc_timeout=ASK_LIMIT)
     except (RPCError, WorkflowQueryFailedError):
         return (entry,)
     return asked.attempts

@@ -25,6 +25,9 @@ which leaves room for the retries. A list of no more is the work of the run itse
 MOST_ITEMS = 100_000
 """Items of one `for_each`: 200 slices, some 5,000 events in the run's own history."""
 
+MOST_EVENTS = 15_000
+"""Of a child's history, before it hands its rest back: far below the server's 51,200."""
+
 LISTED_FAILURES = 20
 """Failures of a slice that its result names; its record has all of them."""
 
@@ -79,7 +82,8 @@ class SliceRequest(Frozen):
     the child in the run's ledger. `node` is the step as if it stood alone: its `prompt_bytes` cover
     the values that the prompt reads beside the item, which are the `bindings`. `prompt` replaces
     the plan's. Attempts are numbered from `first_attempt` + 1. After `may_fail` + 1 failures the
-    child stops; every `report_failures` ones it says so.
+    child stops; every `report_failures` ones it says so. A history of `most_events` starts no
+    further items: another child has the rest.
     """
 
     run_id: str
@@ -96,6 +100,7 @@ class SliceRequest(Frozen):
     most_slots: int = 1
     may_fail: int = 0
     report_failures: int = 1
+    most_events: int = MOST_EVENTS
     control: SliceControl = SliceControl()
 
 

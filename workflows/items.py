@@ -12,7 +12,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, FailureError
+from temporalio.exceptions import ActivityError, FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from contracts.activities import PageRequest, RunActivities, SliceActivities
@@ -50,9 +50,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.slots import Slots
     from workflows.state import RunState
 
-MOST_EVENTS = 15_000
 MOST_BYTES = 15_000_000
-"""Of history, before a slice hands its rest back: far below the server's 51,200 events, 50 MB."""
+"""Of history, before a slice hands its rest back: far below the server's 50 MB."""
 
 FIRST_REPORT = timedelta(seconds=5)
 """Until the first word of progress; each further one comes after twice the time."""
@@ -122,9 +121,7 @@ class ItemsWorkflow:
         request = self._request
         first = PageRequest(plan=request.plan, number=0)
         page, part = await asyncio.gather(
-            light.at_once(
-                RunActivities.load_plan, PageRequest(plan=request.plan, number=0), "plan"
-            ),
+            light.at_once(RunActivities.load_plan, first, "plan"),
             light.at_once(
                 SliceActivities.load_slice,
                 SliceQuery(slices=request.slices, number=request.number),
@@ -183,7 +180,7 @@ class ItemsWorkflow:
             self._next < len(self._items)
             and not state.stopping
             and self._failed <= self._request.may_fail
-            and info.get_current_history_length() < MOST_EVENTS
+            and info.get_current_history_length() < self._request.most_events
             and info.get_current_history_size() < MOST_BYTES
         )
 
@@ -231,6 +228,8 @@ class ItemsWorkflow:
             try:
                 await run.signal(name, self._report())
             except FailureError as error:
+                if is_cancelled_exception(error):
+                    return
                 workflow.logger.warning("report not sent: %s", error)
 
     def _report(self) -> SliceReport:

@@ -151,6 +151,65 @@ async def many(h: Harness) -> Run:
     return await done(h, plan(team(*map(agent, names), join, max_parallel_agents=40)), {})
 
 
+async def slices(h: Harness) -> Run:
+    """A list in slices, with money for some of its items: asks, grants and refusals."""
+    return await done(h, long_list(), {"items": [{"n": n} for n in range(501)]})
+
+
+async def slice_of_items(h: Harness) -> Run:
+    """The child run of such a slice."""
+    return await first_child(h, await slices(h))
+
+
+async def slices_stopped(h: Harness) -> Run:
+    """A list in slices that waits for money, is paused and resumed, given some, and cancelled."""
+    made = long_list(cost_budget=Decimal("0.06"), on_budget="pause")
+    run = await h.start(made, {"items": [{"n": n} for n in range(501)]})
+    while not (await run.status()).paused_for:
+        await asyncio.sleep(0.05)
+    await run.handle.execute_update(RunWorkflow.pause, PauseRequest(paused=True))
+    await run.raise_budget(BudgetRaise(to=Decimal("0.12")))
+    await asyncio.sleep(0.5)
+    await run.handle.execute_update(RunWorkflow.pause, PauseRequest(paused=False))
+    await asyncio.sleep(0.5)
+    while not (await run.status()).paused_for:
+        await asyncio.sleep(0.05)
+    await run.cancel()
+    await run.wait()
+    return run
+
+
+async def slice_stopped(h: Harness) -> Run:
+    """The child run of such a slice."""
+    return await first_child(h, await slices_stopped(h))
+
+
+def long_list(**more: object) -> Plan:
+    """Return a team with a `for_each` that reads an agent's answer beside the item."""
+    each = ForEachSpec(item="x", in_="inputs.items", max_parallel=4, min_success=0)
+    spec = team(
+        agent("intro"),
+        agent(
+            "each",
+            "{intro} Then, with as many words as an answer has that costs as much: " * 2 + "{x.n}",
+            dependencies=("intro",),
+            for_each=each,
+            max_retries=1,
+        ),
+        inputs={"items": {"type": "list"}},
+        **{"cost_budget": Decimal("0.15"), **more},
+    )
+    return plan(spec, retry=RetryRule(max_retries=1, base_delay=0))
+
+
+async def first_child(h: Harness, run: Run) -> Run:
+    """Return the first child run of a run."""
+    started = "child_workflow_execution_started_event_attributes"
+    events = (await run.handle.fetch_history()).events
+    first = next(getattr(event, started) for event in events if event.HasField(started))
+    return h.runs.get(first.workflow_execution.workflow_id)
+
+
 async def done(h: Harness, made: Plan, inputs: dict[str, object]) -> Run:
     """Run a team to its end."""
     run = await h.start(made, inputs)
@@ -159,7 +218,11 @@ async def done(h: Harness, made: Plan, inputs: dict[str, object]) -> Run:
 
 
 SCENES: dict[str, Scene] = {
-    scene.__name__: scene for scene in (graph, failover, forms, control, cancelled, timed_out, many)
+    scene.__name__: scene
+    for scene in (
+        *(graph, failover, forms, control, cancelled, timed_out, many),
+        *(slices, slice_of_items, slices_stopped, slice_stopped),
+    )
 }
 
 
@@ -175,6 +238,8 @@ def script() -> Script:
             "broken": [AuthenticationFailed("no such key")],
             "judge": [Say("bad"), Say("good")],
             "slow": [SLOW],
+            "each[2]": [Overloaded("busy"), Say("at last")],
+            "each[3]": [AuthenticationFailed("no such key")],
         }
     )
 
@@ -200,7 +265,7 @@ async def _record(address: str, folder: Path, name: str, path: Path) -> None:
     async with harness(address, folder, script(), queues, cached_workflows=100) as running:
         run = await asyncio.wait_for(SCENES[name](running), 60)
         path.write_text((await run.handle.fetch_history()).to_json())
-        print(path.name, (await run.status()).status.value)
+        print(path.name, (await run.handle.describe()).status)
 
 
 if __name__ == "__main__":

@@ -18,11 +18,13 @@ from tests.support.harness import Harness, harness
 from tests.support.scripted import Say, Script
 from tests.support.server import LocalServer
 from tests.support.teams import agent, plan, team
+from tests.workflows.test_history import EVENTS_PER_CALL, FIXED_EVENTS, MOST_PAYLOAD, measure
 
 pytestmark = pytest.mark.integration
 
 Open = Callable[[Script], AbstractAsyncContextManager[Harness]]
 LIST = {"items": {"type": "list"}}
+EVENTS_PER_RUN, EVENTS_PER_SLICE = 60, 40
 
 
 @pytest.fixture
@@ -52,11 +54,14 @@ async def until(run: Run, holds: Callable[[RunStatus], bool]) -> RunStatus:
     return status
 
 
-async def children(harness: Harness, run: Run) -> int:
-    """Return how many child runs a run has had."""
-    history = await run.handle.fetch_history()
-    kind = "child_workflow_execution_started_event_attributes"
-    return sum(event.HasField(kind) for event in history.events)
+async def children(harness: Harness, run: Run) -> list[Run]:
+    """Return the child runs that a run has had."""
+    started = "child_workflow_execution_started_event_attributes"
+    events = (await run.handle.fetch_history()).events
+    ids = [
+        getattr(e, started).workflow_execution.workflow_id for e in events if e.HasField(started)
+    ]
+    return [harness.runs.get(run_id) for run_id in ids]
 
 
 async def test_501_items_are_two_child_runs_and_one_list(opened: Open) -> None:
@@ -66,9 +71,13 @@ async def test_501_items_are_two_child_runs_and_one_list(opened: Open) -> None:
         result = await run.wait()
         outputs, cost = await run.outputs(result), await run.cost()
         status, had = await run.status(), await children(running, run)
+        sizes = [await measure(one) for one in (run, *had)]
     assert result.status is WorkflowStatus.COMPLETED
     assert outputs["rate"] == [f"answer {n}" for n in range(501)]
-    assert had == 2
+    assert len(had) == 2
+    assert all(largest <= MOST_PAYLOAD for _, _, largest in sizes)
+    assert sizes[0][0] <= EVENTS_PER_RUN + EVENTS_PER_SLICE * 2
+    assert all(e <= FIXED_EVENTS + EVENTS_PER_CALL * calls for e, calls, _ in sizes[1:])
     assert script.most_in_flight <= 20
     prompts = [request.messages[0].content for _, _, request in script.requests]
     assert sorted(prompts) == sorted(f"Rate n{n}." for n in range(501))
@@ -109,7 +118,7 @@ async def test_1200_items_keep_their_order_and_lose_what_failed(opened: Open) ->
     assert step.metadata["failed"] == len(broken)
     assert [entry["index"] for entry in step.metadata["failed_items"]] == sorted(broken)
     assert step.metadata["items"] == 1200
-    assert had == step.metadata["slices"] == 3
+    assert len(had) == step.metadata["slices"] == 3
 
 
 async def test_a_list_that_can_no_longer_succeed_is_stopped(opened: Open) -> None:
@@ -237,3 +246,23 @@ async def test_more_than_100_000_items_are_refused(opened: Open) -> None:
         (step,) = await run.results()
     assert "100,001 items, and 100,000 are the most" in str(step.error)
     assert script.count() == 0
+
+
+@pytest.mark.slow
+async def test_5000_items_of_many_sizes(opened: Open) -> None:
+    """Shows what 100,000 come to: events and bytes grow with the slices, and with nothing else."""
+    script = Script()
+    many = [{"name": f"n{n}", "text": "x" * (n % 700)} for n in range(5000)]
+    async with opened(script) as running:
+        made = rated(max_parallel=50, max_parallel_agents=50)
+        run = await running.start(made, {"items": many})
+        result = await run.wait()
+        outputs, had = await run.outputs(result), await children(running, run)
+        sizes = [await measure(one) for one in (run, *had)]
+        cost = await run.cost()
+    print(sizes)
+    assert len(outputs["rate"]) == len({a.id for a in cost.attempts}) == 5000
+    assert len(had) == 10
+    assert all(largest <= MOST_PAYLOAD for _, _, largest in sizes)
+    assert sizes[0][0] <= EVENTS_PER_RUN + EVENTS_PER_SLICE * 10
+    assert all(e <= FIXED_EVENTS + EVENTS_PER_CALL * calls for e, calls, _ in sizes[1:])
