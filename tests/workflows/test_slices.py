@@ -9,15 +9,18 @@ from pathlib import Path
 import pytest
 
 from client.runs import Run
+from contracts.messages import Usage
 from contracts.plans import Plan
 from contracts.runs import RunStatus
 from contracts.teams import AgentStatus, ForEachSpec, ModelStep, WorkflowStatus
 from contracts.updates import BudgetRaise, PauseRequest
 from providers.exceptions import AuthenticationFailed
+from rules.bounds import input_bound
+from rules.prices import worst_case
 from tests.support.harness import Harness, harness
 from tests.support.scripted import Say, Script
 from tests.support.server import LocalServer
-from tests.support.teams import agent, plan, team
+from tests.support.teams import GPT4, agent, plan, team
 from tests.workflows.test_history import EVENTS_PER_CALL, FIXED_EVENTS, MOST_PAYLOAD, measure
 
 pytestmark = pytest.mark.integration
@@ -171,6 +174,19 @@ async def test_a_budget_for_half_of_a_list_pays_for_half(opened: Open) -> None:
     assert step.metadata["failed"] == 600 - script.count()
     assert "raise cost_budget" in step.metadata["failed_items"][0]["error"]
     assert {request.max_tokens for _, _, request in script.requests} == {50}
+
+
+async def test_no_item_is_refused_while_there_is_money_for_it(opened: Open) -> None:
+    script = Script(default=Say("an answer", usage=Usage(30, 2)))
+    worst = worst_case(GPT4, input_bound(0, [len(LONG_PROMPT) + len("n519")]), 50)
+    async with opened(script) as running:
+        run = await running.start(priced(cost_budget=Decimal("0.3")), items(520))
+        await run.wait()
+        cost = await run.cost()
+    # Eight times what a call costs is held for each, and nearly all of the budget is spent.
+    assert Decimal("0.3") - worst < cost.cost <= Decimal("0.3")
+    assert {request.max_tokens for _, _, request in script.requests[:-1]} == {50}
+    assert cost.cost == script.count() * Decimal("0.00102")
 
 
 async def test_a_raised_budget_lets_a_paused_list_go_on(opened: Open) -> None:
