@@ -31,6 +31,7 @@ from providers.http_errors import (
 )
 from providers.keys import find_key, find_url, is_loopback, missing_key
 from providers.loops import PerLoop
+from providers.prefixes import prefix_key
 from providers.prompt_texts import prompt_texts
 from providers.reading import read_stream
 from providers.sdk_logs import hush_sdks
@@ -75,6 +76,7 @@ class AnthropicClient(LLMClient):
     """
 
     provider: ClassVar[str] = VENDOR
+    resends_prefix: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -171,6 +173,17 @@ class AnthropicClient(LLMClient):
         except ProviderError as error:
             if error.status != 404:
                 raise
+
+    async def create_cache(self, req: ChatRequest, ttl_s: float) -> str:
+        """Return a name for this prefix; nothing is sent.
+
+        The vendor caches up to the breakpoints that a request with a `cache_key` has, for five
+        minutes from their last use: the prefix is sent with each of them (`resends_prefix`).
+        """
+        return prefix_key(req, req.model or self.model)
+
+    async def delete_cache(self, name: str) -> None:
+        """Do nothing: the vendor forgets by itself."""
 
     async def aclose(self) -> None:
         """Close this event loop's connections. Safe to call twice."""

@@ -5,13 +5,13 @@ Promise: what the caller asked for stands in the body, or `notes` say what was l
 dropped in silence. Pure; the SDK is not needed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
-from contracts.messages import ChatRequest
+from contracts.messages import ChatRequest, Message
 from providers.anthropic_profile import (
     DEFAULT_MAX_TOKENS,
     MIN_THINKING_TOKENS,
@@ -79,7 +79,7 @@ def messages_body(
     _sampling(body, req, profile)
     _format(body, req, profile, strict_schema)
     if req.cache_key:
-        _breakpoints(body.json)
+        _breakpoints(body.json, _shared_blocks(req.messages))
     if req.seed is not None:
         body.notes.append("seed was left out: Anthropic has none")
     if "user_id" in req.metadata:
@@ -268,16 +268,35 @@ def _has_free_keys(schema: Any) -> bool:
     return any(_has_free_keys(entry) for entry in nested.values())
 
 
-def _breakpoints(body: Json) -> None:
-    """Mark what later requests share: tools and system text, and the turns before the last."""
+def _shared_blocks(messages: Sequence[Message]) -> int:
+    """Return how many blocks of the last turn came from messages before the last one.
+
+    They are merged on the wire where all are the user's: a shared context, and the question.
+    """
+    if len(messages) < 2 or {m.role for m in messages[-2:]} != {"user"}:
+        return 0
+    before = turns(messages[:-1])
+    return len(before[-1]["content"]) if before and before[-1]["role"] == "user" else 0
+
+
+def _breakpoints(body: Json, shared_blocks: int = 0) -> None:
+    """Mark what later requests share: tools and system text, and the turns before the last.
+
+    Where the last turn begins with a shared context, the first `shared_blocks` of it.
+    """
     shared = body.get("system") or body.get("tools")
     if shared:
         shared[-1] = {**shared[-1], "cache_control": _CACHE}
     messages = body["messages"]
-    if len(messages) > 1 or not shared:
-        last = messages[-2 if len(messages) > 1 else -1]["content"]
-        if last[-1]["type"] not in ("thinking", "redacted_thinking"):
-            last[-1] = {**last[-1], "cache_control": _CACHE}
+    if shared_blocks:
+        _mark(messages[-1]["content"], shared_blocks - 1)
+    elif len(messages) > 1 or not shared:
+        _mark(messages[-2 if len(messages) > 1 else -1]["content"], -1)
+
+
+def _mark(blocks: list[Json], at: int) -> None:
+    if blocks[at]["type"] not in ("thinking", "redacted_thinking"):
+        blocks[at] = {**blocks[at], "cache_control": _CACHE}
 
 
 def _invalid(why: str) -> InvalidRequest:

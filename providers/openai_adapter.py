@@ -11,7 +11,7 @@ happens when a worker starts (`registry.warm`) and not within its first call.
 """
 
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -19,11 +19,17 @@ import httpx2
 import openai
 import openai.resources.chat.chat
 import openai.resources.chat.completions.completions
+import openai.resources.files
 import openai.resources.responses.responses
 
 from contracts.messages import ChatChunk, ChatRequest
 from providers.exceptions import InvalidRequest, ProviderError, TimeoutError
-from providers.http_errors import Origin, error_from_response, error_from_transport
+from providers.http_errors import (
+    Origin,
+    error_from_response,
+    error_from_transport,
+    interrupted,
+)
 from providers.keys import find_key, find_url, is_loopback, missing_key
 from providers.loops import PerLoop
 from providers.openai_chat import ChatParser
@@ -31,6 +37,7 @@ from providers.openai_content import texts
 from providers.openai_profile import Api, endpoint
 from providers.openai_requests import chat_body, responses_body
 from providers.openai_responses import ResponsesParser
+from providers.prefixes import prefix_key
 from providers.reading import EventParser, read_stream
 from providers.sdk_logs import hush_sdks
 from providers.spi import LLMClient
@@ -63,6 +70,7 @@ class OpenAIClient(LLMClient):
     """
 
     provider: ClassVar[str] = "openai"
+    resends_prefix: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -161,14 +169,47 @@ class OpenAIClient(LLMClient):
             async for chunk in chunks:
                 yield chunk
 
+    async def upload(self, data: bytes, mime_type: str, name: str) -> str:
+        """Upload a file and return its id, to be used in a `FileRefPart`."""
+        files = self._clients.get().files
+        origin = self._account()
+        with _errors(origin):
+            file = await files.create(file=(name, data, mime_type), purpose="user_data")
+        found = getattr(file, "id", None)  # the SDK passes on whatever JSON a server sends
+        if not isinstance(found, str) or not found:
+            raise interrupted(origin, "the answer names no file")
+        return found
+
+    async def delete_upload(self, uri: str) -> None:
+        """Delete an uploaded file. One that is gone already is no error."""
+        if not uri or "/" in uri or ":" in uri:
+            raise InvalidRequest(
+                "openai: an upload is named by its id", provider=self.provider, sent=False
+            )
+        try:
+            with _errors(self._account()):
+                await self._clients.get().files.delete(uri)
+        except ProviderError as error:
+            if error.status != 404:
+                raise
+
+    async def create_cache(self, req: ChatRequest, ttl_s: float) -> str:
+        """Return the key under which the vendor caches this prefix; nothing is sent.
+
+        The vendor caches by itself what requests of one key have in common, and for as long as
+        it likes: the prefix is sent with each of them (`resends_prefix`).
+        """
+        return prefix_key(req, req.model or self.model)
+
+    async def delete_cache(self, name: str) -> None:
+        """Do nothing: the vendor forgets by itself."""
+
+    def _account(self) -> Origin:
+        return Origin(provider=self.provider, key_vars=KEYS, url_var=URLS[0], secrets=(self._key,))
+
     def _origin(self, req: ChatRequest, model: str) -> Origin:
-        return Origin(
-            provider=self.provider,
-            model=model,
-            key_vars=KEYS,
-            url_var=URLS[0],
-            secrets=(self._key,),
-            private=(req.system or "", *texts(req.messages)),
+        return replace(
+            self._account(), model=model, private=(req.system or "", *texts(req.messages))
         )
 
     async def aclose(self) -> None:
@@ -195,3 +236,20 @@ async def _refused(origin: Origin, error: openai.APIStatusError) -> ProviderErro
     except (httpx2.HTTPError, httpx2.StreamError):
         body = b""
     return error_from_response(origin, response.status_code, response.headers, body)
+
+
+@contextlib.contextmanager
+def _errors(origin: Origin) -> Iterator[None]:
+    """Turn what the SDK raises for a call without a stream into `providers.exceptions`."""
+    try:
+        yield
+    except openai.APIStatusError as error:
+        response = error.response
+        raise error_from_response(
+            origin, response.status_code, response.headers, response.content
+        ) from None
+    except (openai.APIConnectionError, httpx2.HTTPError, httpx2.InvalidURL) as error:
+        raise error_from_transport(origin, error, started=False) from None
+    except (openai.APIError, ValueError) as error:
+        shape = f"the answer is not of the shape that it should have ({type(error).__name__})"
+        raise interrupted(origin, shape) from None

@@ -116,10 +116,11 @@ class Execution:
             return result
         other = index if index < len(fallback.calls) else 0
         second = await _Call(self, fallback, other, index, retries=False).run()
+        both = {"used_fallback": True, "tries": (*result.tries, *second.tries)}
         if second.failure is None:
-            return second.model_copy(update={"used_fallback": True, "primary_error": primary})
+            return second.model_copy(update={**both, "primary_error": primary})
         failure = execution.provider_failed(index, primary, second.primary_error)
-        return result.model_copy(update={"failure": failure, "used_fallback": True})
+        return result.model_copy(update={**both, "failure": failure})
 
     # for the calls
 
@@ -305,8 +306,8 @@ class _Call:
         while True:
             reply = await self._generate(state, len(failures) + 1)
             if not isinstance(reply, CallFailure):
-                result = self._result(state, reply, len(failures))
-                return result.model_copy(update={"retried_without_cache": dropped})
+                result = self._result(state, reply)
+                return self._after(result, failures, len(failures), dropped)
             failures.append(reply)
             if state.cache is not None and execution.drops_cache(reply):
                 dropped = True
@@ -316,8 +317,7 @@ class _Call:
             if self._retries:
                 wait = self._whole.wait(reply, len(failures) - dropped, waited)
             if wait is None:
-                result = self._failed(reply, len(failures) - 1)
-                return result.model_copy(update={"retried_without_cache": dropped})
+                return self._after(self._failed(reply), failures, len(failures) - 1, dropped)
             await self._whole.sleep(wait)
             waited += wait
 
@@ -343,19 +343,28 @@ class _Call:
             )
         )
 
-    def _failed(self, failure: CallFailure, retries: int) -> CallResult:
+    def _after(
+        self, result: CallResult, failures: list[CallFailure], retries: int, dropped: bool
+    ) -> CallResult:
+        """Return a result with what went before it."""
+        who = self._asked
+        tries = tuple(execution.error_info(f, who.provider, who.model) for f in failures)
+        return result.model_copy(
+            update={"tries": tries, "retries": retries, "retried_without_cache": dropped}
+        )
+
+    def _failed(self, failure: CallFailure) -> CallResult:
         asked = self._asked
         info = execution.error_info(failure, asked.provider, asked.model)
         return CallResult(
             index=self._index,
             provider=asked.provider,
             model=asked.model,
-            retries=retries,
             primary_error=info,
             failure=execution.provider_failed(self._index, info),
         )
 
-    def _result(self, state: ExecutionState, reply: GenerateReply, retries: int) -> CallResult:
+    def _result(self, state: ExecutionState, reply: GenerateReply) -> CallResult:
         return CallResult(
             index=self._index,
             output=reply.output,
@@ -365,7 +374,6 @@ class _Call:
             provider=self._asked.provider,
             model=reply.model or self._asked.model,
             cache=state.cache,
-            retries=retries,
             notes=reply.notes,
         )
 

@@ -154,11 +154,8 @@ class ResultBuilder:
 
 
 def _spent(result: CallResult) -> list[tuple[str, str, Usage]]:
-    """Return what is known to have been used for a call: its answer's, its errors'."""
-    errors = [result.primary_error]
-    if result.failure is not None:
-        errors = [result.failure.primary, result.failure.fallback]
-    found = [(e.provider, e.model, e.usage) for e in errors if e is not None]
+    """Return what is known to have been used for a call: its answer's, its failed tries'."""
+    found = [(error.provider, error.model, error.usage) for error in result.tries]
     found.append((result.provider, result.model, result.usage))
     return [(provider, model, usage) for provider, model, usage in found if usage is not None]
 

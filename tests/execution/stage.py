@@ -38,11 +38,12 @@ async def stage(
     folder: Path,
     clients: Mapping[str, LLMClient],
     named: tuple[Callable[..., Any], ...] = (),
+    kept_by: Clients | None = None,
 ) -> AsyncIterator[Runs]:
     """Serve executions; every workflow task is replayed from the beginning."""
     client = await Client.connect(address, data_converter=pydantic_data_converter)
     store = ArtifactStore.open(str(folder / "artifacts"))
-    activities = execution_activities(ExecutionWork(store, FakeClients(clients)))
+    activities = execution_activities(ExecutionWork(store, kept_by or FakeClients(clients)))
     throttle = timedelta(seconds=1)
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(

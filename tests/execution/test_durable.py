@@ -27,10 +27,11 @@ from client.execution import (
 )
 from client.runs import Runs
 from contracts.execution_parts import StoredPart
+from contracts.plans import Candidate
 from providers.exceptions import InvalidRequest, RateLimited
 from stores.artifacts import ArtifactStore
 from tests.execution.fakes import CachingClient, FakeClient
-from tests.execution.stage import stage
+from tests.execution.stage import FakeClients, stage
 from tests.support.server import LocalServer
 
 pytestmark = pytest.mark.integration
@@ -192,6 +193,27 @@ async def test_a_file_that_changed_is_named_before_it_begins(
     with pytest.raises(SourceError, match=r"paper\.pdf has changed"):
         await execute(runs, plan)
     assert fake.requests == []
+
+
+class Busy(FakeClients):
+    """An account whose limits leave no room at first."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.asked = 0
+
+    async def admit(self, call: str, candidate: Candidate, tokens: int) -> float:
+        self.asked += 1
+        return 0.2 if self.asked == 1 else 0.0
+
+
+async def test_the_accounts_limits_are_kept(
+    server: LocalServer, tmp_path: Path, fake: CachingClient
+) -> None:
+    busy = Busy({"fake": fake})
+    async with stage(server.address, tmp_path, {"fake": fake}, kept_by=busy) as served:
+        done = await execute(served, plan_execution([], ["Hello"], model="m"))
+    assert (done.results[0].retries, busy.asked, len(fake.requests)) == (0, 2, 1)
 
 
 async def test_a_part_that_left_the_store_is_named(

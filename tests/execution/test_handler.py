@@ -37,6 +37,7 @@ from providers.exceptions import (
     ServerFailed,
     TimeoutError,
 )
+from providers.simulated import SimulatedClient
 from tests.execution.fakes import CachingClient, FakeClient, UploadingClient, Waits
 
 pytestmark = pytest.mark.unit
@@ -538,6 +539,35 @@ async def test_a_file_that_changed_or_went_is_named(paper: Path) -> None:
     failure = await fail(client, made)
     assert "paper.pdf cannot be read" in failure.message
     assert (client.uploads, client.requests) == ([], [])
+
+
+async def test_what_failed_on_the_way_is_told_and_counted() -> None:
+    paid = {"usage": Usage(100, 7), "usage_final": True}
+    first = FakeClient(slow_down(), InvalidRequest("no", status=400, **paid))
+    made = plan(fallback=plan(provider="second"))
+    done = await execute(
+        first, made, providers={"second": FakeClient("Mine.")}, sleep=Waits().sleep
+    )
+    (result,) = done.results
+    assert [(e.provider, e.kind) for e in result.tries] == [
+        ("fake", "RateLimited"),
+        ("fake", "InvalidRequest"),
+    ]
+    metrics = ResultBuilder().handle(done).metrics
+    assert metrics.total_tokens == 107 + 150
+
+
+async def test_tokens_are_counted_where_the_provider_counts() -> None:
+    made = plan(shared_parts=(TextPart(text="The book"),))
+    counted = await APIHandler(SimulatedClient()).count_tokens(made)
+    assert counted is not None
+    assert counted.confidence == 1.0
+    done = await execute(
+        SimulatedClient(tokens_per_second=0), made.model_copy(update={"token_estimate": counted})
+    )
+    assert done.token_validation is not None
+    assert done.token_validation.in_range
+    assert await APIHandler(FakeClient()).count_tokens(made) is None
 
 
 async def test_settings_reach_the_request() -> None:

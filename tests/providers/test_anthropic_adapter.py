@@ -16,6 +16,7 @@ from providers.exceptions import (
     StreamInterrupted,
 )
 from providers.spi import (
+    Caching,
     ChatReply,
     ChatRequest,
     Generation,
@@ -195,6 +196,17 @@ def test_capabilities() -> None:
     assert isinstance(client, Generation)
     assert isinstance(client, TokenCounting)
     assert isinstance(client, Uploads)
+
+
+async def test_a_cache_is_a_name_for_a_prefix_that_is_sent_again() -> None:
+    client = AnthropicClient(api_key=KEY)
+    assert isinstance(client, Caching)
+    assert client.resends_prefix
+    book = ChatRequest([Message("user", "The book")], system="S")
+    name = await client.create_cache(book, 300)
+    assert name == await client.create_cache(book, 60)
+    assert name != await client.create_cache(HI, 300)
+    await client.delete_cache(name)
 
 
 async def test_tokens_are_counted_of_the_same_prompt() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from contracts.messages import ChatRequest, Message, ToolCall, ToolDefinition
+from contracts.parts import TextPart
 from providers.anthropic_profile import Profile, profile
 from providers.anthropic_request import messages_body
 from providers.exceptions import InvalidRequest
@@ -272,6 +273,13 @@ def test_a_cache_key_marks_what_is_shared() -> None:
     assert sent["messages"][1]["content"][-1]["cache_control"] == MARK
     assert "cache_control" not in sent["messages"][2]["content"][-1]
     assert "cache_control" not in sent["tools"][-1]
+
+
+def test_a_context_before_the_question_is_marked_where_it_ends() -> None:
+    context = Message("user", "", parts=(TextPart(text="The book"), TextPart(text="Notes")))
+    sent = body(cache_key="team", messages=[context, Message("user", "Sum up")])
+    (turn,) = sent["messages"]
+    assert ["cache_control" in block for block in turn["content"]] == [False, True, False]
 
 
 def test_without_system_text_the_tools_are_marked() -> None:
