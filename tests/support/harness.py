@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -72,6 +72,7 @@ async def harness(
     clients: Clients | None = None,
     cached_workflows: int = 0,
     work: Callable[[ArtifactStore], RunWork] = RunWork,
+    workflows: Sequence[type] = WORKFLOWS,
 ) -> AsyncIterator[Harness]:
     """Run workers for the workflow queue and the providers' queues. Every task is replayed."""
     client = await Client.connect(address, data_converter=pydantic_data_converter)
@@ -84,7 +85,7 @@ async def harness(
             Worker(
                 client,
                 task_queue="callboard",
-                workflows=WORKFLOWS,
+                workflows=workflows,
                 activities=activities_of(work(store)),
                 workflow_runner=workflow_runner(),
                 max_cached_workflows=cached_workflows,
