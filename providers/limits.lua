@@ -1,14 +1,15 @@
 -- An account's limits, shared by processes: `providers/limits.py` and `limit_tiers.py` in one
 -- atomic step, on the clock of this server. What they promise is said there.
 --
--- KEYS  counts, levels, records (hashes); ahead, open, waiting (sorted sets); due (hash)
+-- KEYS  counts (what the keys of counts begin with); levels, records (hashes); ahead, open,
+--       waiting (sorted sets); due (hash)
 -- ARGV  operation, now in ms ("": this server's), call, tokens, tiers, settings (both JSON)
 -- Returns the milliseconds to wait; 0 where there is nothing to wait for.
 local COUNTS, LEVELS, RECORDS, AHEAD, OPEN, WAITING, DUE = unpack(KEYS)
 local operation, call, tokens = ARGV[1], ARGV[3], tonumber(ARGV[4])
 local tiers, settings = cjson.decode(ARGV[5]), cjson.decode(ARGV[6])
 local PARTS, REACH = settings.parts, settings.reach
-local BOOKED, MADE = 'booked:', 'made:'
+local BOOKED, MADE = ':booked:', ':made:'
 local FORGOTTEN_MS = 2 * 86400000
 
 local now = tonumber(ARGV[2])
@@ -34,35 +35,25 @@ local function keep(name, record) redis.call('HSET', RECORDS, name, cjson.encode
 
 -- The window ------------------------------------------------------------------------------------
 
+-- A key for each part, which goes when no window reaches it any more.
+local function part_key(which, tier, n) return COUNTS .. which .. tier.name .. ':' .. text(n) end
+
 -- `which` of a tier's counts: BOOKED, or MADE of it.
 local function counted(which, tier, first, last)
-    local fields = {}
-    for n = first, last do fields[#fields + 1] = which .. tier.name .. ':' .. text(n) end
-    local found, held = redis.call('HMGET', COUNTS, unpack(fields)), {}
+    local keys = {}
+    for n = first, last do keys[#keys + 1] = part_key(which, tier, n) end
+    local found, held = redis.call('MGET', unpack(keys)), {}
     for n = first, last do held[n] = tonumber(found[n - first + 1] or 0) end
     return held
 end
 
--- Parts that no window reaches any more, a thousand at a time.
-local function trim(which, tier)
-    local counter = which .. tier.name
-    local field, old = 'trimmed:' .. counter, part(tier, now) - 2 * REACH
-    local from = tonumber(redis.call('HGET', LEVELS, field) or old)
-    local to = math.min(old, from + 1000)
-    if to > from then
-        local fields = {}
-        for n = from, to - 1 do fields[#fields + 1] = counter .. ':' .. text(n) end
-        redis.call('HDEL', COUNTS, unpack(fields))
-    end
-    redis.call('HSET', LEVELS, field, text(math.max(from, to)))
-end
-
 local function add(which, tier, at, amount)
     if amount == 0 then return end
-    local field = which .. tier.name .. ':' .. text(part(tier, at))
-    local held = redis.call('HINCRBY', COUNTS, field, text(amount))
-    if held < 0 then redis.call('HSET', COUNTS, field, '0') end
-    if held == amount then trim(which, tier) end
+    local n = part(tier, at)
+    local key = part_key(which, tier, n)
+    if redis.call('INCRBY', key, text(amount)) < 0 then redis.call('SET', key, '0') end
+    local left = (n + 2 * REACH) * tier.width - now
+    redis.call('PEXPIRE', key, text(math.max(left, tier.width)))
 end
 
 local function add_all(which, at, of, sign)
@@ -208,11 +199,14 @@ local function leave_line(name)
 end
 
 local function forget()
-    -- The oldest come first; what is left for later is only given back later.
-    for _, name in ipairs(redis.call('ZRANGE', AHEAD, 0, 999)) do
-        local record = record_of(name)
-        if record and record.at + settings.grace > now then break end
-        if not record or record.kept <= now then
+    local first = 0
+    while true do
+        local name = redis.call('ZRANGE', AHEAD, first, first)[1]
+        local record = name and record_of(name)
+        if not name or (record and record.at + settings.grace > now) then break end
+        if record and record.kept > now then
+            first = first + 1
+        else
             redis.call('ZREM', AHEAD, name)
             redis.call('HDEL', RECORDS, name)
             if record then add_all(BOOKED, record.at, record.tokens, -1) end
