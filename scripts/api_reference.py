@@ -28,6 +28,7 @@ MODULES = (
     "providers.router",
     "providers.exceptions",
     "providers.calls",
+    "client.execution",
     "client.quality",
     "client.runs",
 )
@@ -38,7 +39,7 @@ _WIDTH = 92
 def pages() -> dict[str, str]:
     """Return the reference's pages by file name."""
     loader = GriffeLoader(search_paths=[ROOT], allow_inspection=False)
-    for package in ("contracts", "providers", "client"):
+    for package in ("contracts", "rules", "providers", "client"):
         loader.load(package)
     loader.resolve_aliases()
     modules = [loader.modules_collection[name] for name in MODULES]
