@@ -1,37 +1,21 @@
-"""A model step: reserve, attempt, settle, decide; until there is an answer or a reason to stop.
+"""A model step, or one item of it: what its attempts ask for, and the step's result.
 
-All decisions are the rules': `rules.ledger` whether an attempt may start and with how many
-tokens, `rules.attempts` what follows a failure. This module only waits and writes down.
+How attempts are paid, made, settled and followed by others is `workflows.attempting`'s.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from decimal import Decimal
-from typing import Any
-
-from temporalio import workflow
 
 from contracts.artifacts import Bindings, Value
 from contracts.base import Json
-from contracts.calls import (
-    CallFailure,
-    Continuation,
-    ItemBinding,
-    ModelCall,
-    ModelReply,
-    Repair,
-)
-from contracts.failures import FailureKind
-from contracts.messages import Usage
+from contracts.calls import CallFailure, ItemBinding, ModelCall, ModelReply
 from contracts.plans import Candidate, StepNode
-from contracts.runs import AttemptRecord, StepResult
+from contracts.runs import StepResult
 from contracts.teams import AgentStatus
-from rules import attempts, bounds, prices
-from rules.attempts import Attempted
+from rules import bounds
+from workflows.attempting import Attempting, Ended
 from workflows.outcome import attempt, count_tokens
 from workflows.reading import bindings_of, prompt_sizes
-from workflows.reserving import Reserver, Unaffordable
+from workflows.reserving import Reserver
 from workflows.state import RunState
 
 
@@ -45,7 +29,7 @@ class Item:
     stored: ItemBinding | None = None
 
 
-class ModelStepRun:
+class ModelStepRun(Attempting):
     """One model step, or one item of it, from its first reservation to its result.
 
     `bindings` are the values that its prompt reads, where they were gathered before.
@@ -59,21 +43,10 @@ class ModelStepRun:
         item: Item | None = None,
         bindings: Bindings | None = None,
     ) -> None:
+        super().__init__(state, node, reserver, item.unit if item else node.name)
         self._bindings = bindings
         self._state = state
-        self._node = node
-        self._reserver = reserver
         self._item = item
-        self._unit = item.unit if item else node.name
-        self._history: list[Attempted] = []
-        self._candidate = 0
-        self._number = state.attempt_count(self._unit)
-        self._first = self._number
-        self._repairs = node.repairs if node.structured else 0
-        self._repair: Repair | None = None
-        self._continuation: Continuation | None = None
-        self._partial_bytes = 0
-        self._partial_preview = ""
 
     async def run(self) -> StepResult:
         """Return the step's result. Cancelled, it settles what is in flight and returns too."""
@@ -84,80 +57,25 @@ class ModelStepRun:
         if self._item is not None and self._item.inline is not None and node.item:
             values = {**bindings.values, node.item: self._item.inline}
             bindings = bindings.model_copy(update={"values": values})
-        avoided = self._avoided()
-        self._candidate = next((n for n in range(len(node.candidates)) if n not in avoided), 0)
-        while True:
-            try:
-                outcome = await self._attempt(bindings)
-            except Unaffordable as error:
-                return self._ended(AgentStatus.BUDGET_EXCEEDED, str(error))
-            if isinstance(outcome, ModelReply):
-                return self._completed(outcome)
-            decision = self._decide(outcome)
-            if isinstance(decision, StepResult):
-                return decision
-            if decision > 0:
-                try:
-                    await workflow.sleep(decision)
-                except asyncio.CancelledError:
-                    return self._ended(AgentStatus.CANCELLED, "cancelled")
+        self._bindings = bindings
+        outcome = await self._answer()
+        return self._ended(outcome) if isinstance(outcome, Ended) else self._completed(outcome)
 
-    async def _attempt(self, bindings: Bindings) -> ModelReply | CallFailure:
-        """Reserve, call and settle once."""
-        node = self._node
-        candidate = self._state.header.candidates[node.candidates[self._candidate]]
-        self._number += 1
-        bound = self._input_bound()
-        try:
-            grant = await self._reserver.reserve(
-                self._unit, self._number, node, candidate, bound, self._count(bindings, bound)
-            )
-        except asyncio.CancelledError:
-            self._number -= 1
-            return CallFailure(
-                kind=FailureKind.STOPPED, message="cancelled", retryable=False, sent=False
-            )
-        except Unaffordable:
-            self._number -= 1
-            raise
-        record = AttemptRecord(
-            step=self._unit,
-            number=self._number,
-            provider=candidate.provider,
-            model=candidate.model,
-            state="reserved",
-            reserved=grant.amount,
-            max_tokens=grant.max_tokens,
-            input_bound=grant.input_bound,
-            queued_at=workflow.now(),
-        )
-        self._state.record(record)
-        call = self._call(bindings, grant.max_tokens, grant.input_bound)
-        call = call.model_copy(update={"counted": grant.counted})
-        has_next = self._candidate + 1 < len(node.candidates)
-        outcome = await attempt(call, candidate, node.priority, has_next)
-        self._settle(record, candidate, outcome)
-        return outcome
+    async def _make(
+        self, call: ModelCall, candidate: Candidate, has_next: bool
+    ) -> ModelReply | CallFailure:
+        return await attempt(call, candidate, self._node.priority, has_next)
 
-    def _count(self, bindings: Bindings, bound: int) -> Callable[[], Awaitable[int | None]]:
-        """Return the question that the provider is asked before an attempt is refused."""
-        call = self._call(bindings, self._node.max_tokens, bound)
-        candidate = self._state.header.candidates[call.candidate]
-        return lambda: count_tokens(call, candidate)
+    async def _count_tokens(self, call: ModelCall, candidate: Candidate) -> int | None:
+        return await count_tokens(call, candidate)
 
-    def _input_bound(self) -> int:
-        """Bound the tokens of the next prompt: a token is at least one byte."""
+    def _fixed_bound(self) -> int:
         sizes = prompt_sizes(self._state, self._node)
         if self._item is not None:
             sizes += [self._item.size_bytes] * self._node.item_uses
-        if self._repair is not None:
-            sizes += [self._repair.answer.size_bytes, bounds.REPAIR_BYTES]
-            sizes += [len(error.encode()) + 3 for error in self._repair.errors]
-        if self._continuation is not None:
-            sizes += [self._partial_bytes, bounds.CONTINUE_BYTES]
         return bounds.input_bound(self._node.prompt_bytes, sizes)
 
-    def _call(self, bindings: Bindings, max_tokens: int, bound: int) -> ModelCall:
+    def _call(self, max_tokens: int, bound: int) -> ModelCall:
         node, request = self._node, self._state.request
         return ModelCall(
             run_id=request.run_id,
@@ -166,7 +84,7 @@ class ModelStepRun:
             unit=self._unit,
             attempt=self._number,
             candidate=node.candidates[self._candidate],
-            bindings=bindings,
+            bindings=self._bindings or Bindings(),
             item=self._item.stored if self._item else None,
             max_tokens=max_tokens,
             input_bound=bound,
@@ -178,114 +96,6 @@ class ModelStepRun:
             continuation=self._continuation,
             repair=self._repair,
         )
-
-    def _settle(
-        self, record: AttemptRecord, candidate: Candidate, outcome: ModelReply | CallFailure
-    ) -> None:
-        """Account for an attempt exactly once, and write down how it ended."""
-        failure = outcome if isinstance(outcome, CallFailure) else None
-        kind = failure.kind if failure else None
-        self._state.note_ending(candidate.provider, kind, workflow.now())
-        self._state.record(
-            record.model_copy(
-                update={
-                    **self._counted(record, candidate, outcome),
-                    "outcome": kind or "completed",
-                    "error": failure.message if failure else None,
-                    "started_at": outcome.started_at,
-                    "first_token_at": outcome.first_token_at,
-                    "ended_at": outcome.ended_at or workflow.now(),
-                    "response_id": outcome.response_id,
-                }
-            )
-        )
-
-    def _counted(
-        self, record: AttemptRecord, candidate: Candidate, outcome: ModelReply | CallFailure
-    ) -> dict[str, Any]:
-        """End the reservation: released, settled with the vendor's usage, or uncertain."""
-        if isinstance(outcome, CallFailure):
-            if not outcome.sent:
-                self._reserver.release(record.id)
-                return {"state": "released"}
-            usage, final = outcome.usage or Usage(), outcome.usage_final
-        else:
-            usage, final = outcome.usage, True
-        seen = prices.cost(candidate.price, usage) if usage.total_tokens else Decimal(0)
-        if final and not usage.estimated:
-            self._reserver.settle(record.id, seen)
-            over = seen > record.reserved
-            entry = {"state": "settled", "cost": seen, "served": seen, "over_bound": over}
-        else:
-            seen = min(seen, record.reserved)
-            self._reserver.settle_uncertain(record.id, seen)
-            entry = {"state": "uncertain", "cost": record.reserved, "served": seen}
-        return {**entry, "usage": usage}
-
-    def _decide(self, failure: CallFailure) -> float | StepResult:
-        """Return the seconds to wait before the next attempt, or the step's result."""
-        if failure.kind == FailureKind.STOPPED or self._state.stopping:
-            return self._ended(AgentStatus.CANCELLED, failure.message)
-        if failure.invalid_output is not None and self._repairs > 0:
-            self._repairs -= 1
-            self._repair, self._continuation = failure.invalid_output, None
-            self._note_decision(f"repair: {failure.message}")
-            return 0.0
-        self._history.append(
-            Attempted(
-                candidate=self._candidate,
-                kind=failure.kind,
-                retryable=failure.retryable,
-                retry_after=failure.retry_after,
-                counts=failure.kind != FailureKind.WORKER_STOPPING,
-            )
-        )
-        decision = attempts.decide(
-            self._state.header.retry,
-            self._node.max_retries,
-            len(self._node.candidates),
-            self._history,
-            workflow.random().random(),
-            provider=self._provider(self._candidate),
-            avoid=self._avoided(),
-        )
-        self._note_decision(decision.reason)
-        if isinstance(decision, attempts.GiveUp):
-            return self._ended(decision.status, f"{failure.kind}: {failure.message}")
-        self._candidate = decision.candidate
-        self._repair = None
-        self._go_on_from(failure)
-        return decision.delay
-
-    def _provider(self, candidate: int) -> str:
-        return self._state.header.candidates[self._node.candidates[candidate]].provider
-
-    def _avoided(self) -> list[int]:
-        """Return the candidates whose provider keeps failing in this run."""
-        failing = self._state.failing_providers(workflow.now())
-        return [n for n in range(len(self._node.candidates)) if self._provider(n) in failing]
-
-    def _go_on_from(self, failure: CallFailure) -> None:
-        """Keep the partial text for the next attempt where the step says so."""
-        self._partial_preview = failure.partial_preview or self._partial_preview
-        if self._node.on_interrupt != "continue" or self._node.structured:
-            return
-        if failure.partial is not None:
-            self._partial_bytes = failure.partial.size_bytes
-            self._continuation = Continuation(
-                partial=failure.partial, response_id=failure.response_id
-            )
-        elif failure.kind == FailureKind.WORKER_LOST and failure.usage is not None:
-            # The text is in the spool only; no answer is larger than the tokens that were paid.
-            self._partial_bytes = bounds.text_bytes(self._attempt_tokens())
-            self._continuation = Continuation(spool_attempt=self._number)
-
-    def _attempt_tokens(self) -> int:
-        return self._state.attempts[f"{self._unit}#{self._number}"].max_tokens
-
-    def _note_decision(self, reason: str) -> None:
-        record = self._state.attempts[f"{self._unit}#{self._number}"]
-        self._state.record(record.model_copy(update={"decision": reason}))
 
     def _completed(self, reply: ModelReply) -> StepResult:
         candidate = self._state.header.candidates[self._node.candidates[self._candidate]]
@@ -304,14 +114,14 @@ class ModelStepRun:
             metadata=metadata,
         )
 
-    def _ended(self, status: AgentStatus, error: str) -> StepResult:
-        metadata: dict[str, Json] = {"reason": error}
+    def _ended(self, ended: Ended) -> StepResult:
+        metadata: dict[str, Json] = {"reason": ended.error}
         if self._partial_preview:
             metadata["partial_text"] = self._partial_preview
         return StepResult(
             agent_id=self._unit,
-            status=status,
-            error=error,
+            status=ended.status,
+            error=ended.error,
             retry_count=max(self._number - self._first - 1, 0),
             metadata=metadata,
         )

@@ -5,7 +5,9 @@ WAIT_CANCELLATION_COMPLETED, so that its last word, with the usage, always arriv
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import Priority, RetryPolicy
@@ -33,17 +35,31 @@ SATURATED_AFTER = timedelta(seconds=60)
 
 _NEVER_BY_THE_SERVER = ["TemporalTimeout:Heartbeat", "TemporalTimeout:StartToClose"]
 
+C = TypeVar("C", bound=ModelCall)
+R = TypeVar("R", bound=ModelReply)
+
 
 async def attempt(
     call: ModelCall, candidate: Candidate, priority: int, has_next: bool
 ) -> ModelReply | CallFailure:
+    """Make one attempt at a step; see `attempt_by`."""
+    return await attempt_by(ModelActivities.call_model, call, candidate, priority, has_next)
+
+
+async def attempt_by(
+    method: Callable[[Any, C], Awaitable[R]],
+    call: C,
+    candidate: Candidate,
+    priority: int,
+    has_next: bool,
+) -> R | CallFailure:
     """Run one attempt to its end and return what came of it. Never raises.
 
     A cancellation of the calling task is passed on to the activity and then absorbed: the caller
     settles what was spent and sees from the outcome ("Stopped", or a reply that was faster).
     """
     handle = workflow.start_activity_method(
-        ModelActivities.call_model,
+        method,
         call,
         task_queue=candidate.queue,
         start_to_close_timeout=timedelta(seconds=call.timeout) + LOAD_AND_STORE,
@@ -67,10 +83,17 @@ async def attempt(
 
 
 async def count_tokens(call: ModelCall, candidate: Candidate) -> int | None:
+    """Ask the provider how many tokens a step's prompt has; see `count_by`."""
+    return await count_by(ModelActivities.count_tokens, call, candidate)
+
+
+async def count_by(
+    method: Callable[[Any, C], Awaitable[int]], call: C, candidate: Candidate
+) -> int | None:
     """Ask the provider how many tokens a prompt has; None where it cannot say."""
     try:
         return await workflow.execute_activity_method(
-            ModelActivities.count_tokens,
+            method,
             call,
             task_queue=candidate.queue,
             start_to_close_timeout=LOAD_AND_STORE,

@@ -8,18 +8,44 @@ step's `min_output_tokens`: the cap on money becomes the cap on the wire.
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Protocol
 
 from temporalio import workflow
 
-from contracts.plans import Candidate, StepNode
+from contracts.plans import Candidate, PlanHeader, StepNode
 from rules import prices
-from rules.ledger import Granted, Refused, Waiting
-from workflows.state import RunState
+from rules.ledger import Granted, Ledger, Refused, Waiting
 
 COUNT_MARGIN = 64
 """Tokens beyond the provider's own count of a prompt, in case it bills a few more."""
 
 Count = Callable[[], Awaitable[int | None]]
+
+
+class Budgeted(Protocol):
+    """What was asked for, and with how much money in place of its own budget."""
+
+    @property
+    def budget(self) -> Decimal | None:
+        """Return the grant of a child run."""
+        ...
+
+
+class Account(Protocol):
+    """Whose money it is: a run's, or a conversation's."""
+
+    ledger: Ledger
+    paused_for: str | None
+
+    @property
+    def header(self) -> PlanHeader:
+        """Return what is done when the money is spent."""
+        ...
+
+    @property
+    def request(self) -> Budgeted:
+        """Return what was asked for."""
+        ...
 
 
 class Unaffordable(Exception):
@@ -37,9 +63,9 @@ class Grant:
 
 
 class Reserver:
-    """The run's ledger as its steps use it."""
+    """A ledger as those who spend use it."""
 
-    def __init__(self, state: RunState) -> None:
+    def __init__(self, state: Account) -> None:
         self._state = state
         self._granted: set[str] = set()
         self._refused: set[str] = set()
