@@ -37,7 +37,7 @@ from contracts.failures import FailureKind
 from contracts.plans import Plan, PlanPage
 from contracts.runs import RecordPage, RecordQuery, RunRecord, StateQuery
 from contracts.teams import AgentStep, ApprovalStep, TeamStep
-from rules import conditions, templates
+from rules import conditions, plainpaths, templates
 from stores.artifacts import ArtifactStore
 from stores.exceptions import ArtifactMissing
 from stores.values import load_bindings, load_value, store_value
@@ -77,6 +77,9 @@ class RunWork(SliceWork, RunActivities):
                 "attempts": fact.attempts,
             }
         inputs = await load_bindings(self._store, call.inputs)
+        found, value = plainpaths.lookup(call.expression, inputs, agents)
+        if found:
+            return await store_value(self._store, value, want_inline=True)
         run = {"cost": _number(call.run_cost), "elapsed": call.run_elapsed}
         try:
             value = await evaluate_apart(
