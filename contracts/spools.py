@@ -8,6 +8,7 @@ from there on no longer counts.
 from typing import Literal
 
 from contracts.base import Frozen
+from contracts.tools import ToolEventRecord
 
 
 class SpoolRecord(Frozen):
@@ -16,9 +17,12 @@ class SpoolRecord(Frozen):
     `offset` is where a delta's text begins, and where the text ends for `ended`. `gap` is set by
     readers, never written: records just before this one are missing, so the text is not whole
     and has to be taken from the artifact in the end.
+
+    A "tool" record has a call's event in `tool` and no text; its `agent` is no one's text either
+    (`contracts.tools.spool_agent`).
     """
 
-    kind: Literal["superseded", "delta", "ended"]
+    kind: Literal["superseded", "delta", "ended", "tool"]
     agent: str
     attempt: int
     seq: int
@@ -26,3 +30,4 @@ class SpoolRecord(Frozen):
     text: str = ""
     note: str = ""
     gap: bool = False
+    tool: ToolEventRecord | None = None

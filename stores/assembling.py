@@ -40,7 +40,12 @@ class TextAssembler:
         self._agents: dict[str, _AgentText] = {}
 
     def feed(self, record: SpoolRecord) -> TextChange | None:
-        """Take a record; None when it is stale or was seen before, and changes nothing."""
+        """Take a record; None when it is stale or was seen before, and changes nothing.
+
+        A tool's event is no text either.
+        """
+        if record.kind == "tool":
+            return None
         agent = self._agents.setdefault(record.agent, _AgentText())
         return agent.feed(record)
 

@@ -1,0 +1,36 @@
+"""Typed stubs of the tools' activities: what workflows call and `activities/tools.py` implements.
+
+All are served on the tools' queues (`contracts.tools.tool_queue`).
+"""
+
+from abc import ABC, abstractmethod
+
+from temporalio import activity
+
+from contracts.tools import ToolList, ToolListing, ToolOutcome, ToolRequest
+
+
+class ToolActivities(ABC):
+    """Served on the tools' queues. `agent` and `prompt` tools are the workflow's own."""
+
+    @activity.defn(name="list_tools")
+    @abstractmethod
+    async def list_tools(self, request: ToolList) -> ToolListing:
+        """List the tools of the agent that are served on the queue. Safe to repeat.
+
+        A server that is away or lies leaves its tools out, with a problem; never an error.
+        """
+
+    @activity.defn(name="call_tool")
+    @abstractmethod
+    async def call_tool(self, request: ToolRequest) -> ToolOutcome:
+        """Call one tool. Heartbeats every second; allow `timeout` and 15 s more.
+
+        Retried by the server at most `ToolFact.attempts` times; with an unsafe tool a second
+        run reports `unknown` instead.
+        """
+
+    @activity.defn(name="ask_of_tool")
+    @abstractmethod
+    async def ask_of_tool(self, request: ToolRequest) -> ToolOutcome:
+        """Check the arguments of a `prompt` or `agent` tool and render its text as `text`."""
