@@ -6,6 +6,7 @@ from client.encryption import configured_sealer
 from config.settings import Settings
 from stores.artifacts import ArtifactStore
 from stores.locations import DataDir
+from stores.sealing import Sealer
 from stores.spools import FileSpools
 
 
@@ -16,6 +17,7 @@ class Storage:
     data: DataDir
     store: ArtifactStore
     spools: FileSpools
+    sealer: Sealer
 
 
 def open_storage(settings: Settings) -> Storage:
@@ -23,4 +25,4 @@ def open_storage(settings: Settings) -> Storage:
     data = DataDir(settings.home)
     sealer = configured_sealer(settings.encryption_keys)
     store = ArtifactStore.open(settings.artifacts_url or data.artifacts_url, sealer)
-    return Storage(data, store, FileSpools(data.spools, sealer))
+    return Storage(data, store, FileSpools(data.spools, sealer), sealer)

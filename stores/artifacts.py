@@ -28,7 +28,7 @@ from contracts.artifacts import ArtifactRef
 from contracts.base import Json
 from stores.backend import PART_BYTES, RANGE_BYTES, Backend
 from stores.caching import BytesCache
-from stores.collecting import Collector
+from stores.collecting import GRACE, Collector
 from stores.exceptions import (
     ArtifactCorrupt,
     ArtifactMissing,
@@ -214,9 +214,9 @@ class ArtifactStore:
     def _whole(self, ref: ArtifactRef, size: int) -> bool:
         return size > ref.size_bytes if self._sealer.suffix else size == ref.size_bytes
 
-    def collector(self) -> Collector:
+    def collector(self, grace: timedelta = GRACE) -> Collector:
         """Return what finds and removes the objects that nothing needs any more."""
-        return Collector(self._backend, self._sealer)
+        return Collector(self._backend, self._sealer, grace)
 
     # names
 

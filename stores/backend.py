@@ -43,7 +43,18 @@ each thread that reads one keeps its share, and was no quicker."""
 
 _PARTS_AT_ONCE = 4
 _THREADS = 16
-_RETRIES = {"max_retries": 7, "retry_timeout": timedelta(seconds=30)}
+_RETRIES = {
+    "max_retries": 30,
+    "retry_timeout": timedelta(seconds=10),
+    "backoff": {
+        "init_backoff": timedelta(seconds=0.1),
+        "max_backoff": timedelta(seconds=1),
+        "base": 2,
+    },
+}
+"""Ten seconds in all: a server that starts again is waited for, since an answer that was paid for
+may be what is to be stored; one that is gone is told of soon enough."""
+
 _staged_name = re.compile(r".+#\d+")
 """How obstore's local store names what it is writing."""
 
@@ -181,7 +192,7 @@ class Backend:
             found = [_entry(meta) for page in pages for meta in page]
             return sorted(found, key=lambda entry: entry.key)
 
-        return await self._call_or_none(listed) or []
+        return await self._call(listed)
 
     async def delete(self, key: str) -> None:
         """Remove an object, if there is one: not every store tells.
@@ -233,18 +244,23 @@ class Backend:
         self._threads.shutdown(wait=False)
 
     async def _call_or_none(self, work: Callable[[], T]) -> T | None:
-        try:
-            return await self._call(work)
-        except FileNotFoundError:
-            return None
+        return await self._call(lambda: _or_none(work))
 
     async def _call(self, work: Callable[[], T]) -> T:
+        """Run blocking work on the store; what is not found then is the store itself."""
         try:
             return await self.run(work)
-        except (StoreError, FileNotFoundError):
+        except StoreError:
             raise
         except (BaseError, OSError, ValueError) as error:
             raise StoreUnavailable(f"{self.name}: {_reason(error)}") from None
+
+
+def _or_none(work: Callable[[], T]) -> T | None:
+    try:
+        return work()
+    except FileNotFoundError:
+        return None
 
 
 def _reason(error: Exception) -> str:

@@ -61,11 +61,15 @@ class _Marks:
 
 
 class Collector:
-    """Finds and removes garbage in one store. Every method may raise StoreUnavailable."""
+    """Finds and removes garbage in one store, once it is older than `grace`.
 
-    def __init__(self, backend: Backend, sealer: Sealer) -> None:
+    Every method may raise StoreUnavailable.
+    """
+
+    def __init__(self, backend: Backend, sealer: Sealer, grace: timedelta = GRACE) -> None:
         self._backend = backend
         self._sealer = sealer
+        self._grace = grace
 
     async def look(
         self, roots: Collection[str], expired: Callable[[str, datetime], bool]
@@ -83,7 +87,7 @@ class Collector:
         marks = _Marks(objects, set(), [])
         notes = [entry for entry in entries if entry.key.endswith(NOTE_SUFFIX)]
         named, old_names = await self._names(notes, expired, marks)
-        oldest = datetime.now(UTC) - GRACE
+        oldest = datetime.now(UTC) - self._grace
         young = {d for d, forms in objects.items() if any(e.modified > oldest for e in forms)}
         await self._mark({*roots, *named}, marks)
         unneeded = young - marks.needed

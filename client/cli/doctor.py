@@ -20,12 +20,16 @@ from typing import TYPE_CHECKING, Literal
 from client.cli.console import DONE, USAGE, clean, run_async, stdout
 from client.cli.session import Session, open_session
 from config.problems import ConfigError
+from stores.exceptions import StoreError
+from stores.sealing import AesGcm
 
 if TYPE_CHECKING:
     from providers.router import PersonaRouter
 
 OLDEST, NEWEST = (3, 11), (3, 13)
 LEAST_FREE_BYTES = 1_000_000_000
+STORE_S = 20
+STORE_CURE = "see CALLBOARD_ARTIFACTS_URL in .env.example, and docs/storage.md"
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ def examine() -> int:
         session = open_session()
     except ConfigError as error:
         findings.append(Finding("fault", "settings", str(error), "see .env.example"))
+    except StoreError as error:
+        findings.append(Finding("fault", "artifacts", str(error), STORE_CURE))
     else:
         findings += [*_binary(), *_providers(), *_policy(session), *_storage(session)]
         run_async(lambda: _ask(session, findings))
@@ -160,16 +166,30 @@ def _storage(session: Session) -> Iterator[Finding]:
 
 async def _ask(session: Session, findings: list[Finding]) -> int:
     """Ask the artifact store and the server."""
-    store = session.storage.store
-    try:
-        stamp = datetime.now(UTC).isoformat(timespec="hours")
-        ref = await asyncio.wait_for(store.put_text(f"callboard doctor {stamp}"), 20)
-        await asyncio.wait_for(store.get_text(ref), 20)
-        findings.append(Finding("ok", "artifacts", f"{store.name}: written and read back"))
-    except Exception as error:
-        findings.append(Finding("fault", "artifacts", f"{store.name}: {error or 'no answer'}"))
+    findings.append(await _artifacts(session))
     findings.append(await _server(session))
     return DONE
+
+
+async def _artifacts(session: Session) -> Finding:
+    """Write to the store and read it back from there, not from memory; list what is there."""
+    storage = session.storage
+    store = storage.store
+    stamp = datetime.now(UTC).isoformat(timespec="hours")
+    try:
+        async with asyncio.timeout(STORE_S):
+            ref = await store.put_text(f"callboard doctor {stamp}")
+            async for _ in store.stream(ref):
+                pass
+            await store.names("runs/")
+    except TimeoutError:
+        return Finding("fault", "artifacts", f"{store.name}: no answer in {STORE_S} s", STORE_CURE)
+    except StoreError as error:
+        return Finding("fault", "artifacts", str(error), STORE_CURE)
+    sealed = storage.sealer.ids if isinstance(storage.sealer, AesGcm) else ()
+    how = f"sealed with {sealed[0]}" if sealed else "not encrypted"
+    older = f" (older: {', '.join(sealed[1:])})" if sealed[1:] else ""
+    return Finding("ok", "artifacts", f"{store.name}: written and read back, {how}{older}")
 
 
 async def _server(session: Session) -> Finding:
