@@ -185,7 +185,8 @@ local function wait_for_a_slot()
     if redis.call('ZCARD', OPEN) + coming < settings.most_open then return 0 end
     local open_ms = tonumber(redis.call('HGET', LEVELS, 'open_ms') or settings.first_guess)
     local wait = math.floor((before + 1) * open_ms / settings.most_open)
-    wait = math.min(math.max(wait, settings.shortest), settings.longest)
+    local longest = math.max(settings.longest, settings.longest_each * #names)
+    wait = math.min(math.max(wait, settings.shortest), longest)
     if not known then
         redis.call('ZADD', WAITING, redis.call('HINCRBY', LEVELS, 'order', 1), call)
     end
@@ -225,33 +226,14 @@ end
 local function admit()
     forget()
     if redis.call('ZREM', OPEN, call) == 1 then redis.call('HDEL', RECORDS, call) end
-    local record = record_of(call)
-    if not record then
-        local wait = wait_for_a_slot()
-        if wait > 0 then return wait end
-        record = book()
-    end
-    if record.at <= now then
-        local wait = wait_for_a_slot()
-        if wait > 0 then
-            record.kept = now + wait + settings.grace
-            keep(call, record)
-            return wait
-        end
-    end
-    if record.at <= now then
-        local wait = clear_of_made(record) - now
-        if wait > 0 then
-            record.kept = now + wait + settings.grace
-            keep(call, record)
-            return wait
-        end
-    end
-    if record.at > now then
-        if redis.call('ZSCORE', WAITING, call) then
-            redis.call('HSET', DUE, call, text(record.at))
-        end
-        return record.at - now
+    local record = record_of(call) or book()
+    if record.at > now then return record.at - now end
+    local wait = clear_of_made(record) - now
+    if wait == 0 then wait = wait_for_a_slot() end
+    if wait > 0 then
+        record.kept = now + wait + settings.grace
+        keep(call, record)
+        return wait
     end
     leave_line(call)
     redis.call('ZREM', AHEAD, call)

@@ -35,11 +35,15 @@ SOON_MS = 1_000
 LINE_GRACE_MS = 5_000
 """Who does not ask so long after that has left the line."""
 
-FIRST_GUESS_MS = 5_000
+FIRST_GUESS_MS = 1_000
 """How long a request is open, before one has ended."""
 
-SHORTEST_MS, LONGEST_MS = 100, 30_000
-"""Bounds of the estimated wait for an open request to end."""
+SHORTEST_MS, LONGEST_MS, LONGEST_MS_EACH = 100, 1_000, 20
+"""Bounds of the estimated wait for an open request to end; the upper one grows with the line.
+
+Together those in the line ask no more than 50 times a second, and a line that was told too long a
+wait still moves.
+"""
 
 
 class NeverAdmitted(RouterError, ValueError):
@@ -126,21 +130,13 @@ class Limiter:
         now = self._now()
         self._forget(now)
         self._open.pop(key, None)  # asked again: whoever was let in before never made the call
-        booking = self._ahead.get(key)
-        if booking is None:
-            if wait := self._wait_for_a_slot(key, now):
-                return wait / 1000
-            booking = self._book(key, tokens, now)
-        if booking.at <= now and (wait := self._wait_for_a_slot(key, now)):
-            booking.kept_until = now + wait + self._grace
-            return wait / 1000
-        if booking.at <= now and (wait := self._clear(booking, now) - now):
-            booking.kept_until = now + wait + self._grace
-            return wait / 1000
+        booking = self._ahead.get(key) or self._book(key, tokens, now)
         if booking.at > now:
-            if key in self._waiting:
-                self._waiting[key] = booking.at
             return (booking.at - now) / 1000
+        wait = self._clear(booking, now) - now or self._wait_for_a_slot(key, now)
+        if wait:
+            booking.kept_until = now + wait + self._grace
+            return wait / 1000
         self._waiting.pop(key, None)
         self._open[key] = self._used(key, now)
         return 0.0
@@ -306,7 +302,8 @@ class Limiter:
         if len(self._open) + coming < self._most_open:
             return 0
         guess = (before + 1) * self._open_ms // self._most_open
-        wait = min(max(guess, SHORTEST_MS), LONGEST_MS)
+        longest = max(LONGEST_MS, LONGEST_MS_EACH * len(self._waiting))
+        wait = min(max(guess, SHORTEST_MS), longest)
         self._waiting[key] = now + wait
         return wait
 

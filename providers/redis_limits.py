@@ -212,6 +212,7 @@ def _settings(limits: Limits, lease_s: float) -> dict[str, Any]:
         "first_guess": rules.FIRST_GUESS_MS,
         "shortest": rules.SHORTEST_MS,
         "longest": rules.LONGEST_MS,
+        "longest_each": rules.LONGEST_MS_EACH,
         "lease": ceil(lease_s * 1000),
         **most,
     }
