@@ -11,10 +11,12 @@ from typing import Any, TypeVar
 from temporalio import activity
 
 from activities.clients import Clients
-from activities.failures import CallState, Throttled, guard
+from activities.failures import CallState, guard
 from activities.heartbeats import beating
+from activities.keeping import keep
 from activities.known_caches import KnownCaches
 from activities.prompts import likely_tokens
+from activities.turns import turn
 from contracts.artifacts import ArtifactRef
 from contracts.base import Frozen
 from contracts.calls import CallProgress
@@ -41,7 +43,6 @@ from providers.spi import Caching, ChatReply, LLMClient, Uploads
 from providers.timeouts import Timeouts
 from stores.artifacts import ArtifactStore
 from stores.exceptions import ArtifactCorrupt, ArtifactMissing
-from stores.values import store_value
 
 R = TypeVar("R")
 
@@ -106,9 +107,11 @@ class ExecutionWork(ExecutionActivities):
             resends = able.resends_prefix or "caching" not in able
             contents = _StoredContents(self._store, call)
             request = await executing.chat_request(call, contents, resends=resends)
-            await self._take_turn(call, request)
-            _sent(state)
-            reply = await _collected(client, request, call, state)
+            name = f"{call.execution_id}/{call.index}#{call.attempt}"
+            tokens = likely_tokens(request)
+            async with turn(self._clients, name, _candidate(call), tokens, state):
+                _sent(state)
+                reply = await _collected(client, request, call, state)
             return await self._kept(call, reply)
 
         return await _guarded(ask, call)
@@ -131,17 +134,10 @@ class ExecutionWork(ExecutionActivities):
     def _client(self, asked: Asked) -> LLMClient:
         return self._clients.client(_candidate(asked))
 
-    async def _take_turn(self, call: GenerateCall, request: ChatRequest) -> None:
-        """Keep the account's limits: a wait is the server's, and holds no slot here."""
-        name = f"{call.execution_id}/{call.index}#{call.attempt}"
-        wait = await self._clients.admit(name, _candidate(call), likely_tokens(request))
-        if wait > 0:
-            raise Throttled(f"{call.provider}: its limits leave room in {wait:.1f} s", wait)
-
     async def _kept(self, call: GenerateCall, reply: ChatReply) -> GenerateReply:
         notes = executing.check_answer(reply, call.provider, call.model)
         return GenerateReply(
-            output=await store_value(self._store, reply.text),
+            output=await keep(self._store, reply.text),
             usage=reply.usage,
             finish_reason=reply.finish_reason,
             tool_calls=reply.tool_calls,

@@ -14,7 +14,10 @@ HEARTBEAT_S = 1.0
 
 @contextlib.asynccontextmanager
 async def beating(progress: Callable[[], CallProgress]) -> AsyncIterator[None]:
-    """Beat every second while the context lasts."""
+    """Beat every second while the context lasts.
+
+    The mark "sent" is a beat of its own, right before the request: whoever sends it says so.
+    """
 
     async def beat() -> None:
         while True:

@@ -7,51 +7,34 @@ worker lives; the provider is judged by the stream's own three clocks. Deltas go
 the answer to the store, the reply holds references.
 """
 
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
-from tenacity import (
-    AsyncRetrying,
-    retry_if_exception_type,
-    stop_after_delay,
-    wait_exponential,
-)
 
 from activities import answers, prompts
 from activities.clients import Clients
-from activities.failures import CallState, InvalidOutput, Throttled, guard
+from activities.failures import CallState, InvalidOutput, guard
+from activities.heartbeats import beating
+from activities.keeping import keep
 from activities.plans import PlanCache
+from activities.turns import LIMITS_AWAY_S as LIMITS_AWAY_S
+from activities.turns import turn
 from contracts.activities import ModelActivities
-from contracts.artifacts import ArtifactRef, Value
+from contracts.artifacts import ArtifactRef
 from contracts.base import Json
 from contracts.calls import CallProgress, Continuation, ModelCall, ModelReply, Repair
 from contracts.messages import ChatRequest, Usage
 from contracts.plans import Candidate
 from contracts.teams import ModelStep
-from providers.accounts import LimitsUnreachable
 from providers.exceptions import ContentRefused, ProviderError, StreamInterrupted
 from providers.spi import ChatReply, ChatStream, LLMClient, Timeouts, TokenCounting
 from rules.seams import Seam
 from stores.artifacts import ArtifactStore
-from stores.exceptions import StoreError, StoreUnavailable
+from stores.exceptions import StoreError
 from stores.spools import AttemptSpool, FileSpools
-from stores.values import load_bindings, store_value
-
-KEEP_TRYING_S = 40.0
-"""How long a paid answer waits for a store that is away; the workflow allows a minute."""
-
-HEARTBEAT_S = 1.0
-"""Between two signs of life; the workflow's heartbeat timeout is five times that."""
-
-LIMITS_AWAY_S = 5.0
-"""Until limits that workers share are asked again, where they could not be."""
-
-SHORT_WAIT_S = 0.05
-"""For the account's limits: a shorter wait is not worth a way to the server and back."""
+from stores.values import load_bindings
 
 
 class CallModel(ModelActivities):
@@ -95,7 +78,7 @@ class _Attempt:
 
     async def run(self) -> ModelReply:
         self._refuse_second_run()
-        async with _heartbeats(self._progress):
+        async with beating(self._progress):
             return await self._make()
 
     async def count(self) -> int:
@@ -121,7 +104,9 @@ class _Attempt:
     async def _make(self) -> ModelReply:
         step, candidate, client, request = await self._prepared()
         self._check_bound(request)
-        async with self._turn(candidate, request):
+        name = f"{self._call.run_id}/{self._call.unit}#{self._call.attempt}"
+        tokens = prompts.likely_tokens(request)
+        async with turn(self._clients, name, candidate, tokens, self._state):
             reply = await self._stream(client, request)
         return await self._reply(step, reply)
 
@@ -187,45 +172,6 @@ class _Attempt:
                 f"{self._call.input_bound:,}: not sent",
                 sent=False,
             )
-
-    @contextlib.asynccontextmanager
-    async def _turn(self, candidate: Candidate, request: ChatRequest) -> AsyncIterator[None]:
-        """Keep the account's limits for the time of a call, and say what it took of them.
-
-        A call that has to wait keeps its booking: it asks again under the same name.
-        """
-        name = f"{self._call.run_id}/{self._call.unit}#{self._call.attempt}"
-        try:
-            await self._admitted(name, candidate, prompts.likely_tokens(request))
-            yield
-        except Throttled:
-            raise
-        except BaseException:
-            await self._leave(name, candidate)
-            raise
-        await self._leave(name, candidate)
-
-    async def _leave(self, name: str, candidate: Candidate) -> None:
-        state = self._state
-        if not state.sent:
-            await self._clients.give_back(name, candidate)
-            return
-        known = state.usage if state.usage_final else None
-        used = None if known is None or known.estimated else known.total_tokens
-        await self._clients.ended(name, candidate, used)
-
-    async def _admitted(self, name: str, candidate: Candidate, tokens: int) -> None:
-        """Wait for the call's turn: a long wait is the server's, and holds no slot here."""
-        try:
-            while (wait := await self._clients.admit(name, candidate, tokens)) > 0:
-                if wait > SHORT_WAIT_S:
-                    raise Throttled(
-                        f"{candidate.provider}: its limits leave room in {wait:.1f} s", wait
-                    )
-                await asyncio.sleep(wait)
-        except LimitsUnreachable as error:
-            activity.logger.warning("%s", error)
-            raise Throttled(str(error), LIMITS_AWAY_S) from None
 
     async def _stream(self, client: LLMClient, request: ChatRequest) -> ChatReply:
         call, state = self._call, self._state
@@ -297,7 +243,7 @@ class _Attempt:
             notes.append(f"cut at max_tokens ({self._call.max_tokens})")
         value = await self._output(step, reply)
         return ModelReply(
-            output=await self._keep(value),
+            output=await keep(self._store, value, want_inline=self._call.want_inline),
             usage=usage,
             finish_reason=reply.finish_reason,
             model=reply.model,
@@ -307,18 +253,6 @@ class _Attempt:
             ended_at=datetime.now(UTC),
             notes=tuple(notes),
         )
-
-    async def _keep(self, value: object) -> Value:
-        """Store a paid answer, and outlast a store that is away for a while."""
-        async for trial in AsyncRetrying(
-            retry=retry_if_exception_type(StoreUnavailable),
-            stop=stop_after_delay(KEEP_TRYING_S),
-            wait=wait_exponential(multiplier=0.5, max=8),
-            reraise=True,
-        ):
-            with trial:
-                return await store_value(self._store, value, want_inline=self._call.want_inline)
-        raise AssertionError("unreachable: the last trial returns or raises")
 
     def _estimated(self) -> Usage:
         return Usage(self._call.input_bound, _tokens_seen(len(self._state.text)), estimated=True)
@@ -363,21 +297,3 @@ def _model_step(agents: tuple[object, ...], name: str) -> ModelStep:
 def _tokens_seen(chars: int) -> int:
     """Estimate the tokens of a text whose usage was not reported: four characters each."""
     return -(-chars // 4)
-
-
-@contextlib.asynccontextmanager
-async def _heartbeats(progress: Callable[[], CallProgress]) -> AsyncIterator[None]:
-    """Beat every second. The mark "sent" is a beat of its own, right before the request."""
-
-    async def beat() -> None:
-        while True:
-            await asyncio.sleep(HEARTBEAT_S)
-            activity.heartbeat(progress())
-
-    beating = asyncio.create_task(beat())
-    try:
-        yield
-    finally:
-        beating.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await beating
