@@ -57,6 +57,15 @@ async def until(run: Run, holds: Callable[[RunStatus], bool]) -> RunStatus:
     return status
 
 
+async def settled(script: Script) -> int:
+    """Wait until no further call is made for two seconds; return how many were."""
+    count = -1
+    while count != script.count():
+        count = script.count()
+        await asyncio.sleep(2)
+    return count
+
+
 async def children(harness: Harness, run: Run) -> list[Run]:
     """Return the child runs that a run has had."""
     started = "child_workflow_execution_started_event_attributes"
@@ -101,6 +110,7 @@ def priced(**more: object) -> Plan:
     return plan(team(step, inputs=LIST, max_parallel_agents=20, **more))
 
 
+@pytest.mark.slow
 async def test_1200_items_keep_their_order_and_lose_what_failed(opened: Open) -> None:
     broken = {7, 399, 400, 1199}
     script = Script(
@@ -125,7 +135,7 @@ async def test_1200_items_keep_their_order_and_lose_what_failed(opened: Open) ->
 
 
 async def test_a_list_that_can_no_longer_succeed_is_stopped(opened: Open) -> None:
-    script = Script({f"rate[{n}]": [AuthenticationFailed("no such key")] for n in range(250, 300)})
+    script = Script({f"rate[{n}]": [AuthenticationFailed("no such key")] for n in range(50, 100)})
     async with opened(script) as running:
         run = await running.start(rated(max_parallel=10, min_success=0.99), items(1200))
         result = await run.wait()
@@ -133,9 +143,9 @@ async def test_a_list_that_can_no_longer_succeed_is_stopped(opened: Open) -> Non
         cost = await run.cost()
     assert result.status is WorkflowStatus.FAILED
     assert step.status is AgentStatus.FAILED
-    assert "min_success is 0.99; item 25" in str(step.error)
+    assert "min_success is 0.99; item 5" in str(step.error)
     assert 13 <= step.metadata["failed"] <= 13 + 20
-    assert script.count() < 900
+    assert script.count() < 500
     assert len(cost.attempts) == script.count()
     assert {a.id for a in cost.attempts} == {f"{name}#1" for name, _, _ in script.requests}
     assert cost.reserved == 0
@@ -195,10 +205,7 @@ async def test_a_raised_budget_lets_a_paused_list_go_on(opened: Open) -> None:
         made = priced(cost_budget=Decimal("0.6"), on_budget="pause")
         run = await running.start(made, items(520))
         status = await until(run, lambda status: status.paused_for is not None)
-        while script.count() < 99:
-            await asyncio.sleep(0.05)
-        await asyncio.sleep(0.3)
-        before = script.count()
+        before = await settled(script)
         await run.raise_budget(BudgetRaise(to=Decimal(10)))
         result = await run.wait()
         cost = await run.cost()
@@ -215,16 +222,16 @@ async def test_a_pause_reaches_the_child_runs(opened: Open) -> None:
         run = await running.start(rated(max_parallel=10), items(520))
         await until(run, lambda _: script.count() >= 40)
         await run.pause(PauseRequest(paused=True))
-        await asyncio.sleep(1)
-        held = script.count()
-        await asyncio.sleep(1)
-        assert script.count() == held < 400
+        held = await settled(script)
+        assert (await run.status()).paused_for is not None
         await run.pause(PauseRequest(paused=False))
-        result = await run.wait()
-    assert result.status is WorkflowStatus.COMPLETED
-    assert script.count() == 520
+        await until(run, lambda _: script.count() > held + 40)
+        await run.cancel()
+        await run.wait()
+    assert 40 <= held < 520 - 40
 
 
+@pytest.mark.slow
 async def test_two_lists_and_a_step_share_the_runs_slots(opened: Open) -> None:
     script = Script(default=Say("an answer", seconds=0.02))
     each = ForEachSpec(item="thing", in_="inputs.items", max_parallel=8)
