@@ -137,7 +137,7 @@ class AnthropicClient(LLMClient):
         with _errors(origin):
             response = (await call.__aenter__()).http_response
         notes = tuple(written.notes)
-        del call, written  # the prompt may be large, and the answer long
+        del call, written, req  # the prompt may be large, and the answer long
         chunks = read_stream(response.aiter_bytes(), parser, origin, response.aclose)
         async with contextlib.aclosing(chunks):
             async for chunk in chunks:

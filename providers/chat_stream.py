@@ -62,6 +62,28 @@ class ChatStream:
     and what was left before its end is not awaited as if it were whole.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_by_hand",
+        "_chunks",
+        "_clock",
+        "_closed",
+        "_ended",
+        "_provider",
+        "_reasoning",
+        "_started",
+        "_taken",
+        "_texts",
+        "finish_reason",
+        "model",
+        "notes",
+        "response_id",
+        "sequence",
+        "tool_calls",
+        "usage",
+        "vendor_state",
+    )
+
     def __init__(
         self, chunks: AsyncIterator[ChatChunk], timeouts: Timeouts, provider: str = ""
     ) -> None:

@@ -121,7 +121,7 @@ class GeminiClient(LLMClient):
         parser = ContentParser(origin, StopCutter(written.stops))
         response = await self._start(model, written.json, origin)
         notes = tuple(written.notes)
-        del written  # the prompt may be large, and the answer long
+        del written, req  # the prompt may be large, and the answer long
         chunks = read_stream(response.aiter_bytes(), parser, origin, response.aclose)
         async with contextlib.aclosing(chunks):
             async for chunk in chunks:

@@ -136,7 +136,7 @@ class OpenAIClient(LLMClient):
             create = client.responses.with_streaming_response.create
         response = await _sent(create(**written.body), origin)
         notes = tuple(written.notes)
-        del written, create  # the prompt may be large, and the answer long
+        del written, create, req  # the prompt may be large, and the answer long
         body = response.aiter_bytes()
         chunks = read_stream(body, parser, origin, response.aclose)
         async with contextlib.aclosing(chunks):
