@@ -18,6 +18,7 @@ from client.runs import Run
 from contracts.plans import Plan
 from contracts.retry import RetryRule
 from contracts.teams import (
+    AgentStatus,
     ApprovalStep,
     EndStep,
     ForEachSpec,
@@ -25,10 +26,18 @@ from contracts.teams import (
     OutputSpec,
     RepeatSpec,
     SetStep,
+    TeamSpec,
     TeamStep,
     WaitStep,
 )
-from contracts.updates import Answer, BudgetRaise, PauseRequest, SkipRequest
+from contracts.updates import (
+    Answer,
+    BudgetRaise,
+    PauseRequest,
+    PromptEdit,
+    RetryRequest,
+    SkipRequest,
+)
 from providers.exceptions import AuthenticationFailed, Overloaded, StreamInterrupted
 from tests.support.harness import Harness, harness
 from tests.support.scripted import Say, Script
@@ -202,6 +211,45 @@ def long_list(**more: object) -> Plan:
     return plan(spec, retry=RetryRule(max_retries=1, base_delay=0))
 
 
+async def told(h: Harness) -> Run:
+    """An agent that failed and runs again, one that runs again with another prompt."""
+    spec = team(
+        agent("slow"),
+        agent("again"),
+        agent("edited", "Old."),
+        agent("after", "{again}{edited}", dependencies=("again", "edited")),
+    )
+    run = await h.start(plan(spec))
+    while sum(step.status is AgentStatus.FAILED for step in (await run.status()).steps) < 2:
+        await asyncio.sleep(0.05)
+    await run.retry(RetryRequest(step="again"))
+    await run.edit_prompt(PromptEdit(step="edited", prompt="New."))
+    await run.wait()
+    return run
+
+
+async def moved(h: Harness) -> Run:
+    """The last history of a run that had several: agents, a question and a wait carried over."""
+    run = await h.start(plan(long_chain()))
+    while not (await run.status()).questions:
+        await asyncio.sleep(0.05)
+    while (await run.status()).steps[-1].status is not AgentStatus.COMPLETED:
+        await asyncio.sleep(0.05)
+    await run.answer(Answer(step="ok", choice="go"))
+    await run.wait()
+    return run
+
+
+def long_chain() -> TeamSpec:
+    """Return a team that outgrows a history on a hasty server."""
+    chain = (agent(f"a{n}", dependencies=(f"a{n - 1}",) if n else ()) for n in range(12))
+    return team(
+        ApprovalStep(name="ok", ask="Go on?", choices=("go", "stop"), timeout=600),
+        WaitStep(name="wait", seconds=3),
+        *chain,
+    )
+
+
 async def first_child(h: Harness, run: Run) -> Run:
     """Return the first child run of a run."""
     started = "child_workflow_execution_started_event_attributes"
@@ -222,8 +270,12 @@ SCENES: dict[str, Scene] = {
     for scene in (
         *(graph, failover, forms, control, cancelled, timed_out, many),
         *(slices, slice_of_items, slices_stopped, slice_stopped),
+        *(told, moved),
     )
 }
+
+HASTY = {"moved": "limit.historyCount.suggestContinueAsNew=40"}
+"""Scenes on a server of their own, and its setting. Their first history is recorded, too."""
 
 
 def script() -> Script:
@@ -238,6 +290,8 @@ def script() -> Script:
             "broken": [AuthenticationFailed("no such key")],
             "judge": [Say("bad"), Say("good")],
             "slow": [SLOW],
+            "again": [AuthenticationFailed("no such key"), Say("at last")],
+            "edited": [AuthenticationFailed("no such key"), Say("at last")],
             "each[2]": [Overloaded("busy"), Say("at last")],
             "each[3]": [AuthenticationFailed("no such key")],
         }
@@ -256,7 +310,12 @@ async def record(version: str, names: list[str]) -> None:
             if path.exists():
                 print(f"{path.name} exists: left as it is")
                 continue
-            await _record(server.address, Path(folder) / name, name, path)
+            if name not in HASTY:
+                await _record(server.address, Path(folder) / name, name, path)
+                continue
+            (Path(folder) / "hasty").mkdir(exist_ok=True)
+            with local_server(binary.path, Path(folder) / "hasty", HASTY[name]) as hasty:
+                await _record(hasty.address, Path(folder) / name, name, path)
     await asyncio.sleep(0.05)
 
 
@@ -264,7 +323,15 @@ async def _record(address: str, folder: Path, name: str, path: Path) -> None:
     queues = ("scripted", "second")
     async with harness(address, folder, script(), queues, cached_workflows=100) as running:
         run = await asyncio.wait_for(SCENES[name](running), 60)
-        path.write_text((await run.handle.fetch_history()).to_json())
+        history = await run.handle.fetch_history()
+        path.write_text(history.to_json())
+        started = history.events[0].workflow_execution_started_event_attributes
+        if started.first_execution_run_id != started.original_execution_run_id:
+            first = running.client.get_workflow_handle(
+                run.run_id, run_id=started.first_execution_run_id
+            )
+            before = path.with_name(f"{path.stem}_before.json")
+            before.write_text((await first.fetch_history()).to_json())
         print(path.name, (await run.handle.describe()).status)
 
 
