@@ -41,8 +41,7 @@ FIRST_GUESS_MS = 1_000
 SHORTEST_MS, LONGEST_MS, LONGEST_MS_EACH = 100, 1_000, 20
 """Bounds of the estimated wait for an open request to end; the upper one grows with the line.
 
-Together those in the line ask no more than 50 times a second, and a line that was told too long a
-wait still moves.
+So a line that was told too long a wait still moves, and a long one does not ask all the time.
 """
 
 
