@@ -100,6 +100,22 @@ async def test_upload_cache_and_answer(runs: Runs, fake: CachingClient, paper: P
     assert sum(event.ByteSize() for event in events) < 30_000
 
 
+async def test_it_is_the_same_in_one_process(runs: Runs, fake: CachingClient, paper: Path) -> None:
+    def turn(request: Any) -> Any:
+        return InvalidRequest("gone", status=404) if request.cache_key else "An answer."
+
+    plan = planned(paper, shared_parts=(TextPart(text=LONG),), cache=CachePlan())
+    fake.turns = (turn,)
+    durably = await execute(runs, plan)
+    here = await APIHandler(CachingClient(turn)).handle(plan)
+    assert isinstance(here, FinalizedCommand)
+    assert here.diagnostics == durably.diagnostics
+    drop = {"output": None, "cache": None}
+    same = [r.model_copy(update=drop) for r in here.results]
+    assert same == [r.model_copy(update=drop) for r in durably.results]
+    assert [r.text for r in here.results] == [r.text for r in durably.results]
+
+
 async def test_the_same_id_is_the_same_execution(runs: Runs, fake: CachingClient) -> None:
     name = f"test-{uuid.uuid4()}"
     plan = plan_execution([], ["Hello"], model="m")

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import pytest
 from temporalio import activity
 
+from activities.execution import ExecutionWork
 from client.execution import (
     APICall,
     APIHandler,
@@ -23,6 +24,7 @@ from client.execution import (
 )
 from contracts.base import Frozen, Json
 from contracts.execution import Capabilities, Decision, Decline, NamedEffect, Perform
+from contracts.execution_activities import ExecutionActivities
 from contracts.messages import ChatChunk, ChatRequest, Message, Usage
 from contracts.parts import Part
 from providers import registry
@@ -187,6 +189,14 @@ async def test_B28_a_provider_that_only_generates() -> None:
     assert done.results[0].text == "m: Hi"
     with pytest.raises(TypeError, match="cannot generate"):
         APIHandler(object())
+
+
+@pytest.mark.unit
+def test_the_stubs_and_the_activities_have_the_same_names() -> None:
+    for name in ExecutionActivities.__abstractmethods__:
+        stub, made = (getattr(c, name) for c in (ExecutionActivities, ExecutionWork))
+        names = {f.__temporal_activity_definition.name for f in (stub, made)}
+        assert names == {name}
 
 
 @pytest.mark.unit

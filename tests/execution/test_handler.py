@@ -283,6 +283,13 @@ async def test_B18_a_cache_that_fails_is_left_out_once() -> None:
     assert len(client.caches) == 2
 
 
+async def test_a_limit_is_no_reason_to_leave_the_cache() -> None:
+    client = CachingClient(slow_down(), "An answer.")
+    done = await execute(client, shared_plan(), sleep=Waits().sleep)
+    assert [r.cache_key for r in client.requests] == ["cache-1"] * 2
+    assert not done.retried_without_cache
+
+
 async def test_a_cache_that_cannot_be_made_is_gone_without() -> None:
     client = CachingClient(cache_fails=[InvalidRequest("too small", status=400)])
     done = await execute(client, shared_plan())
