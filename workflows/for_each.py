@@ -79,6 +79,8 @@ class ForEachRun:
             number = self._next
             self._next += 1
             self._results[number] = await self._run_item(self._items[number])
+            done = f"{len(self._results):,} of {len(self._items):,} items"
+            self._state.show_progress(self._node.name, done)
             if self._results[number].status is AgentStatus.CANCELLED:
                 return
 
