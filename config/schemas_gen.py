@@ -1,16 +1,18 @@
-"""Write the JSON Schema of the team file: `python -m config.schemas_gen`.
+"""Write the JSON Schemas of the team file and the agent file: `python -m config.schemas_gen`.
 
-The schema comes from the file's own models, so that editors show what the loader accepts; a test
-fails when the file in `config/schemas/` is stale.
+They come from the files' own models, so that editors show what the loader accepts; a test
+fails when a file in `config/schemas/` is stale.
 """
 
 import json
 from pathlib import Path
 from typing import Any
 
+from config.agentmodel import AgentFile
 from config.teammodel import TeamFile
 
 TARGET = Path(__file__).parent / "schemas" / "team.schema.json"
+AGENT_TARGET = TARGET.with_name("agent.schema.json")
 
 
 def team_schema() -> dict[str, Any]:
@@ -27,9 +29,22 @@ def team_schema() -> dict[str, Any]:
     }
 
 
-def render() -> str:
-    """Return the file's text."""
-    return json.dumps(team_schema(), indent=2, ensure_ascii=False) + "\n"
+def agent_schema() -> dict[str, Any]:
+    """Return the agent file's schema. Who answers may come from elsewhere than the file."""
+    schema = AgentFile.model_json_schema(by_alias=True)
+    for name, definition in schema.get("$defs", {}).items():
+        definition["title"] = _title(name)
+    _tidy(schema)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "Callboard agent",
+    }
+
+
+def render(schema: dict[str, Any] | None = None) -> str:
+    """Return a schema's text, the team's if none is given."""
+    return json.dumps(schema or team_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def _title(name: str) -> str:
@@ -61,3 +76,4 @@ def _model_step(definition: dict[str, Any]) -> None:
 
 if __name__ == "__main__":
     TARGET.write_text(render(), encoding="utf-8")
+    AGENT_TARGET.write_text(render(agent_schema()), encoding="utf-8")

@@ -44,6 +44,9 @@ _MAX_DOTENV_BYTES = 1_000_000
 _NO_SETTINGS = ("CALLBOARD_DEBUG", "CALLBOARD_EXIT_WITH_PARENT")
 """Of our processes among themselves, and of those who look for a mistake in them."""
 
+_AGENTS = PREFIX + "AGENT_"
+"""Of agents: `config.agentlayers` knows them."""
+
 
 def _decode_json(text: str) -> Any:
     try:
@@ -170,6 +173,8 @@ def variables() -> list[str]:
 def _note_unknown(env: Mapping[str, str]) -> None:
     known = variables()
     for name in sorted(env):
+        if name.startswith(_AGENTS):
+            continue
         if name.startswith(PREFIX) and name not in (*known, *_NO_SETTINGS):
             log.warning("%s is no setting.%s", name, did_you_mean(name, known))
 

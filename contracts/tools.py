@@ -122,12 +122,13 @@ class PromptTool(ToolBase):
 class AgentTool(ToolBase):
     """Another agent, a child of the workflow with its own slice of the budget.
 
-    `file` is the agent's, absolute. The schema's text properties are its message, unless `ask`
-    is a template of it.
+    `file` is the agent's, absolute; `agent` its stored AgentSpec, once it was stored. `ask` is
+    the template of what it is told.
     """
 
     kind: Literal["agent"] = "agent"
     file: str
+    agent: ArtifactRef | None = None
     ask: str = "{message}"
     cost_limit: Dollars | None = None
 
