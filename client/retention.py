@@ -20,6 +20,7 @@ from client.encryption import ENCODING as SEALED
 from client.storage import Storage
 from client.tenants import PREFIX as SERVERS
 from client.tenants import Seen
+from stores.artifacts import ArtifactStore
 from stores.backend import Entry
 from stores.collecting import GRACE, Garbage
 from stores.scanning import digests_in
@@ -84,12 +85,16 @@ async def find_leftovers(
     """
     kept = held.going_on | held.ended
     oldest = min(since, datetime.now(UTC) - GRACE)
+    parents = await _parents(storage.store)
     gone = {SERVERS + seen.tenant.id for seen in others if not seen.counts}
 
     def expired(name: str, noted: datetime) -> bool:
-        # A record is noted at its run's end.
+        # A record is noted at its run's end; a child's stays as long as its parent's does.
         if name.startswith(RUNS):
-            return noted < oldest and name.removeprefix(RUNS) not in kept
+            run_id = name.removeprefix(RUNS)
+            parent = run_id.partition("/")[0]
+            ended = max(noted, parents.get(parent, noted))
+            return ended < oldest and not {run_id, parent} & kept
         return name in gone
 
     garbage = await storage.store.collector().look(held.digests, expired)
@@ -118,6 +123,17 @@ async def remove(
         else:
             removed(file)
     return stay
+
+
+async def _parents(store: ArtifactStore) -> dict[str, datetime]:
+    """Return when the runs ended that have names below their own, those of their children."""
+    names = [name.removeprefix(RUNS) for name in await store.names(RUNS)]
+    found = {}
+    for parent in {name.partition("/")[0] for name in names if "/" in name}:
+        ended = await store.noted_at(RUNS + parent)
+        if ended is not None:
+            found[parent] = ended
+    return found
 
 
 async def _named_by(client: Client, executions: list[WorkflowExecution]) -> set[str]:

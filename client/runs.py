@@ -7,7 +7,7 @@ and outlive the server's memory; what is going on is asked of its workflow.
 import contextlib
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TypeVar
@@ -54,6 +54,7 @@ from contracts.spools import SpoolRecord
 from contracts.teams import AgentStatus, WorkflowStatus
 from rules.billing import recorded_cost
 from stores.artifacts import ArtifactStore
+from stores.exceptions import ArtifactLost
 from stores.spools import FileSpools
 from stores.values import load_value
 from workflows.run import RunWorkflow
@@ -194,8 +195,18 @@ class Run(RunCommands):
 
     async def record(self) -> RunRecord | None:
         """Return the run artifact, or None while the run goes on or was lost."""
-        ref = await self._runs.store.lookup(f"runs/{self.run_id}")
-        return await self._runs.store.get_model(ref, RunRecord) if ref else None
+        with self._needing():
+            ref = await self._runs.store.lookup(f"runs/{self.run_id}")
+            return await self._runs.store.get_model(ref, RunRecord) if ref else None
+
+    @contextlib.contextmanager
+    def _needing(self) -> Iterator[None]:
+        """Let errors about artifacts that the store has lost name this run."""
+        try:
+            yield
+        except ArtifactLost as error:
+            error.needed_by(f"run {self.run_id}")
+            raise
 
     async def status(self) -> RunStatus:
         """Return every step's state. Raises UnknownRun or NoWorker."""
@@ -229,7 +240,8 @@ class Run(RunCommands):
         """Return the resolved team that the run was started with."""
         record = await self.record()
         ref = record.plan if record else (await self._view()).plan
-        return await self._runs.store.get_model(ref, Plan)
+        with self._needing():
+            return await self._runs.store.get_model(ref, Plan)
 
     async def ended(self) -> bool:
         """Tell whether the run has ended, which needs no worker. Raises UnknownRun, RPCError."""
@@ -284,7 +296,8 @@ class Run(RunCommands):
         """Return the outputs themselves, all of them, loaded from the store."""
         record = await self.record()
         outputs = record.outputs if record else result.outputs
-        return {name: await load_value(self._runs.store, v) for name, v in outputs.items()}
+        with self._needing():
+            return {name: await load_value(self._runs.store, v) for name, v in outputs.items()}
 
     async def cancel(self) -> None:
         """Ask the run to end: calls in flight are stopped and settled. Raises UnknownRun."""
@@ -318,7 +331,8 @@ class Run(RunCommands):
         return error
 
     async def _recorded_status(self, record: RunRecord) -> RunStatus:
-        plan = await self._runs.store.get_model(record.plan, Plan)
+        with self._needing():
+            plan = await self._runs.store.get_model(record.plan, Plan)
         kinds = {step.name: step.kind for step in plan.team.agents}
         return RunStatus(
             run_id=self.run_id,

@@ -5,8 +5,9 @@ StoreError
 ├─ InvalidStoreUrl     also ValueError; the address of a store cannot be used as it is written
 ├─ StoreUnavailable    not reachable, not writable, or full; a later try may succeed
 ├─ OutsideStore        a link leads out of a local store's folder; nothing was touched
-├─ ArtifactMissing     .ref; the store answers, and does not hold it
-├─ ArtifactCorrupt     .ref; what the store holds is not what the reference names
+├─ ArtifactLost        .ref; what a reference names cannot be had any more
+│  ├─ ArtifactMissing  the store answers, and does not hold it
+│  └─ ArtifactCorrupt  what the store holds is not what the reference names
 ├─ SourceChanged       a file changed while it was being stored; nothing was stored
 └─ SealingError        sealed bytes cannot be opened here
    ├─ WrongKey         another key sealed them; names the key's id, never the key
@@ -36,20 +37,31 @@ class OutsideStore(StoreError):
     """A link leads out of a local store's folder; nothing was touched."""
 
 
-class ArtifactMissing(StoreError):
+class ArtifactLost(StoreError):
+    """What a reference names cannot be had any more: ArtifactMissing or ArtifactCorrupt."""
+
+    def __init__(self, ref: ArtifactRef, message: str) -> None:
+        super().__init__(message)
+        self.ref = ref
+
+    def needed_by(self, who: str) -> None:
+        """Say in the message who needs it: "run r-1"."""
+        self.args = (f"{who} needs what cannot be had: {self}",)
+
+
+class ArtifactMissing(ArtifactLost):
     """The store answers, and does not hold what the reference names."""
 
     def __init__(self, ref: ArtifactRef, store: str) -> None:
-        super().__init__(f"artifact {ref.sha256} ({ref.size_bytes:,} bytes) is not in {store}")
-        self.ref = ref
+        size = f"{ref.size_bytes:,} bytes"
+        super().__init__(ref, f"artifact {ref.sha256} ({size}) is not in {store}")
 
 
-class ArtifactCorrupt(StoreError):
+class ArtifactCorrupt(ArtifactLost):
     """What the store holds under a reference is not what was stored."""
 
     def __init__(self, ref: ArtifactRef, store: str, reason: str) -> None:
-        super().__init__(f"artifact {ref.sha256} in {store} is damaged: {reason}")
-        self.ref = ref
+        super().__init__(ref, f"artifact {ref.sha256} in {store} is damaged: {reason}")
 
 
 class SourceChanged(StoreError):

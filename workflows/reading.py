@@ -24,7 +24,11 @@ PAGE_BYTES = 10_000
 LIGHT = timedelta(seconds=60)
 """Start-to-close of an activity that only reads or writes the store."""
 
-STORE_RETRIES = RetryPolicy(maximum_interval=timedelta(seconds=10))
+STORE_RETRIES = RetryPolicy(
+    maximum_interval=timedelta(seconds=10),
+    non_retryable_error_types=["ArtifactMissing", "ArtifactCorrupt"],
+)
+"""A store that is away is asked until it is back; what it has lost, it has lost."""
 
 
 async def bindings_of(state: RunState, steps: Iterable[str], inputs: Iterable[str]) -> Bindings:

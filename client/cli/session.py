@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
-from client.cli.console import Refusal
+from client.cli.console import Refusal, say
 from client.connection import NoServer, configured_address, connect
 from client.embedded import Place, running_place
 from client.runs import Run, Runs, UnknownRun
@@ -16,6 +16,7 @@ from client.storage import Storage, open_storage
 from config.problems import did_you_mean
 from config.settings import Settings, load_settings
 from contracts.runs import RunRecord, RunStatus
+from stores.exceptions import ArtifactLost
 
 LAST = "last"
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
@@ -107,7 +108,11 @@ async def recent(runs: Runs, limit: int) -> list[RunStatus]:
     known = {status.run_id: status for status in await runs.latest(limit)} if runs.connected else {}
     for name in await runs.store.names("runs/"):
         run_id = name.removeprefix("runs/")
-        record = await runs.get(run_id).record()
+        try:
+            record = await runs.get(run_id).record()
+        except ArtifactLost as error:
+            say(f"left out: {error}")
+            continue
         if record is not None:
             known[run_id] = _ended(record)
     newest = sorted(known.values(), key=lambda status: str(status.started_at or ""), reverse=True)

@@ -2,6 +2,7 @@
 
 import base64
 import os
+import zlib
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -256,6 +257,39 @@ def test_a_reference_is_found_however_the_bytes_are_cut(cuts: list[int], before:
         scanner.feed(data[at : at + cut])
         at += cut
     assert DIGEST in scanner.found
+
+
+@given(st.lists(st.integers(1, 60), max_size=8))
+def test_a_reference_under_zlib_is_found_however_the_bytes_are_cut(cuts: list[int]) -> None:
+    data = zlib.compress(("{" + "a b c d e f " * 50 + f'"{DIGEST}"' + "}").encode())
+    scanner, at = ReferenceScanner(), 0
+    for cut in [*cuts, len(data)]:
+        scanner.feed(data[at : at + cut])
+        at += cut
+    assert DIGEST in scanner.found
+
+
+@pytest.mark.parametrize("before", [1_048_500, 1_048_575, 3_000_000])
+def test_what_little_becomes_a_lot_is_read_whole(before: int) -> None:
+    scanner = ReferenceScanner()
+    scanner.feed(zlib.compress(("[" + "1" * before + f',"{DIGEST}"]').encode()))
+    assert scanner.found >= {DIGEST}
+
+
+def test_what_only_looks_like_zlib_leads_nowhere() -> None:
+    scanner = ReferenceScanner()
+    assert not scanner.feed(f"x^2 {DIGEST}".encode())
+    assert scanner.found == set()
+
+
+async def test_the_state_that_a_long_run_carries_on_is_read_too(
+    store: ArtifactStore, tmp_path: Path
+) -> None:
+    leaf = await store.put_text("leaf")
+    carried = await store.put_bytes(zlib.compress(leaf.model_dump_json().encode()))
+    age(tmp_path)
+    found = await store.collector().look({carried.sha256}, never)
+    assert digests(found.kept) == {leaf.sha256, carried.sha256}
 
 
 def test_what_is_no_json_leads_nowhere() -> None:
