@@ -49,6 +49,7 @@ class Carried(Frozen):
     questions: tuple[Question, ...] = ()
     answers: tuple[Answer, ...] = ()
     prompts: dict[str, str] = {}
+    answered_items: dict[str, dict[int, StepResult]] = {}
     commands: tuple[str, ...] = ()
     endings: dict[str, tuple[tuple[float, str | None], ...]] = {}
     paused: bool = False
@@ -80,6 +81,7 @@ def dump(state: RunState) -> str:
         questions=tuple(state.questions.values()),
         answers=tuple(state.answers.values()),
         prompts=state.prompts,
+        answered_items=state.answered_items,
         commands=state.commands,
         endings=state.endings,
         paused=state.paused,
@@ -101,6 +103,7 @@ def restore(state: RunState, text: str) -> None:
     state.answers.update({answer.step: answer for answer in carried.answers})
     for name, prompt in carried.prompts.items():
         state.edit_prompt(name, prompt)
+    state.answered_items = carried.answered_items
     state.commands = carried.commands
     state.endings = carried.endings
     state.paused, state.pause_reason = carried.paused, carried.pause_reason

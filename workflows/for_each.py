@@ -55,6 +55,7 @@ class ForEachRun:
         if isinstance(listed, ListFacts):
             return await self._run_slices(listed)
         self._items = listed
+        self._results = self._state.answered_items.pop(self._node.name, {})
         count = min(self._node.max_parallel, len(self._items))
         runners = [asyncio.create_task(self._take_items()) for _ in range(count)]
         cancelled = False
@@ -78,6 +79,8 @@ class ForEachRun:
         while self._next < len(self._items) and self._can_succeed():
             number = self._next
             self._next += 1
+            if number in self._results:
+                continue
             self._results[number] = await self._run_item(self._items[number])
             done = f"{len(self._results):,} of {len(self._items):,} items"
             self._state.show_progress(self._node.name, done)
@@ -158,7 +161,13 @@ class ForEachRun:
         )
 
     def _below(self, failed: list[int], metadata: dict[str, Json], retries: int) -> StepResult:
-        """Return the failure of a step that too many items of failed."""
+        """Return the failure of a step that too many items of failed.
+
+        Run again, it asks only for the answers that it does not have.
+        """
+        self._state.answered_items[self._node.name] = {
+            number: result for number, result in self._results.items() if number not in failed
+        }
         statuses = {self._results[n].status for n in failed}
         status = statuses.pop() if len(statuses) == 1 else AgentStatus.FAILED
         first = self._results[failed[0]].error

@@ -59,6 +59,8 @@ class RunState:
         self.answers: dict[str, Answer] = {}
         self.prompts: dict[str, str] = {}
         """By step: the templates that replaced those of the plan."""
+        self.answered_items: dict[str, dict[int, StepResult]] = {}
+        """By failed `for_each` step: the items that need not be asked again."""
         self._planned: dict[str, StepNode] = {}
         self._commands: dict[str, None] = {}
         self.stopping = False
@@ -169,6 +171,7 @@ class RunState:
         read = [reference.name for reference in template.references]
         index = {other: number for number, other in enumerate(self.names)}
         self.prompts[name] = prompt
+        self.answered_items.pop(name, None)
         self.nodes[name] = planned.model_copy(
             update={
                 "uses": tuple(index[other] for other in read if other in index),

@@ -12,7 +12,7 @@ from temporalio.service import RPCError
 
 from client.runs import Run
 from contracts.runs import StepResult
-from contracts.teams import AgentStatus, TeamSpec, WorkflowStatus
+from contracts.teams import AgentStatus, ForEachSpec, TeamSpec, WorkflowStatus
 from contracts.updates import (
     BudgetRaise,
     Command,
@@ -113,6 +113,19 @@ async def test_a_failed_agent_runs_again_with_another_prompt(opened: Open) -> No
     prompt = [r.messages[0].content for name, _, r in script.requests if name == "broken"][-1]
     assert prompt == "Now read a text {twice}."
     assert steps["after"].status is AgentStatus.COMPLETED
+
+
+async def test_a_list_that_runs_again_asks_only_for_what_it_lacks(opened: Open) -> None:
+    script = Script({"slow": [SLOW], "broken[1]": [NO_KEY, Say("mended")]})
+    each = ForEachSpec(item="word", in_="['a', 'b', 'c']", max_parallel=3)
+    spec = team(agent("slow"), agent("broken", "Explain {word}.", for_each=each))
+    async with opened(script) as running:
+        run = await with_failure(running, spec)
+        await run.retry(RetryRequest(step="broken"))
+        steps = await results(run)
+    assert steps["broken"].output is not None
+    assert steps["broken"].output.inline == ["An answer.", "mended", "An answer."]
+    assert script.count() == 1 + 4
 
 
 async def test_a_pending_agent_is_given_another_prompt_that_its_bound_covers(opened: Open) -> None:
