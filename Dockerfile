@@ -1,9 +1,9 @@
 # The worker, and the command line. Built from the committed lock; runs as nobody in particular.
 #
-# EXTRAS="--extra claude" adds the Claude Agent SDK with its command line (another 350 MB).
+# EXTRAS="--extra redis --extra claude" adds the Claude Agent SDK with its command line (another 350 MB).
 
 FROM python:3.13.7-slim-bookworm AS build
-ARG EXTRAS=""
+ARG EXTRAS="--extra redis"
 ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never
 RUN pip install --no-cache-dir --disable-pip-version-check uv==0.13.8
 WORKDIR /app
