@@ -22,6 +22,7 @@ from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from activities.chats import CallTurn
 from activities.clients import Clients, OwnClient, RegisteredClients
 from activities.execution import ExecutionWork
 from activities.models import CallModel
@@ -43,11 +44,12 @@ from providers.exceptions import RouterError
 from providers.policy import load_policy
 from providers.spi import LLMClient
 from stores.exceptions import StoreError
+from workflows.chat import ChatWorkflow
 from workflows.execution import ExecutionWorkflow
 from workflows.items import ItemsWorkflow
 from workflows.run import RunWorkflow
 
-WORKFLOWS = (RunWorkflow, ItemsWorkflow, ExecutionWorkflow)
+WORKFLOWS = (RunWorkflow, ItemsWorkflow, ExecutionWorkflow, ChatWorkflow)
 HEARTBEAT_THROTTLE = timedelta(seconds=1)
 PASSED_THROUGH = ("contracts", "rules", "workflows", "cel", "annotated_types")
 CONNECT_LIMIT_S = 30.0
@@ -84,7 +86,10 @@ async def workers(
     limits = concurrency or {}
     storage = open_storage(settings)
     clients = clients or RegisteredClients()
-    call_model = CallModel(storage.store, storage.spools, clients)
+    asking = asking_activities(
+        CallModel(storage.store, storage.spools, clients),
+        CallTurn(storage.store, storage.spools, clients),
+    )
     run_work = RunWork(storage.store)
     executed = execution_activities(ExecutionWork(storage.store, clients))
     grace = timedelta(seconds=settings.graceful_shutdown)
@@ -103,7 +108,7 @@ async def workers(
         Worker(
             client,
             task_queue=provider_queue(name),
-            activities=[*executed, call_model.call_model, call_model.count_tokens],
+            activities=[*executed, *asking],
             max_concurrent_activities=limits.get(name, settings.concurrency),
             max_task_queue_activities_per_second=(rates or {}).get(name),
             max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
@@ -152,6 +157,11 @@ def activities_of(work: RunWork) -> list[Callable[..., Any]]:
     """Return the light activities, bound to their store: all that the stubs declare."""
     stubs = RunActivities.__abstractmethods__ | SliceActivities.__abstractmethods__
     return [getattr(work, name) for name in sorted(stubs)]
+
+
+def asking_activities(model: CallModel, turn: CallTurn) -> list[Callable[..., Any]]:
+    """Return the activities that ask a model, which every provider's queue has."""
+    return [model.call_model, model.count_tokens, turn.call_turn, turn.count_turn]
 
 
 def execution_activities(work: ExecutionWork) -> list[Callable[..., Any]]:

@@ -1,5 +1,8 @@
 """Keeping what was paid for: a store that is away for a while loses no answer."""
 
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
 from tenacity import (
     AsyncRetrying,
     retry_if_exception_type,
@@ -16,8 +19,16 @@ KEEP_TRYING_S = 40.0
 """How long a paid answer waits for a store that is away; the workflow allows a minute."""
 
 
+R = TypeVar("R")
+
+
 async def keep(store: ArtifactStore, value: object, *, want_inline: bool = False) -> Value:
     """Store an answer, and outlast a store that is away for a while."""
+    return await lasting(lambda: store_value(store, value, want_inline=want_inline))
+
+
+async def lasting(write: Callable[[], Awaitable[R]]) -> R:
+    """Write to a store, and outlast one that is away for a while."""
     async for trial in AsyncRetrying(
         retry=retry_if_exception_type(StoreUnavailable),
         stop=stop_after_delay(KEEP_TRYING_S),
@@ -25,5 +36,5 @@ async def keep(store: ArtifactStore, value: object, *, want_inline: bool = False
         reraise=True,
     ):
         with trial:
-            return await store_value(store, value, want_inline=want_inline)
+            return await write()
     raise AssertionError("unreachable: the last trial returns or raises")

@@ -27,7 +27,7 @@ from contracts.base import Json
 from contracts.calls import CallProgress, Continuation, ModelCall, ModelReply, Repair
 from contracts.messages import ChatRequest, Usage
 from contracts.plans import Candidate
-from contracts.teams import ModelStep
+from contracts.teams import ModelStep, OutputSpec
 from providers.exceptions import ContentRefused, ProviderError, StreamInterrupted
 from providers.spi import ChatReply, ChatStream, LLMClient, Timeouts, TokenCounting
 from rules.seams import Seam
@@ -49,18 +49,18 @@ class CallModel(ModelActivities):
     @activity.defn(name="call_model")
     async def call_model(self, call: ModelCall) -> ModelReply:
         state = CallState()
-        attempt = _Attempt(self._store, self._spools, self._clients, self._plans, call, state)
+        attempt = Attempt(self._store, self._spools, self._clients, self._plans, call, state)
         return await guard(attempt.run, state, attempt.keep_partial)
 
     @activity.defn(name="count_tokens")
     async def count_tokens(self, call: ModelCall) -> int:
         state = CallState()
-        attempt = _Attempt(self._store, self._spools, self._clients, self._plans, call, state)
+        attempt = Attempt(self._store, self._spools, self._clients, self._plans, call, state)
         return await attempt.count()
 
 
-class _Attempt:
-    """One run of the activity."""
+class Attempt:
+    """One run of the activity. What is asked, and what becomes of the answer, may be another's."""
 
     def __init__(
         self,
@@ -88,8 +88,8 @@ class _Attempt:
             raise ApplicationError("this provider does not count", non_retryable=True)
         return await client.count_tokens(request)
 
-    async def _prepared(self) -> tuple[ModelStep, Candidate, LLMClient, ChatRequest]:
-        """Return the step, the candidate, its client, and the request as it will be sent."""
+    async def _prepared(self) -> tuple[OutputSpec, Candidate, LLMClient, ChatRequest]:
+        """Return what is wanted, the candidate, its client, and the request as it will be sent."""
         plan = await self._plans.get(self._call.plan)
         step = _model_step(plan.team.agents, self._call.step)
         candidate = plan.candidates[self._call.candidate]
@@ -99,16 +99,17 @@ class _Attempt:
         if self._call.prompt is not None:
             step = step.model_copy(update={"prompt_template": self._call.prompt})
         request = prompts.build_request(plan, step, values, self._call.max_tokens, self._metadata())
-        return step, candidate, client, await self._continued_or_repaired(request, candidate)
+        request = await self._continued_or_repaired(request, candidate)
+        return step.output, candidate, client, request
 
     async def _make(self) -> ModelReply:
-        step, candidate, client, request = await self._prepared()
+        wanted, candidate, client, request = await self._prepared()
         self._check_bound(request)
         name = f"{self._call.run_id}/{self._call.unit}#{self._call.attempt}"
         tokens = prompts.likely_tokens(request)
         async with turn(self._clients, name, candidate, tokens, self._state):
             reply = await self._stream(client, request)
-        return await self._reply(step, reply)
+        return await self._reply(wanted, reply)
 
     async def _values(self) -> dict[str, Json]:
         """Load what the prompt reads, the item of a list among it."""
@@ -230,7 +231,7 @@ class _Attempt:
             first_token_at=state.first_token_at,
         )
 
-    async def _reply(self, step: ModelStep, reply: ChatReply) -> ModelReply:
+    async def _reply(self, wanted: OutputSpec, reply: ChatReply) -> ModelReply:
         state = self._state
         usage = reply.usage or self._estimated()
         state.usage = usage
@@ -241,7 +242,7 @@ class _Attempt:
             raise ContentRefused(f"the provider ended the answer: {reply.finish_reason}")
         if reply.finish_reason == "length":
             notes.append(f"cut at max_tokens ({self._call.max_tokens})")
-        value = await self._output(step, reply)
+        value = await self._output(wanted, reply)
         return ModelReply(
             output=await keep(self._store, value, want_inline=self._call.want_inline),
             usage=usage,
@@ -257,7 +258,7 @@ class _Attempt:
     def _estimated(self) -> Usage:
         return Usage(self._call.input_bound, _tokens_seen(len(self._state.text)), estimated=True)
 
-    async def _output(self, step: ModelStep, reply: ChatReply) -> object:
+    async def _output(self, wanted: OutputSpec, reply: ChatReply) -> object:
         text = self._state.text
         if reply.tool_calls:
             calls = [
@@ -266,9 +267,9 @@ class _Attempt:
             return {"text": text, "tool_calls": calls}
         if not text.strip():
             raise InvalidOutput("the answer is empty")
-        if step.output.kind == "text":
+        if wanted.kind == "text":
             return text
-        value, errors = answers.parse_json(text, step.output)
+        value, errors = answers.parse_json(text, wanted)
         if errors:
             answer = await self._store.put_text(text)
             listed = "; ".join(errors)

@@ -86,7 +86,13 @@ def _with_messages(request: ChatRequest, messages: list[Message]) -> ChatRequest
 def request_bytes(request: ChatRequest) -> int:
     """Return the size in bytes of all text in a request: no fewer than its tokens."""
     texts = [request.system or ""]
-    texts += [message.content for message in request.messages]
+    for message in request.messages:
+        texts.append(message.content)
+        texts += [
+            f"{c.name}{c.raw_arguments or json.dumps(c.arguments)}" for c in message.tool_calls
+        ]
+        if message.vendor_state is not None:
+            texts.append(json.dumps(message.vendor_state, default=str))
     texts += [
         f"{tool.name}{tool.description}{json.dumps(parameters_schema(tool))}"
         for tool in request.tools or ()

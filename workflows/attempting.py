@@ -58,10 +58,11 @@ class Books(Account, Protocol):
 
 @dataclass(frozen=True)
 class Ended:
-    """There is no answer, and why."""
+    """There is no answer, and why. `kind` is the last failure's; None: nothing was tried."""
 
     status: AgentStatus
     error: str
+    kind: str | None = None
 
 
 class Attempting(ABC):
@@ -222,7 +223,7 @@ class Attempting(ABC):
     def _decide(self, failure: CallFailure) -> float | Ended:
         """Return the seconds to wait before the next attempt, or why there is none."""
         if failure.kind == FailureKind.STOPPED or self._books.stopping:
-            return Ended(AgentStatus.CANCELLED, failure.message)
+            return Ended(AgentStatus.CANCELLED, failure.message, failure.kind)
         if failure.invalid_output is not None and self._repairs > 0:
             self._repairs -= 1
             self._repair, self._continuation = failure.invalid_output, None
@@ -248,7 +249,7 @@ class Attempting(ABC):
         )
         self._note_decision(decision.reason)
         if isinstance(decision, attempts.GiveUp):
-            return Ended(decision.status, f"{failure.kind}: {failure.message}")
+            return Ended(decision.status, f"{failure.kind}: {failure.message}", failure.kind)
         self._candidate = decision.candidate
         self._repair = None
         self._go_on_from(failure)

@@ -12,6 +12,7 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Worker
 
+from activities.chats import CallTurn
 from activities.clients import Clients
 from activities.models import CallModel
 from activities.runs import RunWork
@@ -24,7 +25,7 @@ from stores.artifacts import ArtifactStore
 from stores.spools import FileSpools
 from stores.values import store_value
 from tests.support.scripted import Script, ScriptedClients
-from worker import WORKFLOWS, activities_of, workflow_runner
+from worker import WORKFLOWS, activities_of, asking_activities, workflow_runner
 
 
 @dataclass
@@ -78,7 +79,8 @@ async def harness(
     client = await Client.connect(address, data_converter=pydantic_data_converter)
     store = ArtifactStore.open(str(folder / "artifacts"))
     spools = FileSpools(folder / "spools")
-    call_model = CallModel(store, spools, clients or ScriptedClients(script))
+    served = clients or ScriptedClients(script)
+    asking = asking_activities(CallModel(store, spools, served), CallTurn(store, spools, served))
     throttle = timedelta(seconds=1)
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(
@@ -97,7 +99,7 @@ async def harness(
                 Worker(
                     client,
                     task_queue=provider_queue(provider),
-                    activities=[call_model.call_model, call_model.count_tokens],
+                    activities=asking,
                     max_heartbeat_throttle_interval=throttle,
                 )
             )

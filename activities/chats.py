@@ -1,0 +1,163 @@
+"""`call_turn`: one streamed provider call about a stored conversation.
+
+Promises what `call_model` does, by the same code. The request is the agent's system text, the
+conversation up to now and the new messages; an answer is appended to the conversation together
+with them, so that what is stored always reads as one that a vendor takes: every question with its
+answer, every tool call with its result. Without an answer nothing is appended.
+"""
+
+from collections.abc import Sequence
+
+from temporalio import activity
+
+from activities.clients import Clients
+from activities.failures import CallState, guard
+from activities.keeping import keep, lasting
+from activities.models import Attempt
+from activities.plans import PlanCache
+from contracts.agents import AgentSpec
+from contracts.artifacts import ArtifactRef
+from contracts.calls import ModelReply
+from contracts.chat_activities import TurnActivities
+from contracts.chats import AgentPlan, AskedTool, NewMessage, TurnCall, TurnReply
+from contracts.messages import ChatRequest, Message, ToolCall, ToolDefinition
+from contracts.plans import Candidate
+from contracts.teams import OutputSpec
+from contracts.tools import Toolbox
+from providers.spi import ChatReply, LLMClient
+from stores.artifacts import ArtifactStore
+from stores.spools import FileSpools
+from stores.transcripts import Transcripts
+from stores.values import load_value
+
+
+class CallTurn(TurnActivities):
+    """The activities, with what they need to act."""
+
+    def __init__(self, store: ArtifactStore, spools: FileSpools, clients: Clients) -> None:
+        self._store, self._spools, self._clients = store, spools, clients
+        self._plans = PlanCache(store)
+
+    @activity.defn(name="call_turn")
+    async def call_turn(self, call: TurnCall) -> TurnReply:
+        state = CallState()
+        attempt = self._attempt(call, state)
+        reply = await guard(attempt.run, state, attempt.keep_partial)
+        assert isinstance(reply, TurnReply)
+        return reply
+
+    @activity.defn(name="count_turn")
+    async def count_turn(self, call: TurnCall) -> int:
+        return await self._attempt(call, CallState()).count()
+
+    def _attempt(self, call: TurnCall, state: CallState) -> "_TurnAttempt":
+        return _TurnAttempt(self._store, self._spools, self._clients, self._plans, call, state)
+
+
+class _TurnAttempt(Attempt):
+    """One attempt at an answer within a conversation."""
+
+    def __init__(
+        self,
+        store: ArtifactStore,
+        spools: FileSpools,
+        clients: Clients,
+        plans: PlanCache,
+        call: TurnCall,
+        state: CallState,
+    ) -> None:
+        super().__init__(store, spools, clients, plans, call, state)
+        self._turn_call = call
+        self._transcripts = Transcripts(store)
+        self._new: list[Message] = []
+
+    async def _prepared(self) -> tuple[OutputSpec, Candidate, LLMClient, ChatRequest]:
+        call = self._turn_call
+        plan = await self._store.get_model(call.plan, AgentPlan)
+        candidate = plan.candidates[call.candidate]
+        self._state.provider, self._state.model = candidate.provider, candidate.model
+        client = self._clients.client(candidate)
+        before = await self._transcripts.read(call.transcript) if call.transcript else []
+        self._new = [await self._message(message) for message in call.messages]
+        tools = [tool for ref in call.toolboxes for tool in await self._offered(ref)]
+        request = _request(plan, [*before, *self._new], tools, call.max_tokens, self._metadata())
+        request = await self._continued_or_repaired(request, candidate)
+        return wanted(plan.agent), candidate, client, request
+
+    async def _message(self, new: NewMessage) -> Message:
+        content = str(await load_value(self._store, new.content))
+        return Message(new.role, content, name=new.name, tool_call_id=new.tool_call_id)
+
+    async def _offered(self, ref: ArtifactRef) -> list[ToolDefinition]:
+        box = await self._store.get_model(ref, Toolbox)
+        return [ToolDefinition(t.name, t.description, schema=t.parameters) for t in box.tools]
+
+    async def _reply(self, wanted: OutputSpec, reply: ChatReply) -> ModelReply:
+        paid = await super()._reply(wanted, reply)
+        calls = tuple(self._named(number, one) for number, one in enumerate(reply.tool_calls, 1))
+        answer = Message(
+            "assistant", self._state.text, tool_calls=calls, vendor_state=reply.vendor_state
+        )
+        new = [*self._new, answer]
+        ref = await lasting(lambda: self._transcripts.append(self._turn_call.transcript, new))
+        node = await self._transcripts.node(ref)
+        return TurnReply(
+            **paid.__dict__,
+            transcript=ref,
+            size=node.tokens,
+            length=node.length,
+            asked=tuple([await self._asked(one) for one in calls]),
+        )
+
+    async def _output(self, wanted: OutputSpec, reply: ChatReply) -> object:
+        """Return what was said; beside tool calls that may be nothing, and need not fit."""
+        if reply.tool_calls:
+            return self._state.text
+        return await super()._output(wanted, reply)
+
+    def _named(self, number: int, call: ToolCall) -> ToolCall:
+        """Give a call that has none an id."""
+        if call.id:
+            return call
+        fields = {name: getattr(call, name) for name in call.__dataclass_fields__}
+        return ToolCall(**{**fields, "id": f"call_{self._turn_call.unit}_{number}"})
+
+    async def _asked(self, call: ToolCall) -> AskedTool:
+        arguments = await keep(self._store, call.arguments)
+        return AskedTool(
+            id=call.id, name=call.name, arguments=arguments, problem=call.arguments_error
+        )
+
+
+def wanted(agent: AgentSpec) -> OutputSpec:
+    """Return what an agent's final answer must be."""
+    form = agent.response_format
+    if form is None:
+        return OutputSpec()
+    return OutputSpec(kind="json", schema_=form.schema_, repairs=form.repairs)
+
+
+def _request(
+    plan: AgentPlan,
+    messages: Sequence[Message],
+    tools: Sequence[ToolDefinition],
+    max_tokens: int,
+    metadata: dict[str, str],
+) -> ChatRequest:
+    """Return the request of a first, whole attempt."""
+    params, form = plan.agent.model.params, plan.agent.response_format
+    return ChatRequest(
+        messages=list(messages),
+        system=plan.system or None,
+        max_tokens=max_tokens,
+        temperature=params.temperature if params.temperature is not None else plan.temperature,
+        top_p=params.top_p,
+        stop=list(params.stop) if params.stop else None,
+        seed=params.seed,
+        reasoning_effort=params.reasoning_effort,
+        thinking_budget=params.thinking_budget,
+        tools=list(tools) or None,
+        response_schema=form.schema_ if form else None,
+        json_mode=form is not None and form.schema_ is None,
+        metadata=metadata,
+    )

@@ -1,0 +1,315 @@
+"""A conversation with an agent: what starts it, what is said to it, what it answers.
+
+Texts travel by reference: neither a message nor an answer is ever a part of the history. A
+conversation is one workflow under the conversation's id; its turns are numbered from 1 as they
+are accepted, and what is written while turn 3 is being answered stands in the spool under the
+units "t3.1", "t3.2", … one for each call of the model.
+
+Durations are seconds, money is dollars.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from contracts.agents import AgentSpec
+from contracts.artifacts import ArtifactRef, Value
+from contracts.base import Frozen, Json, Slim
+from contracts.calls import ModelCall, ModelReply
+from contracts.messages import Usage
+from contracts.plans import Candidate, StepNode
+from contracts.retry import RetryRule
+from contracts.runs import AttemptRecord
+from contracts.teams import AgentStatus
+from contracts.tools import ToolError, ToolListing
+from contracts.updates import Command
+
+CHAT_WORKFLOW = "callboard.chat"
+"""The chat workflow's type, as Temporal knows it."""
+
+CHAT_BUSY = "ChatBusy"
+"""Type of the refusal of a message while as many wait as may: say it again later."""
+
+CHAT_ENDED = "ChatEnded"
+"""Type of the refusal of whatever is said to a conversation that has ended."""
+
+CHAT_MOVING = "ChatMoving"
+"""Type of the refusal while the conversation goes on in a new history: say it again at once."""
+
+MOST_WAITING = 10
+"""Messages that may wait for their turn."""
+
+MOST_MESSAGE_BYTES = 40_000
+"""Of one message: 10,000 characters of any language."""
+
+TURN = "turn"
+"""The name of the one step that an agent's plan consists of."""
+
+
+def turn_unit(turn: int, call: int | None = None) -> str:
+    """Return what a turn is called in ledgers ("t3"), and a call of it in spools ("t3.1")."""
+    return f"t{turn}" if call is None else f"t{turn}.{call}"
+
+
+class AgentPlan(Frozen):
+    """The artifact: an agent, who may answer for it, and the system text. Candidates are whole."""
+
+    agent: AgentSpec
+    candidates: tuple[Candidate, ...]
+    system: str = ""
+    temperature: float | None = None
+
+
+class AgentHeader(Frozen):
+    """What a workflow needs of an agent. `plan` is the stored AgentPlan, `agent` its AgentSpec.
+
+    `node` has the candidates' indexes, clocks, retries, sizes and the cap of a turn. `queues` are
+    those that its tools are listed on. `max_calls` counts calls of the model in a turn.
+    """
+
+    name: str
+    plan: ArtifactRef
+    agent: ArtifactRef
+    candidates: tuple[Candidate, ...]
+    retry: RetryRule = RetryRule()
+    node: StepNode
+    budget: Decimal
+    on_budget: Literal["fail", "pause"] = "fail"
+    max_calls: int = 10
+    turn_timeout: float = 600.0
+    argument_repairs: int = 2
+    max_parallel_tools: int = 5
+    approval_timeout: float | None = None
+    queues: tuple[str | None, ...] = ()
+
+
+class NewMessage(Slim):
+    """A message that the stored conversation does not have yet."""
+
+    role: Literal["user", "tool"] = "user"
+    content: Value
+    name: str | None = None
+    tool_call_id: str | None = None
+
+
+class TurnCall(ModelCall):
+    """One attempt at a call of the model: the conversation so far, and what is new.
+
+    `plan` is a stored AgentPlan. Nothing is added to the conversation but by an answer.
+    """
+
+    transcript: ArtifactRef | None = None
+    messages: tuple[NewMessage, ...] = ()
+    toolboxes: tuple[ArtifactRef, ...] = ()
+
+
+class AskedTool(Slim):
+    """A tool call that the model asks for. `problem`: its arguments are no JSON object."""
+
+    id: str
+    name: str
+    arguments: Value
+    problem: str | None = None
+
+
+class TurnReply(ModelReply):
+    """An answer, and the conversation with it: the new messages and the answer are in it.
+
+    `size` bounds the tokens of the whole conversation, `length` counts its messages.
+    """
+
+    transcript: ArtifactRef
+    size: int
+    length: int
+    asked: tuple[AskedTool, ...] = ()
+
+
+class Listed(Frozen):
+    """The tools that the workers of one queue have for an agent."""
+
+    queue: str | None = None
+    listing: ToolListing
+
+
+class ChatStart(Frozen):
+    """Starts a conversation. `chat_id` is the workflow id too.
+
+    `max_messages` is when people are warned, not a limit. `carried` is what the history before
+    this one knew.
+    """
+
+    chat_id: str
+    header: AgentHeader
+    max_messages: Annotated[int, Field(ge=1)] = 50
+    carried: Json = None
+
+
+class SayRequest(Command):
+    """Says something. The same `request_id` twice is said once.
+
+    `clear`: the conversation so far is forgotten first.
+    """
+
+    request_id: Annotated[str, Field(min_length=1, max_length=200)]
+    text: Value
+    clear: bool = False
+
+
+class SayAccepted(Frozen):
+    """A message has its turn. `known`: it had it already."""
+
+    turn: int
+    known: bool = False
+
+
+class ClearRequest(Command):
+    """Forgets the conversation, once all that was said before is answered."""
+
+
+class StopRequest(Command):
+    """Ends the answer under way; what it cost is kept. Without `turn`: whichever that is."""
+
+    turn: int | None = None
+
+
+class EndRequest(Command):
+    """Ends the conversation for good: the answer under way is stopped."""
+
+    reason: str = ""
+
+
+class AgentChange(Command):
+    """From the next turn on, this agent answers: another model, other instructions."""
+
+    header: AgentHeader
+
+
+class ToolWord(Command):
+    """A person's word on a tool call that waits for one."""
+
+    call_id: str
+    approved: bool
+    comment: str = ""
+    by: str = ""
+
+
+class PendingTool(Slim):
+    """A tool call that waits for a person.
+
+    `why` "approval": it was not made yet. "unknown": it was begun, nobody knows whether it was
+    done; approving makes it again.
+    """
+
+    call_id: str
+    turn: int
+    name: str
+    arguments: Value
+    why: Literal["approval", "unknown"] = "approval"
+    asked_at: datetime
+    until: datetime | None = None
+
+
+class ToolRecord(Slim):
+    """What became of a tool call. `text` is what the model was given."""
+
+    call_id: str
+    name: str
+    arguments: Value
+    status: Literal["completed", "failed"]
+    text: Value
+    whole: ArtifactRef | None = None
+    error: str | None = None
+    error_kind: ToolError | None = None
+    execution_time: float = 0.0
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+class TurnResult(Slim):
+    """What became of a turn. A turn without an answer leaves the conversation as it was.
+
+    `kind` is a FailureKind, or "TurnLimit", "TurnTimeout", "ToolFailed", "ToolArguments",
+    "BudgetExceeded". `partial_text` is the beginning of an answer that was not finished. `unit`
+    is where the answer stands in the spool.
+    """
+
+    turn: int
+    status: AgentStatus
+    output: Value | None = None
+    error: str | None = None
+    kind: str | None = None
+    partial_text: str = ""
+    tools: tuple[ToolRecord, ...] = ()
+    usage: Usage | None = None
+    cost: Decimal = Decimal(0)
+    calls: int = 0
+    attempts: int = 0
+    unit: str = ""
+    provider: str | None = None
+    model: str | None = None
+    finish_reason: str | None = None
+    notes: tuple[str, ...] = ()
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    first_token_at: datetime | None = None
+    transcript: ArtifactRef | None = None
+
+
+ChatPhase = Literal["initializing", "active", "terminated"]
+
+
+class ChatView(Frozen):
+    """Answer to the query `chat`. `messages` counts the turns of what is remembered.
+
+    `turn` is the one being answered, `last_turn` the last one that was accepted.
+    """
+
+    chat_id: str
+    agent: str
+    phase: ChatPhase
+    model: str = ""
+    turn: int | None = None
+    last_turn: int = 0
+    waiting: int = 0
+    messages: int = 0
+    max_messages: int
+    transcript: ArtifactRef | None = None
+    plan: ArtifactRef
+    pending: tuple[PendingTool, ...] = ()
+    problems: tuple[str, ...] = ()
+    cost: Decimal = Decimal(0)
+    uncertain: Decimal = Decimal(0)
+    reserved: Decimal = Decimal(0)
+    budget: Decimal
+    tokens: int = 0
+    paused_for: str | None = None
+    started_at: datetime | None = None
+    attempts: tuple[AttemptRecord, ...] = ()
+
+
+class TurnQuery(Frozen):
+    """Argument of the query `turn`."""
+
+    turn: int
+
+
+class TurnView(Frozen):
+    """Answer to the query `turn`. "forgotten": it ended long ago, or never was."""
+
+    state: Literal["waiting", "running", "done", "forgotten"]
+    result: TurnResult | None = None
+    pending: tuple[PendingTool, ...] = ()
+
+
+class ChatResult(Frozen):
+    """What a conversation's workflow returns in the end."""
+
+    chat_id: str
+    agent: str
+    turns: int
+    messages: int
+    cost: Decimal
+    transcript: ArtifactRef | None = None
+    reason: str = ""

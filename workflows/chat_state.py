@@ -1,0 +1,268 @@
+"""What a conversation knows, in one object: it goes whole from one history into the next.
+
+Only references and numbers: the conversation's text is in the store. Of what has ended, the last
+KEPT_TURNS turns and their attempts are remembered; the ledger's totals cover all.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from contracts.artifacts import ArtifactRef, Value
+from contracts.base import Frozen
+from contracts.chats import (
+    AgentHeader,
+    ChatPhase,
+    ChatStart,
+    ChatView,
+    Listed,
+    PendingTool,
+    TurnResult,
+    turn_unit,
+)
+from contracts.plans import PlanHeader
+from contracts.runs import AttemptRecord
+from rules.attempts import Outcome, open_circuits
+from rules.ledger import Ledger, LedgerState
+from workflows.state import CIRCUIT_MEMORY, REMEMBERED
+
+KEPT_TURNS = 20
+"""Turns whose results can be asked for. Who was away longer reads the conversation itself."""
+
+EARLIER = "earlier"
+"""The ledger's entry for all turns that are no longer told apart."""
+
+
+class Said(Frozen):
+    """A message that waits. Without text: the conversation is to be forgotten."""
+
+    turn: int | None
+    text: Value | None = None
+    clear: bool = False
+
+
+class Carried(Frozen):
+    """A conversation's memory as data."""
+
+    transcript: ArtifactRef | None = None
+    size: int = 0
+    length: int = 0
+    last_turn: int = 0
+    messages: int = 0
+    turns: int = 0
+    tokens: int = 0
+    queue: tuple[Said, ...] = ()
+    requests: dict[str, int] = {}
+    results: tuple[TurnResult, ...] = ()
+    attempts: tuple[AttemptRecord, ...] = ()
+    ledger: LedgerState
+    endings: dict[str, tuple[tuple[float, str | None], ...]] = {}
+    listed: tuple[Listed, ...] | None = None
+    started_at: datetime
+
+
+@dataclass
+class Conversation:
+    """What the model will be shown: by reference, with a bound of its tokens."""
+
+    transcript: ArtifactRef | None = None
+    size: int = 0
+    length: int = 0
+
+
+class _NoGrant:
+    """A conversation has a budget of its own."""
+
+    budget: Decimal | None = None
+
+
+class ChatState:
+    """The memory of a conversation; the books of its attempts."""
+
+    def __init__(self, start: ChatStart, now: datetime) -> None:
+        self.start = start
+        self.request = _NoGrant()
+        self.use(start.header)
+        self.ledger = Ledger(start.header.budget)
+        self.attempts: dict[str, AttemptRecord] = {}
+        self._counts: dict[str, int] = {}
+        self._endings: dict[str, list[Outcome]] = {}
+        self.stopping = False
+        self.paused_for: str | None = None
+        self.phase: ChatPhase = "initializing"
+        self.conversation = Conversation()
+        self.queue: list[Said] = []
+        self.turn: int | None = None
+        self.last_turn = 0
+        self.messages = 0
+        self.turns = 0
+        self.tokens = 0
+        self.requests: dict[str, int] = {}
+        self.results: dict[int, TurnResult] = {}
+        self.pending: dict[str, PendingTool] = {}
+        self.listed: tuple[Listed, ...] | None = None
+        self.started_at = now
+        if start.carried is not None:
+            self._restore(Carried.model_validate(start.carried))
+
+    def use(self, agent: AgentHeader) -> None:
+        """Let an agent answer from now on."""
+        self.agent = agent
+        self.header = PlanHeader(
+            team=agent.name,
+            steps=1,
+            pages=1,
+            candidates=agent.candidates,
+            retry=agent.retry,
+            cost_budget=agent.budget,
+            on_budget=agent.on_budget,
+        )
+
+    # the books
+
+    def attempt_count(self, unit: str) -> int:
+        """Return how many attempts a turn has had."""
+        return self._counts.get(unit, 0)
+
+    def record(self, attempt: AttemptRecord) -> None:
+        """Add an attempt, or replace what was known of it."""
+        before = self.attempts.get(attempt.id)
+        seen = before.usage.total_tokens if before and before.usage else 0
+        self.tokens += (attempt.usage.total_tokens if attempt.usage else 0) - seen
+        self.attempts[attempt.id] = attempt
+        self._counts[attempt.step] = max(self.attempt_count(attempt.step), attempt.number)
+
+    def note_ending(self, provider: str, kind: str | None, now: datetime) -> None:
+        """Remember how a call to a provider ended, for its circuit."""
+        endings = self._endings.setdefault(provider, [])
+        endings.append(Outcome(at=now.timestamp(), kind=kind))
+        del endings[:-CIRCUIT_MEMORY]
+
+    def failing_providers(self, now: datetime) -> frozenset[str]:
+        """Return the providers that are to be passed over for a while."""
+        return open_circuits(self._endings, now.timestamp())
+
+    # the turns
+
+    def accept(self, request_id: str, text: Value, clear: bool) -> int:
+        """Give a message its turn; one that was said before keeps the turn that it had."""
+        known = self.requests.get(request_id)
+        if known is not None:
+            return known
+        self.last_turn += 1
+        self.remember(request_id, self.last_turn)
+        self.queue.append(Said(turn=self.last_turn, text=text, clear=clear))
+        return self.last_turn
+
+    def remember(self, request_id: str, turn: int = 0) -> bool:
+        """Remember a command; False where it was carried out before. Without an id it is new."""
+        if request_id in self.requests:
+            return False
+        if request_id:
+            self.requests[request_id] = turn
+        while len(self.requests) > REMEMBERED:
+            del self.requests[next(iter(self.requests))]
+        return True
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait for their turn."""
+        return sum(said.turn is not None for said in self.queue)
+
+    def forget(self) -> None:
+        """Begin the conversation anew. What it cost stays counted."""
+        self.conversation = Conversation()
+        self.messages = 0
+
+    def finish(self, result: TurnResult, conversation: Conversation | None) -> None:
+        """Write a turn down; with an answer, the conversation goes on from there."""
+        if conversation is not None:
+            self.conversation = conversation
+            self.messages += 1
+        self.turns += 1
+        self.results[result.turn] = result
+        while len(self.results) > KEPT_TURNS:
+            del self.results[next(iter(self.results))]
+        kept = {turn_unit(turn) for turn in self.results}
+        self.attempts = {key: a for key, a in self.attempts.items() if a.step in kept}
+        self._counts = {unit: count for unit, count in self._counts.items() if unit in kept}
+
+    def attempts_of(self, turn: int) -> list[AttemptRecord]:
+        """Return a turn's attempts in order."""
+        return [a for a in self.attempts.values() if a.step == turn_unit(turn)]
+
+    def view(self) -> ChatView:
+        """Answer the query `chat`."""
+        candidates = self.agent.candidates
+        first = candidates[self.agent.node.candidates[0]] if self.agent.node.candidates else None
+        return ChatView(
+            chat_id=self.start.chat_id,
+            agent=self.agent.name,
+            phase=self.phase,
+            model=f"{first.provider} {first.model}" if first else "",
+            turn=self.turn,
+            last_turn=self.last_turn,
+            waiting=self.waiting,
+            messages=self.messages,
+            max_messages=self.start.max_messages,
+            transcript=self.conversation.transcript,
+            plan=self.agent.plan,
+            pending=tuple(self.pending.values()),
+            problems=tuple(p for one in self.listed or () for p in one.listing.problems),
+            cost=self.ledger.counted,
+            uncertain=self.ledger.uncertain,
+            reserved=self.ledger.reserved,
+            budget=self.ledger.cap,
+            tokens=self.tokens,
+            paused_for=self.paused_for,
+            started_at=self.started_at,
+            attempts=tuple(self.attempts.values()),
+        )
+
+    # from history to history
+
+    def carried(self) -> Carried:
+        """Return all that the next history has to know."""
+        ledger = self.ledger.to_state()
+        total = sum(ledger.by_step.values(), Decimal(0))
+        return Carried(
+            transcript=self.conversation.transcript,
+            size=self.conversation.size,
+            length=self.conversation.length,
+            last_turn=self.last_turn,
+            messages=self.messages,
+            turns=self.turns,
+            tokens=self.tokens,
+            queue=tuple(self.queue),
+            requests=self.requests,
+            results=tuple(self.results.values()),
+            attempts=tuple(self.attempts.values()),
+            ledger=ledger.model_copy(update={"by_step": {EARLIER: total}}),
+            endings=_plain(self._endings),
+            listed=self.listed,
+            started_at=self.started_at,
+        )
+
+    def _restore(self, carried: Carried) -> None:
+        self.conversation = Conversation(carried.transcript, carried.size, carried.length)
+        self.last_turn, self.messages = carried.last_turn, carried.messages
+        self.turns = carried.turns
+        self.queue, self.requests = list(carried.queue), dict(carried.requests)
+        self.results = {result.turn: result for result in carried.results}
+        for attempt in carried.attempts:
+            self.record(attempt)
+        self.tokens = carried.tokens
+        self.ledger = Ledger.from_state(carried.ledger)
+        self._endings = {
+            provider: [Outcome(at=at, kind=kind) for at, kind in known]
+            for provider, known in carried.endings.items()
+        }
+        self.listed = carried.listed
+        self.started_at = carried.started_at
+
+
+def _plain(
+    endings: Mapping[str, Iterable[Outcome]],
+) -> dict[str, tuple[tuple[float, str | None], ...]]:
+    return {name: tuple((one.at, one.kind) for one in known) for name, known in endings.items()}

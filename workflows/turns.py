@@ -1,0 +1,249 @@
+"""One turn of an agent: from what was said to its answer, tools and repairs in between.
+
+Strategy: `rules.turns` decides, this module waits. Each call of the model gets the conversation
+by reference with what is new, and returns a reference that has both; the caller takes the last
+one over only when the turn has an answer, so that a turn that fails leaves no trace in it. The
+same turn serves a chat, a team's step and a test: whoever has it brings the books and the desk.
+"""
+
+import asyncio
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from temporalio import workflow
+
+from contracts.artifacts import Value
+from contracts.calls import CallFailure, ModelCall, ModelReply
+from contracts.chat_activities import TurnActivities
+from contracts.chats import (
+    TURN,
+    AgentHeader,
+    AskedTool,
+    Listed,
+    NewMessage,
+    ToolRecord,
+    TurnCall,
+    TurnReply,
+    TurnResult,
+    turn_unit,
+)
+from contracts.failures import FailureKind
+from contracts.messages import Usage
+from contracts.plans import Candidate
+from contracts.teams import AgentStatus
+from rules import bounds, turns
+from rules.turns import AskAgain, Finish, Limits, Progress, Stop
+from workflows.attempting import Attempting, Books, Ended
+from workflows.chat_state import Conversation
+from workflows.outcome import attempt_by, count_by
+from workflows.reserving import Reserver
+from workflows.turn_tools import Desk, ToolCaller
+
+CANCELLED = Ended(AgentStatus.CANCELLED, "cancelled", FailureKind.STOPPED)
+
+
+@dataclass(frozen=True)
+class TurnAsk:
+    """What was said to whom, and after what."""
+
+    run_id: str
+    turn: int
+    text: Value
+    agent: AgentHeader
+    conversation: Conversation
+    listed: tuple[Listed, ...] = ()
+
+
+class ModelTurn(Attempting):
+    """One call of the model within a turn: its attempts."""
+
+    def __init__(
+        self,
+        books: Books,
+        reserver: Reserver,
+        ask: TurnAsk,
+        call: int,
+        conversation: Conversation,
+        messages: tuple[NewMessage, ...],
+    ) -> None:
+        super().__init__(books, ask.agent.node, reserver, turn_unit(ask.turn))
+        self._ask, self._conversation, self._messages = ask, conversation, messages
+        self._spool_unit = turn_unit(ask.turn, call)
+
+    async def answer(self) -> TurnReply | Ended:
+        """Attempt until there is an answer, or none can be had."""
+        outcome = await self._answer()
+        if isinstance(outcome, Ended):
+            return outcome
+        assert isinstance(outcome, TurnReply)
+        return outcome
+
+    @property
+    def candidate(self) -> Candidate:
+        """Who answered, or was asked last."""
+        return self._books.header.candidates[self._node.candidates[self._candidate]]
+
+    @property
+    def partial_text(self) -> str:
+        """The beginning of an answer that was not finished."""
+        return self._partial_preview
+
+    async def _make(
+        self, call: ModelCall, candidate: Candidate, has_next: bool
+    ) -> ModelReply | CallFailure:
+        assert isinstance(call, TurnCall)
+        outcome = await attempt_by(
+            TurnActivities.call_turn, call, candidate, self._node.priority, has_next
+        )
+        if isinstance(outcome, CallFailure):
+            self._partial_preview = outcome.partial_preview or self._partial_preview
+        return outcome
+
+    async def _count_tokens(self, call: ModelCall, candidate: Candidate) -> int | None:
+        assert isinstance(call, TurnCall)
+        return await count_by(TurnActivities.count_turn, call, candidate)
+
+    def _fixed_bound(self) -> int:
+        facts = [fact for one in self._ask.listed for fact in one.listing.facts]
+        sizes = [self._conversation.size]
+        sizes += [m.content.size_bytes + bounds.MESSAGE_TOKENS for m in self._messages]
+        sizes += [fact.definition_bytes for fact in facts]
+        return bounds.input_bound(self._node.prompt_bytes, sizes)
+
+    def _call(self, max_tokens: int, bound: int) -> TurnCall:
+        node, ask = self._node, self._ask
+        boxes = (one.listing.toolbox for one in ask.listed)
+        return TurnCall(
+            run_id=ask.run_id,
+            plan=ask.agent.plan,
+            step=TURN,
+            unit=self._spool_unit,
+            attempt=self._number,
+            candidate=node.candidates[self._candidate],
+            max_tokens=max_tokens,
+            input_bound=bound,
+            timeout=node.timeout,
+            first_token_timeout=node.first_token_timeout,
+            idle_timeout=node.idle_timeout,
+            want_inline=node.structured,
+            continuation=self._continuation,
+            repair=self._repair,
+            transcript=self._conversation.transcript,
+            messages=self._messages,
+            toolboxes=tuple(box for box in boxes if box is not None),
+        )
+
+
+class TurnRun:
+    """One turn. `conversation` is where the talk goes on from, once `run` gave an answer."""
+
+    def __init__(self, books: Books, reserver: Reserver, ask: TurnAsk, desk: Desk) -> None:
+        self._books, self._reserver, self._ask = books, reserver, ask
+        self._tools = ToolCaller(ask.run_id, ask.turn, ask.agent, ask.listed, desk)
+        self._progress = Progress()
+        self._limits = Limits(ask.agent.max_calls, ask.agent.argument_repairs)
+        self._records: list[ToolRecord] = []
+        self._started = workflow.now()
+        self._model: ModelTurn | None = None
+        self.conversation = ask.conversation
+
+    async def run(self) -> TurnResult:
+        """Return the turn's result. Cancelled, it settles what is in flight and returns too."""
+        messages: tuple[NewMessage, ...] = (NewMessage(content=self._ask.text),)
+        while True:
+            outcome = await self._call_model(messages)
+            if isinstance(outcome, Ended):
+                return self._ended(outcome)
+            self._progress = replace(self._progress, calls=self._progress.calls + 1)
+            self.conversation = Conversation(outcome.transcript, outcome.size, outcome.length)
+            decision = turns.after_answer(len(outcome.asked), self._progress, self._limits)
+            if isinstance(decision, Finish):
+                return self._completed(outcome)
+            if isinstance(decision, Stop):
+                return self._ended(Ended(AgentStatus.FAILED, decision.reason, decision.kind))
+            try:
+                messages, further = await self._call_tools(outcome.asked)
+            except asyncio.CancelledError:
+                return self._ended(CANCELLED)
+            if isinstance(further, Stop):
+                return self._ended(Ended(AgentStatus.FAILED, further.reason, further.kind))
+            self._progress = further.progress
+
+    async def _call_tools(
+        self, asked: tuple[AskedTool, ...]
+    ) -> tuple[tuple[NewMessage, ...], AskAgain | Stop]:
+        """Call what an answer asks for; return what the model is told, and what follows."""
+        if self._books.stopping:
+            raise asyncio.CancelledError
+        ended = await self._tools.call(asked, self._progress.calls)
+        self._records += [one.record for one in ended]
+        facts = [one.called for one in ended]
+        further = turns.after_tools(facts, self._progress, self._limits)
+        return tuple(one.message for one in ended), further
+
+    async def _call_model(self, messages: tuple[NewMessage, ...]) -> TurnReply | Ended:
+        number = self._progress.calls + 1
+        self._model = ModelTurn(
+            self._books, self._reserver, self._ask, number, self.conversation, messages
+        )
+        return await self._model.answer()
+
+    def _completed(self, reply: TurnReply) -> TurnResult:
+        result = self._result(AgentStatus.COMPLETED)
+        return result.model_copy(
+            update={
+                "output": reply.output,
+                "model": reply.model or result.model,
+                "finish_reason": reply.finish_reason,
+                "notes": reply.notes,
+                "transcript": reply.transcript,
+            }
+        )
+
+    def _ended(self, ended: Ended) -> TurnResult:
+        kind = ended.kind
+        if ended.status is AgentStatus.BUDGET_EXCEEDED:
+            kind = "BudgetExceeded"
+        return self._result(ended.status).model_copy(
+            update={
+                "error": ended.error,
+                "kind": kind,
+                "partial_text": self._model.partial_text if self._model else "",
+            }
+        )
+
+    def _result(self, status: AgentStatus) -> TurnResult:
+        """Return what all results have."""
+        unit = turn_unit(self._ask.turn)
+        spent = [a for a in self._books.attempts.values() if a.step == unit]
+        candidate = self._model.candidate if self._model else None
+        return TurnResult(
+            turn=self._ask.turn,
+            status=status,
+            tools=tuple(self._records),
+            usage=total_usage([a.usage for a in spent if a.usage is not None]),
+            cost=sum((a.cost for a in spent), Decimal(0)),
+            calls=self._progress.calls,
+            attempts=len(spent),
+            unit=turn_unit(self._ask.turn, max(self._progress.calls, 1)),
+            provider=candidate.provider if candidate else None,
+            model=candidate.model if candidate else None,
+            started_at=self._started,
+            ended_at=workflow.now(),
+            first_token_at=next((a.first_token_at for a in spent if a.first_token_at), None),
+        )
+
+
+def total_usage(parts: list[Usage]) -> Usage | None:
+    """Return the sum of several calls' tokens, None for none. One estimate makes all of it one."""
+    if not parts:
+        return None
+    return Usage(
+        prompt_tokens=sum(part.prompt_tokens for part in parts),
+        completion_tokens=sum(part.completion_tokens for part in parts),
+        total_tokens=sum(part.total_tokens for part in parts),
+        cached_tokens=sum(part.cached_tokens for part in parts),
+        cache_write_tokens=sum(part.cache_write_tokens for part in parts),
+        reasoning_tokens=sum(part.reasoning_tokens for part in parts),
+        estimated=any(part.estimated for part in parts),
+    )
