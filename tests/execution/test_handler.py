@@ -358,6 +358,15 @@ async def test_B21_the_fallback_answers_once() -> None:
     assert [r.model for r in client.requests] == ["m", "other"]
 
 
+async def test_B21_a_fallback_is_tried_once_whatever_it_says() -> None:
+    waits, second = Waits(), FakeClient(slow_down())
+    first = FakeClient(InvalidRequest("no", status=400))
+    made = plan(fallback=plan(provider="second"))
+    failure = await fail(first, made, providers={"second": second}, sleep=waits.sleep)
+    assert (len(second.requests), waits.seconds) == (1, [])
+    assert "slow down" in failure.message
+
+
 async def test_B21_a_fallback_may_have_another_provider() -> None:
     first, second = FakeClient(InvalidRequest("no", status=400)), FakeClient("Mine.")
     made = plan(fallback=plan(provider="second"))
