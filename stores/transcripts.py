@@ -42,15 +42,19 @@ class Transcripts:
         return await self._store.put_json(node)
 
     async def compact(
-        self, ref: ArtifactRef, summary: Message, tokens: int | None = None
+        self, ref: ArtifactRef, summary: Message, tokens: int | None = None, *, by: str
     ) -> ArtifactRef:
-        """Let a summary stand for the conversation so far, which stays reachable as its parent."""
+        """Let a summary stand for the conversation so far, which stays reachable as its parent.
+
+        `by` names the agent that wrote it; who pays for a summary is on the bill under that name.
+        """
         node = TranscriptNode(
             kind="summary",
             parent=ref,
             messages=(summary,),
             length=1,
             tokens=_tokens([summary], tokens),
+            by=by,
         )
         return await self._store.put_json(node)
 

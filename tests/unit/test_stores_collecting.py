@@ -112,7 +112,7 @@ async def test_a_whole_conversation_hangs_on_its_last_node(
     for number in range(30):
         ref = await transcripts.append(ref, [Message("user", str(number))])
     assert ref is not None
-    summary = await transcripts.compact(ref, Message("user", "all"))
+    summary = await transcripts.compact(ref, Message("user", "all"), by="scribe")
     age(tmp_path)
     found = await store.collector().look({summary.sha256}, never)
     assert len(found.kept) == 31

@@ -82,9 +82,9 @@ async def test_a_summary_stands_for_what_came_before_and_loses_nothing(
     transcripts: Transcripts,
 ) -> None:
     long = await transcripts.append(None, [user("1"), user("2")], tokens=20)
-    compacted = await transcripts.compact(long, user("summary"), tokens=3)
+    compacted = await transcripts.compact(long, user("summary"), tokens=3, by="scribe")
     after = await transcripts.append(compacted, [user("3")], tokens=1)
-    again = await transcripts.compact(after, user("shorter"), tokens=2)
+    again = await transcripts.compact(after, user("shorter"), tokens=2, by="scribe")
     last = await transcripts.append(again, [user("4")], tokens=1)
     assert [m.content for m in await transcripts.read(after)] == ["summary", "3"]
     assert [m.content for m in await transcripts.read(last)] == ["shorter", "4"]
@@ -93,7 +93,8 @@ async def test_a_summary_stands_for_what_came_before_and_loses_nothing(
     node = await transcripts.node(after)
     assert (node.length, node.tokens) == (2, 4)
     summary = await transcripts.node(compacted)
-    assert (summary.kind, summary.parent) == ("summary", long)
+    assert (summary.kind, summary.parent, summary.by) == ("summary", long, "scribe")
+    assert node.by == ""
 
 
 async def test_appending_nothing_changes_nothing(transcripts: Transcripts) -> None:
@@ -119,6 +120,45 @@ async def test_a_long_conversation_is_written_and_read_once() -> None:
     longer = await transcripts.append(ref, [user("one more")])
     assert len(await cold.read(longer)) == 1_501
     assert backend.gets == 1_501
+
+
+async def test_a_reader_fetches_what_it_lacks_and_nothing_before_a_summary() -> None:
+    backend = CountingBackend()
+    writer = Transcripts(ArtifactStore(backend))
+    ref = await writer.append(None, [user("0")])
+    for number in range(1, 40):
+        ref = await writer.append(ref, [user(str(number))])
+    reader = Transcripts(ArtifactStore(backend))
+    await reader.read(ref)
+    assert backend.gets == 40
+    left = await writer.append(await writer.append(ref, [user("l1")]), [user("l2")])
+    right = await writer.append(ref, [user("r1")])
+    assert len(await reader.read(left)) == 42
+    assert backend.gets == 42
+    assert len(await reader.read(right)) == 41
+    assert backend.gets == 43
+    short = await writer.append(
+        await writer.compact(left, user("all"), by="scribe"), [user("and on")]
+    )
+    cold = Transcripts(ArtifactStore(backend))
+    backend.gets = 0
+    assert [m.content for m in await cold.read(short)] == ["all", "and on"]
+    assert backend.gets == 2
+    assert len(await cold.read_original(short)) == 43
+    assert backend.gets == 2 + 42
+
+
+async def test_a_node_of_an_earlier_form_still_reads() -> None:
+    store = ArtifactStore.open("memory://")
+    ref = await store.put_json(
+        {
+            "kind": "summary",
+            "messages": [{"role": "user", "content": "s"}],
+            "length": 1,
+            "tokens": 1,
+        }
+    )
+    assert (await Transcripts(store).node(ref)).by == ""
 
 
 async def test_what_is_no_node_is_corrupt() -> None:
