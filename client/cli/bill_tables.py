@@ -62,7 +62,10 @@ def most(line: Line) -> str:
 
 
 def prices_table(prices: dict[str, Price]) -> Table:
-    """Return the prices that a bill was made with, in dollars per million tokens."""
+    """Return the prices that a bill was made with, in dollars per million tokens.
+
+    A "+" marks a rate that is another one for long prompts.
+    """
     kinds = [kind for kind in _RATES if any(getattr(p, _RATES[kind]) for p in prices.values())]
     table = new_table("model", *kinds, "source", "version", right=kinds)
     for model, price in prices.items():
@@ -83,7 +86,7 @@ _RATES = {
 def _rate(found: Rate | None) -> str:
     if found is None:
         return ""
-    return rate(found.base) + (" (tiers)" if found.tiers else "")
+    return rate(found.base) + ("+" if found.tiers else "")
 
 
 def used_prices(bill: Bill) -> dict[str, Price]:

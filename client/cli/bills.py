@@ -96,7 +96,7 @@ def _show(bill: Bill, formulas: bool) -> None:
         console.print()
     prices = used_prices(bill)
     if prices:
-        console.print("dollars per million tokens:")
+        console.print("dollars per million tokens (+: another rate for long prompts):")
         console.print(prices_table(prices))
     console.print(total(bill.cost))
     if bill.cost.reserved:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from temporalio.client import WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
 from client.cli.console import DONE, Refusal, run_async, say
@@ -194,7 +195,9 @@ async def _commanded(command: Awaitable[T]) -> T:
     try:
         return await asyncio.wait_for(command, CANCEL_S)
     except WorkflowUpdateFailedError as error:
-        raise Refusal(str(error.cause or error)) from None
+        cause = error.cause
+        told = cause.message if isinstance(cause, ApplicationError) else str(cause or error)
+        raise Refusal(told) from None
     except TimeoutError:
         raise NoWorker("no worker answers for the run: start one, see `starter.py dev`") from None
     except RPCError as error:
