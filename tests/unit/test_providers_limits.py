@@ -99,11 +99,17 @@ def test_those_who_come_late_pass_no_limit_either(
     assert broken(vendor.made, limits) == []
 
 
+def test_a_small_call_does_not_overtake_a_large_one_that_waits() -> None:
+    limiter = Limiter(Limits(tokens_per_minute=100, burst=1), Clock())
+    waits = [limiter.admit(name, tokens) for name, tokens in (("a", 60), ("b", 60), ("c", 10))]
+    assert waits == [0.0, 63.0, 63.0]
+
+
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 40)), max_size=60), st.data())
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 100)), max_size=60), st.data())
 def test_first_booked_is_first_served(plan: list[tuple[int, int]], data: st.DataObject) -> None:
     clock = Clock()
-    limiter = Limiter(Limits(requests_per_minute=9, tokens_per_minute=100), clock)
+    limiter = Limiter(Limits(requests_per_minute=9, tokens_per_minute=100, burst=1), clock)
     due = []
     for number, (gap, tokens) in enumerate(plan):
         clock.now += gap
