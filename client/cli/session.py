@@ -21,6 +21,8 @@ from stores.exceptions import ArtifactLost
 LAST = "last"
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 MOST_SHOWN = 8
+CHILDREN_BETWEEN = 10
+"""Runs asked of the server for each to be shown: teams within a team are runs there too."""
 
 
 @dataclass
@@ -104,10 +106,18 @@ def open_session() -> Session:
 
 
 async def recent(runs: Runs, limit: int) -> list[RunStatus]:
-    """Return the latest runs of server and store, newest first, without their steps."""
-    known = {status.run_id: status for status in await runs.latest(limit)} if runs.connected else {}
+    """Return the latest runs of server and store, newest first, without their steps.
+
+    Those that another run started are left out: they are looked at through that one.
+    """
+    known: dict[str, RunStatus] = {}
+    if runs.connected:
+        latest = await runs.latest(limit * CHILDREN_BETWEEN)
+        known = {status.run_id: status for status in latest if "/" not in status.run_id}
     for name in await runs.store.names("runs/"):
         run_id = name.removeprefix("runs/")
+        if "/" in run_id:
+            continue
         try:
             record = await runs.get(run_id).record()
         except ArtifactLost as error:

@@ -105,7 +105,10 @@ def test_a_bill_in_all_its_forms(
     done = starter(*arguments)
     assert done.returncode == 0, done.stderr
 
-    data = json.loads(starter("bill", "r", "--json", "--recompute").stdout)
+    listed = json.loads(starter("list", "--json").stdout)
+    assert [run["run_id"] for run in listed] == ["r"], "a team within is no run of its own"
+    data = json.loads(starter("bill", "last", "--json", "--recompute").stdout)
+    assert data["run_id"] == "r"
     cost = Decimal(data["cost"])
     assert data["recomputed"] == {"as_booked": True, "cost": data["cost"], "differences": []}
     names = [line["name"] for line in data["attempts"]]
