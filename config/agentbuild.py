@@ -228,6 +228,7 @@ def _function(tool: FunctionToolFile, folder: Path, common: dict[str, Any]) -> F
         module=module or None,
         file=str((folder / tool.file).resolve()) if tool.file is not None else None,
         folder=str(folder),
+        memory_mb=tool.memory_mb,
     )
 
 

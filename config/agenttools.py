@@ -122,6 +122,7 @@ class FunctionToolFile(ToolBaseFile):
         description="module:function, or a function of `file`.", examples=["shop.orders:find"]
     )
     file: FilledText | None = Field(None, description="A Python file beside this one.")
+    memory_mb: Whole | None = Field(2048, ge=64, description="What its process may hold.")
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:

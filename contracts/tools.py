@@ -79,7 +79,7 @@ class FunctionTool(ToolBase):
     """A Python function: `function` of a module, or of a file.
 
     `folder` is the agent file's, absolute: modules are looked for there first. `file` is
-    absolute too.
+    absolute too. `memory_mb` is what its process may hold (None: no bound).
     """
 
     kind: Literal["function"] = "function"
@@ -87,6 +87,7 @@ class FunctionTool(ToolBase):
     module: str | None = None
     file: str | None = None
     folder: str = ""
+    memory_mb: Annotated[int | None, Field(ge=64)] = 2048
 
 
 class McpTool(ToolBase):
