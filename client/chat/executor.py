@@ -1,0 +1,196 @@
+"""An agent that is talked to turn by turn (seed 003): a face over one durable conversation.
+
+Making an executor plans the agent and asks no network; the first turn, or `start`, opens the
+conversation. Its memory is the conversation's: what `get_history` returns was read from there.
+"""
+
+import asyncio
+import contextlib
+import json
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+from client.agent_plans import PlannedAgent
+from client.chat.exceptions import (
+    AgentInitializationError,
+    InvalidToolError,
+    MessageProcessingError,
+    SessionInitializationError,
+    turn_error,
+)
+from client.chat.hosting import Hosting, OwnHosting, SharedHosting
+from client.chat.spans import Spans
+from client.chat.values import AgentConfig, AgentResponse, ChatHistory, TokenUsage, ToolExecution
+from client.chats import Chat, ChatError, ChatOver, TurnEvent
+from client.connection import ServerUnreachable
+from client.devserver.errors import DevServerError
+from client.engine.place import Serving
+from client.planning import PlanError
+from client.runs import NoWorker
+from config.problems import ConfigError
+from contracts.base import Json
+from contracts.chats import AgentHeader, ToolRecord, TurnResult
+from contracts.messages import Message
+from contracts.teams import AgentStatus
+from providers.exceptions import ExecutionPlatformError
+from providers.spi import LLMClient
+from stores.exceptions import StoreError
+from stores.transcripts import Transcripts
+from stores.values import load_value
+
+_PLACE_ERRORS = (ServerUnreachable, NoWorker, DevServerError, StoreError, ConfigError)
+
+
+class AgentExecutor:
+    """Executes turns of one agent. Not thread-safe: one conversation an instance.
+
+    `client` answers instead of the configured providers; `provider` keeps to one of them.
+    `session_id` names the conversation: one that goes on is joined, and is left open by
+    `shutdown`, so that it can be come back to. `serving` replaces how turns are worked on, for
+    tests. Raises AgentInitializationError, InvalidToolError.
+    """
+
+    def __init__(
+        self,
+        agent_config: AgentConfig,
+        enable_observability: bool = False,
+        *,
+        client: LLMClient | None = None,
+        provider: str | None = None,
+        session_id: str | None = None,
+        max_messages: int = 50,
+        serving: Serving | None = None,
+    ) -> None:
+        self.agent_config = agent_config
+        self.session_id = session_id or str(uuid.uuid4())
+        self._lasting = session_id is not None
+        self._max_messages = max_messages
+        observed = enable_observability or agent_config.spec.observability.enabled
+        self._spans = Spans(agent_config.spec) if observed else None
+        try:
+            self._hosting: Hosting = (
+                SharedHosting(provider) if client is None else OwnHosting(client, serving)
+            )
+            self._planned: PlannedAgent = self._hosting.plan(agent_config.loaded)
+        except (PlanError, ExecutionPlatformError, ConfigError) as error:
+            raise AgentInitializationError(str(error)) from None
+        self._chat: Chat | None = None
+        self._messages: list[Message] = []
+        self._clear_next = False
+        self._closed = False
+
+    async def start(self) -> None:
+        """Open or join the conversation. Raises SessionInitializationError, InvalidToolError."""
+        await self._opened()
+
+    async def execute_turn(self, message: str) -> AgentResponse:
+        """Say something and return the answer.
+
+        Raises MessageProcessingError, ToolExecutionError, LLMError (and LLMConnectionError); the
+        conversation is as it was before then. Cancelled, it stops the answer.
+        """
+        async for event in self.stream_turn(message):
+            if isinstance(event, AgentResponse):
+                return event
+        raise AssertionError("unreachable: a turn ends with its response")
+
+    async def stream_turn(self, message: str) -> AsyncIterator[TurnEvent | AgentResponse]:
+        """Say something; yield what happens as it does, the response last. Raises as above."""
+        chat = await self._opened()
+        place = chat.place()
+        try:
+            said = await chat.say(message, clear=self._clear_next)
+        except (ChatError, *_PLACE_ERRORS) as error:
+            raise MessageProcessingError(str(error)) from None
+        self._clear_next = False
+        try:
+            async with contextlib.aclosing(chat.follow(said.turn, place)) as events:
+                async for event in events:
+                    if isinstance(event, TurnResult):
+                        yield await self._response(chat, event)
+                        return
+                    yield event
+        except (ChatError, *_PLACE_ERRORS) as error:
+            raise MessageProcessingError(str(error)) from None
+        except (asyncio.CancelledError, GeneratorExit):
+            with contextlib.suppress(Exception):
+                await asyncio.shield(chat.stop(said.turn))
+            raise
+
+    def get_history(self) -> ChatHistory:
+        """Return the conversation as the agent remembers it: a copy, the system text first."""
+        return ChatHistory.of(self._planned.plan.system, self._messages)
+
+    def clear_history(self) -> None:
+        """Forget the conversation but for the system text: the next message begins it anew."""
+        self._messages = []
+        self._clear_next = True
+
+    async def shutdown(self) -> None:
+        """End the conversation, unless it was given its id, and clean up. Safe to repeat."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._chat is not None and not self._lasting:
+            with contextlib.suppress(ChatError, *_PLACE_ERRORS):
+                await self._chat.end("shutdown")
+        self._chat = None
+        await self._hosting.close()
+
+    async def _opened(self) -> Chat:
+        if self._closed:
+            raise SessionInitializationError("the agent was shut down")
+        if self._chat is None:
+            try:
+                chats = await self._hosting.open()
+                header: AgentHeader = await self._planned.stored(chats.runs.store)
+                chat = await chats.open(self.session_id, header, self._max_messages)
+                view = await chat.active()
+                self._messages = await chat.messages(view)
+            except ChatOver as error:
+                raise SessionInitializationError(str(error)) from None
+            except (ChatError, *_PLACE_ERRORS) as error:
+                raise SessionInitializationError(f"the session cannot begin: {error}") from None
+            if view.problems:
+                raise InvalidToolError("; ".join(view.problems))
+            self._chat = chat
+        return self._chat
+
+    async def _response(self, chat: Chat, result: TurnResult) -> AgentResponse:
+        """Return what a turn gave, or raise why it gave nothing."""
+        if self._spans is not None:
+            self._spans.note(self.session_id, result)
+        if result.status is not AgentStatus.COMPLETED:
+            raise turn_error(result)
+        output = await chat.output(result)
+        self._messages = await self._remembered(chat, result)
+        began, ended = result.started_at, result.ended_at
+        return AgentResponse(
+            content=output if isinstance(output, str) else json.dumps(output, ensure_ascii=False),
+            tool_executions=[await self._tool(chat, record) for record in result.tools],
+            tokens_used=TokenUsage.of(result.usage) if result.usage else None,
+            execution_time=max((ended - began).total_seconds(), 0.0) if began and ended else 0.0,
+            cost=float(result.cost),
+            notes=list(result.notes),
+        )
+
+    async def _remembered(self, chat: Chat, result: TurnResult) -> list[Message]:
+        assert result.transcript is not None
+        return await Transcripts(chat.store).read(result.transcript)
+
+    async def _tool(self, chat: Chat, record: ToolRecord) -> ToolExecution:
+        parameters: Json = await load_value(chat.store, record.arguments)
+        text: Any = await load_value(chat.store, record.text)
+        failed = record.status == "failed"
+        return ToolExecution(
+            tool_name=record.name,
+            parameters=parameters if isinstance(parameters, dict) else {"arguments": parameters},
+            result=None if failed else str(text),
+            status=record.status,
+            execution_time=record.execution_time,
+            error_message=(record.error or str(text)) if failed else None,
+            started_at=record.started_at,
+            completed_at=record.ended_at,
+            call_id=record.call_id,
+        )
