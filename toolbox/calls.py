@@ -13,11 +13,15 @@ JSON = "application/json"
 
 @dataclass(frozen=True)
 class OfferedFunction:
-    """A tool as its owner describes it: `remote` is its name there, None where there is one."""
+    """A tool as its owner describes it: `remote` is its name there, None where there is one.
+
+    With a `problem` it cannot be called.
+    """
 
     description: str
     parameters: dict[str, Any]
     remote: str | None = None
+    problem: str | None = None
 
 
 @dataclass(frozen=True)
