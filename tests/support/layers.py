@@ -4,6 +4,7 @@ A layer is a folder of tests/. Tests are left out by their marker (slow, live) o
 where a program or a key is missing; both are told here, so that a green line never hides them.
 """
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
@@ -14,6 +15,11 @@ _LEFT_OUT = {
     "slow": "takes minutes: make test-slow",
 }
 
+_STATISTICS = "_hypothesis_stats"
+"""Where Hypothesis leaves its account of a test in the report of its end."""
+
+_CASES = re.compile(r"(\d+) passing")
+
 
 class Layers:
     """Counts outcomes, skips with their reasons, and tests left out, by layer."""
@@ -22,6 +28,8 @@ class Layers:
         self.outcomes: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.skips: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.left_out: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self.properties: dict[str, int] = {}
+        """By property test: how many cases Hypothesis tried."""
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
         """Count tests that a marker or a name kept out."""
@@ -34,6 +42,9 @@ class Layers:
         """Count what a test did: its call, or the phase that failed or skipped it."""
         if report.when == "call" or report.failed or report.skipped:
             self._count(report)
+        statistics = report.__dict__.get(_STATISTICS)
+        if statistics:
+            self.properties[report.nodeid] = sum(map(int, _CASES.findall(statistics)))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Count files that could not be read, or skip themselves whole."""
@@ -62,6 +73,11 @@ class Layers:
                 terminalreporter.write_line(f"{'':<12}   {count} skipped: {reason}")
             for reason, count in self.left_out[layer].most_common():
                 terminalreporter.write_line(f"{'':<12}   {count} left out: {reason}")
+        if self.properties:
+            cases = sum(self.properties.values())
+            terminalreporter.write_line(
+                f"{'properties':<12} {len(self.properties)} tests, {cases:,} cases tried"
+            )
 
 
 def _layer(nodeid: str) -> str:
