@@ -88,6 +88,43 @@ def demo(provider: ProviderName = None, yes: Yes = False, as_json: AsJson = Fals
 
 
 @app.command()
+def chat(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="The agent, a YAML file.")
+    ] = None,
+    session: Annotated[
+        str | None, typer.Option("--session", "-s", metavar="ID", help="Come back to this one.")
+    ] = None,
+    provider: ProviderName = None,
+    simulation: SimulationPath = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="NAME", help="MODEL or PROVIDER/MODEL, not the file's."),
+    ] = None,
+    max_messages: Annotated[
+        int, typer.Option("--max-messages", min=1, help="A warning comes at 80 % of them.")
+    ] = 50,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show what tools are given and give.")
+    ] = False,
+    show_list: Annotated[bool, typer.Option("--list", help="List the conversations.")] = False,
+) -> None:
+    """Talk to an agent; the conversation can be come back to.
+
+    Piped text is said line by line, and the answers go to stdout. Exit codes: 0 left, 1 there
+    was no answer, 2 usage or configuration, 3 a tool call waits for a person, 130 interrupted.
+    """
+    from client.cli import chatting
+
+    if show_list:
+        raise typer.Exit(chatting.list_chats(20))
+    if file is None:
+        raise typer.BadParameter("give the agent's file, or --list", param_hint="FILE")
+    wanted = chatting.ChatWanted(file, session, provider, simulation, model, max_messages, verbose)
+    raise typer.Exit(chatting.chat(wanted))
+
+
+@app.command()
 def dev(
     port: Annotated[int | None, typer.Option("--port", help="Of the server; 0: any.")] = None,
     ui_port: Annotated[int | None, typer.Option("--ui-port", help="Of the UI; 0: any.")] = None,

@@ -25,6 +25,7 @@ PLAIN_WIDTH = 110
 """Columns of tables that are written to a file or a pipe."""
 
 MENDABLE = {
+    "client.chats": "ChatError",
     "client.cli.console": "Refusal",
     "client.connection": "ServerUnreachable",
     "client.devserver.errors": "DevServerError",

@@ -96,7 +96,7 @@ def make_plan(
     planner = Planner(
         router,
         provider=wanted.provider,
-        simulation=_simulation(wanted.simulation),
+        simulation=simulation(wanted.simulation),
         retry=RetryRule(),
         served=served,
     )
@@ -122,7 +122,8 @@ def check_provider(provider: str, served: Collection[str] | None = None) -> None
         )
 
 
-def _simulation(path: Path | None) -> dict[str, Any]:
+def simulation(path: Path | None) -> dict[str, Any]:
+    """Return the simulator's options of a file. Raises Refusal."""
     if path is None:
         return {}
     from providers.simulation.faults import Simulation

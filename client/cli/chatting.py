@@ -1,0 +1,325 @@
+"""`chat`: talk to an agent in the terminal; the conversation outlives the terminal.
+
+The agent is loaded and planned before a server is touched. On a terminal there is a prompt and
+Markdown; with a pipe each line is a message and stdout gets the answers. Ctrl-C stops the answer
+under way, at the prompt it leaves; leaving never ends a conversation, `--session` comes back to
+it, also in the middle of an answer.
+"""
+
+import asyncio
+import contextlib
+import signal
+import sys
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from client.agent_plans import PlannedAgent, plan_agent
+from client.chat.hosting import planner
+from client.chat.messages import MessageValidator
+from client.chats import Chat, ChatError, ChatLine, ChatOver, Chats, TextPart
+from client.cli.chat_commands import run_command
+from client.cli.chat_input import HINT, Input, PipeInput, TerminalInput
+from client.cli.chat_screen import PlainScreen, RichScreen, Screen, figures, listed, question
+from client.cli.console import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    WAITING,
+    Refusal,
+    run_async,
+    say,
+    stdout,
+)
+from client.cli.preparing import SIMULATED, check_provider, simulation
+from client.cli.session import RUN_ID, Session, open_session
+from client.connection import ServerUnreachable, connect
+from client.embedded import Embedded
+from client.planning import PlanError
+from client.runs import NoWorker, Runs
+from config.agentfile import LoadedAgent, load_agent
+from config.problems import ConfigError
+from contracts.chats import AgentHeader, PendingTool, TurnResult
+from contracts.spools import SpoolRecord
+from contracts.teams import AgentStatus
+from providers.exceptions import ExecutionPlatformError
+from rules.turns import near_limit
+
+LEAVE = frozenset({"exit", "quit"})
+
+
+@dataclass(frozen=True)
+class ChatWanted:
+    """What was asked for on the command line."""
+
+    file: Path
+    session: str | None = None
+    provider: str | None = None
+    simulation: Path | None = None
+    model: str | None = None
+    max_messages: int = 50
+    verbose: bool = False
+
+
+def chat(wanted: ChatWanted) -> int:
+    """Talk to an agent; return the exit code."""
+    if not wanted.file.is_file():
+        raise Refusal(f"{wanted.file}: no such file")
+    if wanted.session is not None and RUN_ID.fullmatch(wanted.session) is None:
+        raise Refusal(
+            f"--session {wanted.session}: letters, digits, '.', '_' and '-', 200 at most, and a "
+            "letter or a digit first"
+        )
+    session = open_session()
+    loaded = _loaded(wanted, wanted.model)
+    if wanted.provider is not None and session.address is None:
+        check_provider(wanted.provider)
+    return run_async(lambda: _chat(session, wanted, loaded))
+
+
+def list_chats(limit: int) -> int:
+    """List the latest conversations."""
+    session = open_session()
+
+    async def main() -> int:
+        async with _server(session, None) as address:
+            chats = _chats(session, await connect(address))
+            lines = await chats.latest(limit)
+        if not lines:
+            say("there are no conversations yet")
+        for row in listed([_row(line) for line in lines]):
+            print(row)
+        return DONE
+
+    return run_async(main)
+
+
+def _row(line: ChatLine) -> tuple[str, ...]:
+    began = f"{line.started_at:%Y-%m-%d %H:%M}" if line.started_at else ""
+    return (line.chat_id, line.agent, "open" if line.open else "ended", began)
+
+
+def _loaded(wanted: ChatWanted, model: str | None) -> LoadedAgent:
+    """Load the agent, with another model where one is named: MODEL or PROVIDER/MODEL."""
+    given: dict[str, Any] = {}
+    if model:
+        provider, slash, name = model.partition("/")
+        given = {"model.provider": provider, "model.name": name} if slash else {"model.name": model}
+    return load_agent(wanted.file, given=given)
+
+
+def _chats(session: Session, client: Any) -> Chats:
+    return Chats(Runs(client, session.storage.store, session.storage.spools))
+
+
+async def _chat(session: Session, wanted: ChatWanted, loaded: LoadedAgent) -> int:
+    planned = _planned(session, wanted, loaded)
+    for note in planned.notes:
+        say(f"note: {note}")
+    async with _server(session, wanted.provider) as address:
+        chats = _chats(session, await connect(address))
+        header = await planned.stored(session.storage.store)
+        chat_id = wanted.session or str(uuid.uuid4())
+        chat = await chats.open(chat_id, header, wanted.max_messages)
+        talk = Talk(session, wanted, chat)
+        return await talk.run()
+
+
+def _planned(session: Session, wanted: ChatWanted, loaded: LoadedAgent) -> PlannedAgent:
+    options = simulation(wanted.simulation)
+    return plan_agent(loaded, planner(session.settings, wanted.provider, simulation=options))
+
+
+@contextlib.asynccontextmanager
+async def _server(session: Session, provider: str | None) -> AsyncIterator[str]:
+    """Give the address of the server that is there, or of the embedded one, until the end."""
+    if session.address is not None:
+        yield session.address
+        return
+    embedded = Embedded(
+        session.storage.data,
+        say,
+        grace_s=session.settings.graceful_shutdown,
+        providers=(SIMULATED,) if provider == SIMULATED else (),
+    )
+    async with embedded:
+        yield embedded.place.address
+
+
+class Talk:
+    """One conversation at one terminal."""
+
+    def __init__(self, session: Session, wanted: ChatWanted, chat: Chat) -> None:
+        self._session, self._wanted, self.chat = session, wanted, chat
+        self.ended = False
+        self._answered = self._failed = 0
+        self._waiting = False
+        self._validator = MessageValidator()
+        self._terminal = sys.stdin.isatty() and sys.stdout.isatty()
+        self.screen: Screen = PlainScreen(verbose=wanted.verbose)
+        self._input: Input = PipeInput()
+        if self._terminal:
+            self.screen = RichScreen(stdout(), verbose=wanted.verbose)
+            self._input = TerminalInput(session.storage.data.root / "chat-history")
+
+    async def run(self) -> int:
+        """Talk until the person leaves; return the exit code."""
+        try:
+            await self._greet()
+            code = await self._converse()
+        except ChatOver as error:
+            self.screen.note(str(error))
+            self.ended, code = True, FAILED
+        except KeyboardInterrupt:
+            code = INTERRUPTED
+        finally:
+            self.screen.pause()
+            if not self.ended:
+                self._tell_way_back()
+        if code == DONE and self._failed and not self._answered:
+            return FAILED
+        return code
+
+    def _tell_way_back(self) -> None:
+        file, name = self._wanted.file, self.chat.chat_id
+        say(f"Come back with: python starter.py chat {file} --session {name}")
+
+    async def _greet(self) -> None:
+        view = await self.chat.active()
+        for problem in view.problems:
+            self.screen.note(f"note: {problem}")
+        if self._terminal:
+            self.screen.note(f"{view.agent} · {view.model} · {HINT}")
+        if view.last_turn:
+            self.screen.note(f"back in {self.chat.chat_id}, {view.messages} messages remembered")
+        if view.turn is not None:
+            self.screen.note("an answer is under way:")
+            await self.follow(view.turn)
+
+    async def _converse(self) -> int:
+        while not self._waiting:
+            line = await self._input.next()
+            if line is None or line.strip().lower() in LEAVE:
+                return DONE
+            if not line.strip():
+                continue
+            if line.strip().startswith("/"):
+                if not await self._command(line):
+                    return DONE
+                continue
+            await self._say(line)
+        return WAITING
+
+    async def _command(self, line: str) -> bool:
+        try:
+            return await run_command(self, line)
+        except (ChatError, ConfigError, PlanError, ExecutionPlatformError, NoWorker) as error:
+            if isinstance(error, ChatOver):
+                raise
+            self.screen.note(f"error: {error}")
+            return True
+
+    async def _say(self, text: str) -> None:
+        """Say something and show the answer; whatever fails, the chat goes on."""
+        valid, why = self._validator.validate(text)
+        if not valid:
+            self.screen.note(f"error: {why}")
+            self._failed += 1
+            return
+        place = self.chat.place()
+        try:
+            said = await self.chat.say(text)
+        except ChatOver:
+            raise
+        except (ChatError, NoWorker, ServerUnreachable) as error:
+            self.screen.note(f"error: {error}")
+            self._failed += 1
+            return
+        await self.follow(said.turn, place)
+
+    async def follow(self, turn: int, place: int = 0) -> None:
+        """Show a turn to its end. Ctrl-C stops the answer, a second one leaves."""
+        me = asyncio.current_task()
+        assert me is not None
+        loop, stops = asyncio.get_running_loop(), [0]
+
+        def interrupt() -> None:
+            stops[0] += 1
+            if stops[0] > 1:
+                me.cancel()
+            else:
+                stopping.append(asyncio.ensure_future(self.chat.stop(turn)))
+
+        stopping: list[asyncio.Future[Any]] = []
+        if self._terminal:
+            loop.add_signal_handler(signal.SIGINT, interrupt)
+        try:
+            await self._shown(turn, place)
+        except asyncio.CancelledError:
+            if stops[0] > 1:
+                raise KeyboardInterrupt from None
+            raise
+        except (NoWorker, ServerUnreachable) as error:
+            self.screen.note(f"error: {error}")
+            self._failed += 1
+        finally:
+            if self._terminal:
+                loop.add_signal_handler(signal.SIGINT, me.cancel)
+            await asyncio.gather(*stopping, return_exceptions=True)
+
+    async def _shown(self, turn: int, place: int) -> None:
+        async with contextlib.aclosing(self.chat.follow(turn, place)) as events:
+            async for event in events:
+                match event:
+                    case TextPart():
+                        self.screen.text(event.unit, event.keep, event.added)
+                    case SpoolRecord():
+                        self.screen.tool(event)
+                    case PendingTool():
+                        if not await self._asked(event):
+                            return
+                    case TurnResult():
+                        await self._end(event)
+
+    async def _asked(self, pending: PendingTool) -> bool:
+        """Ask the person about a tool call; False where nobody is there."""
+        self.screen.pause()
+        word = await self._input.agree(question(pending))
+        if word is None:
+            self.screen.note(f"waiting for a person: {question(pending)} Answer in a terminal.")
+            self._waiting = True
+            return False
+        await self.chat.decide(pending.call_id, approved=word)
+        return True
+
+    async def _end(self, result: TurnResult) -> None:
+        if result.status is AgentStatus.COMPLETED:
+            self._answered += 1
+            output = await self.chat.output(result)
+            self.screen.finish(output if isinstance(output, str) else _json(output))
+        else:
+            self.screen.pause()
+            self._failed += result.status is not AgentStatus.CANCELLED
+            told = "stopped" if result.status is AgentStatus.CANCELLED else f"error: {result.error}"
+            self.screen.note(told)
+        view = await self.chat.view()
+        for note in result.notes:
+            self.screen.note(f"note: {note}")
+        self.screen.note(figures(view, result))
+        if near_limit(view.messages, view.max_messages):
+            self.screen.note(
+                f"note: {view.messages} of {view.max_messages} messages; /clear begins anew"
+            )
+
+    async def planned(self, model: str) -> AgentHeader:
+        """Return the agent with another model."""
+        planned = _planned(self._session, self._wanted, _loaded(self._wanted, model))
+        return await planned.stored(self.chat.store)
+
+
+def _json(value: object) -> str:
+    import orjson
+
+    return f"```json\n{orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()}\n```"
