@@ -28,6 +28,7 @@ from activities.execution import ExecutionWork
 from activities.models import CallModel
 from activities.own_client import Limiter
 from activities.runs import RunWork
+from activities.tools import RunTools
 from client.connection import ServerUnreachable, configured_address, connect
 from client.embedded import PARENT_VARIABLE
 from client.searchability import ensure_search_attributes
@@ -38,6 +39,8 @@ from config.settings import Settings, load_settings
 from contracts.activities import RunActivities, SliceActivities
 from contracts.execution_activities import ExecutionActivities
 from contracts.runs import WORKFLOW_QUEUE, provider_queue
+from contracts.tool_activities import ToolActivities
+from contracts.tools import tool_queue
 from providers import registry
 from providers.accounts import AccountLimits, open_limits, queue_rates
 from providers.exceptions import RouterError
@@ -77,7 +80,7 @@ async def workers(
     lasting: bool = True,
     rates: Mapping[str, float] | None = None,
 ) -> AsyncIterator[None]:
-    """Poll the workflow queue and the providers' queues while the context lasts.
+    """Poll the queues of workflows, providers and tools while the context lasts.
 
     `concurrency` limits the open requests of single providers, where it is not the settings'.
     `lasting` unless the server ends with this process. `rates` are the tasks a second that a
@@ -116,7 +119,20 @@ async def workers(
         )
         for name in providers
     ]
+    tools = RunTools(storage.store, storage.spools, os.environ)
+    made += [
+        Worker(
+            client,
+            task_queue=tool_queue(group, workflow_queue),
+            activities=tool_activities(tools),
+            max_concurrent_activities=settings.concurrency,
+            max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
+            graceful_shutdown_timeout=grace,
+        )
+        for group in (None, *settings.tool_queues)
+    ]
     async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(tools.aclose)
         stack.push_async_callback(clients.aclose)
         await stack.enter_async_context(registered(client, storage.store, lasting=lasting))
         stopping = [asyncio.create_task(_run(worker)) for worker in made]
@@ -167,6 +183,11 @@ def asking_activities(model: CallModel, turn: CallTurn) -> list[Callable[..., An
 def execution_activities(work: ExecutionWork) -> list[Callable[..., Any]]:
     """Return the activities of executions, which every provider's queue has."""
     return [getattr(work, name) for name in sorted(ExecutionActivities.__abstractmethods__)]
+
+
+def tool_activities(tools: RunTools) -> list[Callable[..., Any]]:
+    """Return the activities of the tools' queues."""
+    return [getattr(tools, name) for name in sorted(ToolActivities.__abstractmethods__)]
 
 
 def workflow_runner() -> SandboxedWorkflowRunner:

@@ -1,4 +1,4 @@
-"""Signs of life of an activity that waits for a provider, whatever the provider does."""
+"""Signs of life of an activity that waits for somebody else, whatever that one does."""
 
 import asyncio
 import contextlib
@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator, Callable
 
 from temporalio import activity
 
-from contracts.calls import CallProgress
+from contracts.base import Frozen
 
 HEARTBEAT_S = 1.0
 """Between two signs of life; the workflow's heartbeat timeout is five times that."""
 
 
 @contextlib.asynccontextmanager
-async def beating(progress: Callable[[], CallProgress]) -> AsyncIterator[None]:
+async def beating(progress: Callable[[], Frozen]) -> AsyncIterator[None]:
     """Beat every second while the context lasts.
 
     The mark "sent" is a beat of its own, right before the request: whoever sends it says so.

@@ -68,6 +68,16 @@ def _split_names(value: Any) -> Any:
     return tuple(names)
 
 
+def _split_groups(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    names = [name.strip() for name in value.split(",") if name.strip()]
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name):
+            raise ValueError("must be names of tool queues (letters, digits, _ and -), with commas")
+    return tuple(names)
+
+
 def _expand_user(path: Path) -> Path:
     return path.expanduser()
 
@@ -99,6 +109,7 @@ class Settings(BaseSettings):
     persona_policy: UserPath | None = None
     capabilities: UserPath | None = None
     concurrency: int = Field(10, ge=1)
+    tool_queues: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_groups)] = ()
     redis_url: str | None = Field(None, pattern=r"^(rediss?|unix)://")
     graceful_shutdown: float = Field(25.0, ge=0)
     log_level: Annotated[

@@ -24,10 +24,11 @@ class ToolActivities(ABC):
     @activity.defn(name="call_tool")
     @abstractmethod
     async def call_tool(self, request: ToolRequest) -> ToolOutcome:
-        """Call one tool. Heartbeats every second; allow `timeout` and 15 s more.
+        """Call one tool. Heartbeats every second; allow `timeout` and 60 s more in all.
 
-        Retried by the server at most `ToolFact.attempts` times; with an unsafe tool a second
-        run reports `unknown` instead.
+        To be retried by the server at most `ToolFact.attempts` times, lost workers included: an
+        unsafe call is made once all the same, its second run reports what came of the first,
+        or that it is `unknown`. An error of this activity means that nobody knows.
         """
 
     @activity.defn(name="ask_of_tool")

@@ -29,6 +29,9 @@ MOST_LISTED = 128
 MODEL_CHARS = 16_000
 """Characters of a result that the model is given, unless the tool says otherwise."""
 
+TOOL_CALLS = "tool-calls/"
+"""What names begin with that the store keeps of unsafe calls."""
+
 ToolName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 """A tool's name, as all vendors take it."""
 

@@ -21,6 +21,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
 
 from contracts.spools import SpoolRecord
+from contracts.tools import ToolEventRecord
 
 
 class AttemptSpool(ABC):
@@ -52,6 +53,13 @@ class SpoolWriter(ABC):
         """Begin an attempt whose text starts at character `offset` of the agent's text.
 
         What earlier attempts wrote from there on no longer counts.
+        """
+
+    @abstractmethod
+    def tell(self, run_id: str, agent: str, attempt: int, seq: int, event: ToolEventRecord) -> bool:
+        """Write an event of a tool call, `agent` being `contracts.tools.spool_agent` of it.
+
+        Say whether it was written.
         """
 
 

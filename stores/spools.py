@@ -16,6 +16,7 @@ from pathlib import Path
 import orjson
 
 from contracts.spools import SpoolRecord
+from contracts.tools import ToolEventRecord
 from stores.assembling import TextAssembler
 from stores.exceptions import StoreUnavailable
 from stores.naming import file_name
@@ -23,7 +24,7 @@ from stores.sealing import PLAIN, Sealer
 from stores.spooling import AttemptSpool, SpoolReader, Spools, SpoolWriter
 from stores.spoollines import decode
 from stores.spoolreading import LineTail, Sifter, all_lines
-from stores.spoolwriting import FileAttemptSpool
+from stores.spoolwriting import FileAttemptSpool, append_once
 
 __all__ = ["AttemptSpool", "FileSpools", "SpoolFile", "SpoolReader", "SpoolWriter", "Spools"]
 
@@ -73,6 +74,16 @@ class FileSpools(Spools):
     def open_attempt(self, run_id: str, agent: str, attempt: int, offset: int = 0) -> AttemptSpool:
         path = self.path(run_id)
         return FileAttemptSpool(path, agent, attempt, offset, self._sealer, self._clock)
+
+    def tell(self, run_id: str, agent: str, attempt: int, seq: int, event: ToolEventRecord) -> bool:
+        fields: dict[str, object] = {
+            "kind": "tool",
+            "agent": agent,
+            "attempt": attempt,
+            "seq": seq,
+            "tool": event.model_dump(mode="json"),
+        }
+        return append_once(self.path(run_id), fields, self._sealer, self._clock)
 
     async def follow(
         self,

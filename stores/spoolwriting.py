@@ -23,7 +23,7 @@ from typing import Literal
 
 from stores.sealing import Sealer
 from stores.spooling import AttemptSpool
-from stores.spoollines import NOTE_CHARS, TEXT_CHARS, encode
+from stores.spoollines import LINE_BYTES, NOTE_CHARS, TEXT_CHARS, encode
 
 logger = logging.getLogger(__name__)
 
@@ -164,6 +164,24 @@ class _AppendFile:
         self.close()
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+
+
+def append_once(
+    path: Path, fields: dict[str, object], sealer: Sealer, clock: Callable[[], float]
+) -> bool:
+    """Append one record to a spool that is not held open. Say whether it was written."""
+    file = _AppendFile(path, clock)
+    try:
+        line = encode(fields, sealer)
+        if len(line) > LINE_BYTES:
+            raise OSError(f"a record of {len(line):,} bytes")
+        file.append(line)
+    except Exception as error:  # a call must go on, whatever is wrong here
+        logger.warning("an event is not written to the spool: %s", error)
+        return False
+    finally:
+        file.close()
+    return True
 
 
 def _later(wait_s: float, work: Callable[[], None]) -> asyncio.TimerHandle | None:

@@ -7,7 +7,6 @@ again by the next call.
 """
 
 import asyncio
-import re
 from collections.abc import Callable
 from typing import cast
 
@@ -26,10 +25,8 @@ from toolbox.mcp_session import McpSession
 
 DESCRIPTION_CHARS = 4_000
 MOST_PAGES = 20
-NAME_CHARS = 64
 KEY_META = "callboard/idempotency-key"
 _CLOSED, _TIMED_OUT = -32000, -32001
-_ODD = re.compile(r"[^A-Za-z0-9_-]")
 
 
 class McpTools(Tools):
@@ -142,12 +139,6 @@ def _offered(tool: Tool) -> OfferedFunction:
     schema = {**schema, "properties": schema.get("properties", {})}
     text = clean(tool.description or tool.title or "")
     return OfferedFunction(cut(text, DESCRIPTION_CHARS), schema, tool.name, unsound(schema))
-
-
-def offered_name(server: str, remote: str) -> str | None:
-    """Return the name that the model is given of a server's tool, or None where none can be."""
-    name = f"{server}__{_ODD.sub('_', remote)}"
-    return name if remote and len(name) <= NAME_CHARS else None
 
 
 def _failure(error: Exception, sent: bool) -> ToolFailure:

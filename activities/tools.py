@@ -1,0 +1,346 @@
+"""`list_tools`, `call_tool`, `ask_of_tool`: an agent's tools, run where their secrets are.
+
+Promises: whatever a tool does, the call ends in its time with an outcome that the model can read;
+arguments are checked before anything is begun; an unsafe tool is begun once (`tool_claims`); what
+the model gets is clean and cut, and the whole is kept; a secret that a tool was given is taken
+out of what it says. Only what was not begun, or may be done twice, is left to the server's
+retries, as `ToolUnavailable`.
+"""
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+from temporalio import activity
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential
+
+from activities.heartbeats import beating
+from activities.tool_claims import ToolClaims
+from activities.tool_events import ToolEvents
+from activities.tool_listing import KnownAgents, Listing, effect_of
+from contracts.artifacts import Value
+from contracts.base import Json
+from contracts.tool_activities import ToolActivities
+from contracts.tools import (
+    AgentTool,
+    OfferedTool,
+    PromptTool,
+    ToolError,
+    ToolList,
+    ToolListing,
+    ToolOutcome,
+    ToolProgress,
+    ToolRequest,
+    ToolSpec,
+)
+from rules.templates import TemplateError, parse, render
+from rules.toolargs import misfits
+from rules.toolresults import for_model, of_binary
+from stores.artifacts import ArtifactStore
+from stores.exceptions import StoreError, StoreUnavailable
+from stores.spooling import SpoolWriter
+from stores.values import load_value, store_value
+from toolbox.calls import Env, Invocation, ToolResult
+from toolbox.environment import Redactor
+from toolbox.exceptions import BadArguments, ToolFailure
+from toolbox.opening import OpenTools
+
+KEEP_TRYING_S = 40.0
+RETRY_S = 0.5
+UNAVAILABLE = "ToolUnavailable"
+NOBODY_KNOWS = (
+    "nobody knows whether it was done: it was begun, and its outcome was lost. "
+    "Do not do it again unless a person says so"
+)
+
+
+class Failed(Exception):
+    """A call that ends without a result, as the model is told it."""
+
+    def __init__(self, kind: ToolError, message: str, errors: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.kind, self.errors = kind, errors
+
+
+class RunTools(ToolActivities):
+    """The activities, with what they need to act. `aclose` it."""
+
+    def __init__(self, store: ArtifactStore, spools: SpoolWriter, env: Env) -> None:
+        self._store, self._spools, self._env = store, spools, env
+        self._known = KnownAgents(store)
+        self._open = OpenTools(env)
+
+    async def aclose(self) -> None:
+        """End what the tools have running."""
+        await self._open.aclose()
+
+    @activity.defn(name="list_tools")
+    async def list_tools(self, request: ToolList) -> ToolListing:
+        async with beating(ToolProgress):
+            agent = await self._known.agent(request.agent)
+            listing = Listing(self._open, request.queue)
+            return await listing.of(agent, self._store)
+
+    @activity.defn(name="call_tool")
+    async def call_tool(self, request: ToolRequest) -> ToolOutcome:
+        call = _Call(self._store, self._spools, self._known, self._open, self._env, request)
+        return await call.run()
+
+    @activity.defn(name="ask_of_tool")
+    async def ask_of_tool(self, request: ToolRequest) -> ToolOutcome:
+        call = _Call(self._store, self._spools, self._known, self._open, self._env, request)
+        return await call.ask()
+
+
+class _Call:
+    """One run of the activity."""
+
+    def __init__(
+        self,
+        store: ArtifactStore,
+        spools: SpoolWriter,
+        known: KnownAgents,
+        opened: OpenTools,
+        env: Env,
+        request: ToolRequest,
+    ) -> None:
+        self._store, self._known, self._open, self._env = store, known, opened, env
+        self._request = request
+        self._unsafe = True
+        self._events = ToolEvents(spools, request)
+        self._claims = ToolClaims(store)
+        self._began, self._clock = datetime.now(UTC), time.monotonic()
+
+    async def run(self) -> ToolOutcome:
+        """Make the call."""
+        async with beating(lambda: ToolProgress(phase="started")):
+            try:
+                spec, offered, arguments = await self._prepared()
+            except Failed as failed:
+                return await self._failed(failed)
+            except StoreError as error:
+                raise _again(str(error)) from None
+            self._unsafe = effect_of(spec, offered.remote) == "unsafe"
+            make = self._once if self._unsafe else self._made
+            return await make(spec, offered, arguments)
+
+    async def ask(self) -> ToolOutcome:
+        """Render what the workflow asks a model or an agent for."""
+        try:
+            spec, _, arguments = await self._prepared()
+            if not isinstance(spec, PromptTool | AgentTool):
+                raise Failed(ToolError.NO_SUCH_TOOL, f"{spec.name} is no prompt and no agent")
+            template = spec.prompt if isinstance(spec, PromptTool) else spec.ask
+            text = await self._kept(render(parse(template), arguments))
+        except TemplateError as error:
+            said = (str(error),)
+            return await self._failed(Failed(ToolError.INVALID_ARGUMENTS, said[0], said))
+        except Failed as failed:
+            return await self._failed(failed)
+        except StoreError as error:
+            raise _again(str(error)) from None
+        return self._outcome(status="completed", text=text)
+
+    # before the call
+
+    async def _prepared(self) -> tuple[ToolSpec, OfferedTool, dict[str, Json]]:
+        """Return the declaration, what was offered, and arguments that fit. Raises Failed."""
+        request = self._request
+        agent = await self._known.agent(request.agent)
+        toolbox = await self._known.toolbox(request.toolbox)
+        offered = next((tool for tool in toolbox.tools if tool.name == request.name), None)
+        spec = agent.tool(offered.declared) if offered is not None else None
+        if offered is None or spec is None:
+            names = ", ".join(tool.name for tool in toolbox.tools) or "none"
+            said = f"there is no tool {request.name}; there are: {names}"
+            raise Failed(ToolError.NO_SUCH_TOOL, said)
+        arguments = await load_value(self._store, request.arguments)
+        errors = misfits(arguments, offered.parameters)
+        if errors:
+            said = "the arguments do not fit the tool's schema: " + "; ".join(errors)
+            raise Failed(ToolError.INVALID_ARGUMENTS, said, errors)
+        return spec, offered, arguments
+
+    # the call
+
+    async def _once(
+        self, spec: ToolSpec, offered: OfferedTool, arguments: dict[str, Json]
+    ) -> ToolOutcome:
+        """Make a call that must not be made twice."""
+        try:
+            if not await self._claims.begin(self._request):
+                known = await self._claims.outcome(self._request)
+                return known or await self._failed(Failed(ToolError.UNKNOWN, NOBODY_KNOWS))
+        except StoreError as error:
+            raise _again(str(error)) from None
+        outcome = await self._made(spec, offered, arguments)
+        await self._noted(outcome)
+        return outcome
+
+    async def _noted(self, outcome: ToolOutcome) -> None:
+        """Note an outcome for whoever would run this again; the answer does not depend on it."""
+        try:
+            await self._claims.end(self._request, outcome)
+        except StoreError as error:
+            activity.logger.warning("the outcome of a tool call is not noted: %s", error)
+
+    async def _made(
+        self, spec: ToolSpec, offered: OfferedTool, arguments: dict[str, Json]
+    ) -> ToolOutcome:
+        self._events.started(arguments)
+        try:
+            result = await self._called(spec, offered, arguments)
+        except Failed as failed:
+            outcome = await self._failed(failed, spec)
+        else:
+            outcome = await self._completed(spec, result)
+        self._events.ended(outcome)
+        return outcome
+
+    async def _called(
+        self, spec: ToolSpec, offered: OfferedTool, arguments: dict[str, Json]
+    ) -> ToolResult:
+        """Run the tool in its time. Raises Failed, or the error that the server retries."""
+        invocation = Invocation(
+            arguments=arguments,
+            remote=offered.remote,
+            idempotency_key=self._request.idempotency_key,
+            session_id=self._request.run_id,
+            call_id=self._request.call_id,
+            attempt=activity.info().attempt,
+            progress=self._events.progress,
+        )
+        try:
+            async with asyncio.timeout(spec.timeout), self._open.borrow(spec) as tools:
+                return await tools.call(invocation)
+        except TimeoutError:
+            said = f"timeout: the tool did not end within {spec.timeout:g} s"
+            raise Failed(ToolError.TIMEOUT, said) from None
+        except BadArguments as error:
+            raise Failed(ToolError.INVALID_ARGUMENTS, str(error), error.errors) from None
+        except ToolFailure as error:
+            if self._may_try_again(spec, error.kind):
+                raise _again(self._redacted(spec, str(error))) from None
+            raise Failed(error.kind, str(error)) from None
+        except asyncio.CancelledError:
+            raise self._cancelled() from None
+        except Exception as error:
+            activity.logger.exception("a tool call failed in our own code")
+            said = f"{type(error).__name__} in Callboard's own code"
+            raise Failed(ToolError.DIED, said) from None
+
+    def _may_try_again(self, spec: ToolSpec, kind: ToolError) -> bool:
+        lost = kind in (ToolError.UNAVAILABLE, ToolError.DIED)
+        return lost and not self._unsafe and activity.info().attempt < spec.attempts
+
+    def _cancelled(self) -> Exception:
+        details = activity.cancellation_details()
+        stopping = details is not None and details.worker_shutdown
+        if stopping and not self._unsafe:
+            return _again("the worker was stopped")
+        said = "the worker was stopped" if stopping else "the call was cancelled"
+        return Failed(ToolError.CANCELLED, said)
+
+    # after the call
+
+    async def _completed(self, spec: ToolSpec, result: ToolResult) -> ToolOutcome:
+        """Return the outcome of a result: what the model reads, and the whole."""
+        data, full = result.data, result.text
+        if result.is_text:
+            decoded = self._redacted(spec, data.decode("utf-8", "replace"))
+            data = decoded.encode("utf-8", "replace")
+            full = decoded if full is None else full
+        if full is None:
+            shown = of_binary(result.media_type, max(result.size, len(data)))
+        else:
+            shown = for_model(_spelled(self._redacted(spec, full), result), spec.max_chars)
+        text = await self._kept(shown)
+        whole = None
+        if shown != full or result.text is not None:
+            whole = (await self._stored(data, result.media_type)).ref
+        return self._outcome(status="completed", text=text, whole=whole)
+
+    async def _failed(self, failed: Failed, spec: ToolSpec | None = None) -> ToolOutcome:
+        said = str(failed) if spec is None else self._redacted(spec, str(failed))
+        unknown = failed.kind == ToolError.UNKNOWN or (
+            spec is not None
+            and self._unsafe
+            and failed.kind in (ToolError.TIMEOUT, ToolError.DIED, ToolError.CANCELLED)
+        )
+        if unknown and failed.kind != ToolError.UNKNOWN:
+            said = f"{said}; {NOBODY_KNOWS}"
+        shown = for_model(said, spec.max_chars if spec is not None else 4_000)
+        return self._outcome(
+            status="failed",
+            text=await self._kept(f"Error: {shown}"),
+            error_kind=failed.kind,
+            error=shown[:1_000],
+            argument_errors=tuple(for_model(error, 300) for error in failed.errors),
+            unknown=unknown,
+        )
+
+    def _outcome(self, **more: Any) -> ToolOutcome:
+        return ToolOutcome(
+            name=self._request.name,
+            call_id=self._request.call_id,
+            attempt=activity.info().attempt,
+            execution_time=time.monotonic() - self._clock,
+            started_at=self._began,
+            ended_at=datetime.now(UTC),
+            **more,
+        )
+
+    def _redacted(self, spec: ToolSpec, text: str) -> str:
+        return Redactor([self._env.get(name, "") for name in spec.secrets]).text(text)
+
+    async def _kept(self, text: str) -> Value:
+        """Store a text that was worked for, and outlast a store that is away for a while."""
+        async for trial in _trials():
+            with trial:
+                return await store_value(self._store, text)
+        raise AssertionError("unreachable: the last trial returns or raises")
+
+    async def _stored(self, data: bytes, media_type: str) -> Value:
+        async for trial in _trials():
+            with trial:
+                return Value(ref=await self._store.put_bytes(data, media_type))
+        raise AssertionError("unreachable: the last trial returns or raises")
+
+
+def _trials() -> AsyncRetrying:
+    return AsyncRetrying(
+        retry=retry_if_exception_type(StoreUnavailable),
+        stop=stop_after_delay(KEEP_TRYING_S),
+        wait=wait_exponential(multiplier=0.5, max=8),
+        reraise=True,
+    )
+
+
+def _spelled(text: str, result: ToolResult) -> str:
+    """Return a result as the model reads it: null is nothing, a JSON text is that text."""
+    if result.size > len(result.data):
+        kept = len(result.data)
+        return f"{text}\n[of {result.size:,} bytes the first {kept:,} were kept]"
+    if result.media_type != "application/json" or len(text) > 1_000_000:
+        return text
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else text
+
+
+def _again(message: str) -> ApplicationError:
+    """Return the error that the server retries: nothing was begun, or it may be done twice."""
+    attempt = activity.info().attempt
+    return ApplicationError(
+        message[:600],
+        type=UNAVAILABLE,
+        next_retry_delay=timedelta(seconds=min(RETRY_S * 2 ** (attempt - 1), 10)),
+        category=ApplicationErrorCategory.BENIGN,
+    )
