@@ -80,6 +80,72 @@ def run(
 
 
 @app.command()
+def ask(
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="What to ask.")],
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[FILE]...", help="About what: texts, PDF, images, sound."),
+    ] = None,
+    prompts: Annotated[
+        list[str] | None,
+        typer.Option("--prompt", "-p", metavar="TEXT", help="A further question; repeatable."),
+    ] = None,
+    provider: ProviderName = None,
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="NAME", help="Only this model.")
+    ] = None,
+    simulated: Annotated[
+        bool, typer.Option("--simulated", help="The same as --provider simulated.")
+    ] = False,
+    persona: Annotated[
+        str | None, typer.Option("--persona", metavar="NAME", help="Who answers.")
+    ] = None,
+    system: Annotated[
+        str | None, typer.Option("--system", metavar="TEXT", help="The system prompt.")
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option("--max-tokens", min=1, help="Of each answer; 4096 if not given.")
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option("--budget", metavar="DOLLARS", help="Ask nothing that could cost more."),
+    ] = None,
+    upload: Annotated[
+        bool, typer.Option("--upload", help="Upload the files, or fail: none is sent inline.")
+    ] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the cache at the vendor for an hour.")
+    ] = False,
+    at_once: Annotated[
+        int | None, typer.Option("--at-once", min=1, help="So many questions at a time.")
+    ] = None,
+    as_json: AsJson = False,
+    yes: Yes = False,
+) -> None:
+    """Ask about files. Several questions share one upload and one cache of them."""
+    from client.cli.asked import Question
+    from client.cli.asking import ask_question
+    from client.cli.running import Manner
+
+    if simulated and provider not in (None, "simulated"):
+        raise typer.BadParameter("--simulated and --provider name two providers")
+    asked = Question(
+        prompts=(question, *(prompts or ())),
+        files=files or (),
+        provider="simulated" if simulated else provider,
+        model=model,
+        persona=persona,
+        system=system,
+        max_tokens=max_tokens,
+        budget=budget,
+        upload=upload,
+        keep=keep,
+        at_once=at_once,
+    )
+    raise typer.Exit(ask_question(asked, Manner(as_json=as_json, yes=yes)))
+
+
+@app.command()
 def demo(provider: ProviderName = None, yes: Yes = False, as_json: AsJson = False) -> None:
     """Watch a team of agents review a licence, simulated unless --provider names a real one."""
     from client.cli.running import run_demo

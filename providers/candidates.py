@@ -25,7 +25,8 @@ class Needs:
 
     `provider` and `model` pin one; sizes are in tokens. `available_only` False also takes
     providers that this process has no key for (other workers may), with a note that says so.
-    `at` is the day that prices are quoted for (default: today).
+    `at` is the day that prices are quoted for (default: today). `modalities` are the kinds of
+    files that are sent along ("image", "pdf", …).
     """
 
     capabilities: tuple[str, ...] = ()
@@ -35,6 +36,7 @@ class Needs:
     model: str | None = None
     available_only: bool = True
     at: date | None = None
+    modalities: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Requirements:
     max_price: Decimal | None = None
     temperature: float | None = None
     top_p: float | None = None
+    modalities: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,7 @@ def requirements(persona: Persona, request: ChatRequest | None, needs: Needs) ->
         context_at_least=persona.context_at_least or 0,
         max_price=persona.max_price_per_mtok,
         temperature=persona.temperature,
+        modalities=needs.modalities,
     )
     return found if request is None else _with_request(found, request, persona)
 
@@ -180,6 +184,8 @@ def judge_profile(
     """Return reasons against a model and notes on it, from its profile alone."""
     table = {name: origin for name, origin in needed.capabilities.items() if name in CAPABILITIES}
     reasons = [f"the model lacks {name}" for name in lacking(table, profile.capabilities)]
+    unread = [kind for kind in needed.modalities if kind not in profile.modalities]
+    reasons += [f"the model takes no {kind} files" for kind in unread]
     window, most = profile.context_window, profile.max_output_tokens
     size = needed.prompt_tokens + needed.output_tokens + profile.overhead_tokens
     if window is not None:

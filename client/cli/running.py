@@ -99,7 +99,7 @@ def _on_embedded(session: "Session", prepared: Prepared, manner: Manner) -> int:
             "--detach needs a server that stays: start one with `python starter.py dev` in "
             "another terminal, or name yours in TEMPORAL_ADDRESS"
         )
-    _offer(manner)
+    offer(manner)
     from client.embedded import Embedded
 
     # A simulated run's worker holds no other queue: older runs that were left open in this
@@ -121,7 +121,7 @@ def _on_embedded(session: "Session", prepared: Prepared, manner: Manner) -> int:
     return run_async(lambda: _embedded(session, prepared, manner, embedded, plan))
 
 
-def _offer(manner: Manner) -> None:
+def offer(manner: Manner) -> None:
     """Say that the embedded server is used; ask where a person can answer."""
     told = "No Temporal server is configured: the embedded one"
     if manner.yes or not manner.ask_server or not interactive():
