@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import json
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from client.agent_plans import PlannedAgent
@@ -70,7 +70,9 @@ class AgentExecutor:
         self._spans = Spans(agent_config.spec) if observed else None
         try:
             self._hosting: Hosting = (
-                SharedHosting(provider) if client is None else OwnHosting(client, serving)
+                SharedHosting(provider)
+                if client is None
+                else OwnHosting(client, self.session_id, serving)
             )
             self._planned: PlannedAgent = self._hosting.plan(agent_config.loaded)
         except (PlanError, ExecutionPlatformError, ConfigError) as error:
@@ -90,13 +92,17 @@ class AgentExecutor:
         Raises MessageProcessingError, ToolExecutionError, LLMError (and LLMConnectionError); the
         conversation is as it was before then. Cancelled, it stops the answer.
         """
-        async for event in self.stream_turn(message):
-            if isinstance(event, AgentResponse):
-                return event
+        async with contextlib.aclosing(self.stream_turn(message)) as events:
+            async for event in events:
+                if isinstance(event, AgentResponse):
+                    return event
         raise AssertionError("unreachable: a turn ends with its response")
 
-    async def stream_turn(self, message: str) -> AsyncIterator[TurnEvent | AgentResponse]:
-        """Say something; yield what happens as it does, the response last. Raises as above."""
+    async def stream_turn(self, message: str) -> AsyncGenerator[TurnEvent | AgentResponse, None]:
+        """Say something; yield what happens as it does, the response last.
+
+        Raises as above. Left early, it stops the answer.
+        """
         chat = await self._opened()
         place = chat.place()
         try:
@@ -104,18 +110,21 @@ class AgentExecutor:
         except (ChatError, *_PLACE_ERRORS) as error:
             raise MessageProcessingError(str(error)) from None
         self._clear_next = False
+        ended = False
         try:
             async with contextlib.aclosing(chat.follow(said.turn, place)) as events:
                 async for event in events:
                     if isinstance(event, TurnResult):
+                        ended = True
                         yield await self._response(chat, event)
-                        return
-                    yield event
+                    else:
+                        yield event
         except (ChatError, *_PLACE_ERRORS) as error:
             raise MessageProcessingError(str(error)) from None
         except (asyncio.CancelledError, GeneratorExit):
-            with contextlib.suppress(Exception):
-                await asyncio.shield(chat.stop(said.turn))
+            if not ended:
+                with contextlib.suppress(Exception):
+                    await asyncio.shield(chat.stop(said.turn))
             raise
 
     def get_history(self) -> ChatHistory:

@@ -8,7 +8,6 @@ long as the face lives, on the home's own file, so that a conversation can be co
 
 import contextlib
 import sys
-import uuid
 from typing import Protocol
 
 from client.agent_plans import PlannedAgent, plan_agent, plan_own
@@ -51,11 +50,15 @@ class Hosting(Protocol):
 
 
 class OwnHosting:
-    """A caller's own client, served by this process alone."""
+    """A caller's own client, served by this process alone.
 
-    def __init__(self, client: LLMClient, serving: Serving | None = None) -> None:
+    The queue has the session's name: who comes back to it, with a client of his own, takes up
+    what another process left there, as long as the server is the same.
+    """
+
+    def __init__(self, client: LLMClient, session_id: str, serving: Serving | None = None) -> None:
         self._client = client
-        self._name = f"inproc-{uuid.uuid4()}"
+        self._name = f"inproc-{session_id}"
         self._limiter = RateLimiter(RateLimitConfig.unlimited())
         self._serving = serving
         self._host: Host | None = None

@@ -1,6 +1,7 @@
 """Chat sessions (seed 003): validated messages to one agent, and how the talk stands."""
 
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 
 from client.chat.exceptions import (
@@ -92,13 +93,14 @@ class ChatSessionManager:
         self._count += 1
         return response
 
-    async def stream_message(self, message: str) -> AsyncIterator[TurnEvent | AgentResponse]:
+    async def stream_message(self, message: str) -> AsyncGenerator[TurnEvent | AgentResponse, None]:
         """The same, with what happens as it does; the response comes last."""
         executor = self._checked(message)
-        async for event in executor.stream_turn(message):
-            if isinstance(event, AgentResponse):
-                self._count += 1
-            yield event
+        async with contextlib.aclosing(executor.stream_turn(message)) as events:
+            async for event in events:
+                if isinstance(event, AgentResponse):
+                    self._count += 1
+                yield event
 
     def get_session(self) -> ChatSession:
         """Return the session as it stands: a copy."""
