@@ -96,8 +96,7 @@ class Listing:
             async with self._open.borrow(spec) as tools:
                 return await tools.offered()
         except ToolFailure as error:
-            self._problems.append(f"{spec.name}: {error}")
-            return []
+            return [OfferedFunction("", {}, problem=str(error))]
 
     def _add(self, spec: ToolSpec, offered: OfferedFunction) -> None:
         """Take one tool over, or say why not."""
