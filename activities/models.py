@@ -19,6 +19,7 @@ from activities.failures import CallState, InvalidOutput, guard
 from activities.heartbeats import beating
 from activities.keeping import keep
 from activities.plans import PlanCache
+from activities.reusing import KnownAnswers, request_key, text_of
 from activities.turns import LIMITS_AWAY_S as LIMITS_AWAY_S
 from activities.turns import turn
 from contracts.activities import ModelActivities
@@ -34,7 +35,7 @@ from rules.seams import Seam
 from stores.artifacts import ArtifactStore
 from stores.exceptions import StoreError
 from stores.spools import AttemptSpool, FileSpools
-from stores.values import load_bindings
+from stores.values import load_bindings, load_value
 
 
 class CallModel(ModelActivities):
@@ -106,10 +107,40 @@ class Attempt:
         wanted, candidate, client, request = await self._prepared()
         self._check_bound(request)
         name = f"{self._call.run_id}/{self._call.unit}#{self._call.attempt}"
+        known = KnownAnswers(self._store)
+        key = self._reuse_key(candidate, request)
+        if key is not None and (found := await self._reused(known, key)) is not None:
+            return found
         tokens = prompts.likely_tokens(request)
         async with turn(self._clients, name, candidate, tokens, self._state):
             reply = await self._stream(client, request)
-        return await self._reply(wanted, reply)
+        made = await self._reply(wanted, reply)
+        if key is not None and not reply.tool_calls:
+            await known.keep(key, name, made)
+        return made
+
+    def _reuse_key(self, candidate: Candidate, request: ChatRequest) -> str | None:
+        """Return what an answer is kept under; None where none is to be reused.
+
+        What repairs or continues an answer is about that one alone.
+        """
+        call = self._call
+        if not call.reuse_s or call.repair is not None or call.continuation is not None:
+            return None
+        return request_key(candidate, request)
+
+    async def _reused(self, known: KnownAnswers, key: str) -> ModelReply | None:
+        """Return an answer that was paid before; who follows the step is shown it as well."""
+        call = self._call
+        found = await known.find(key, call.reuse_s, call.want_inline)
+        if found is None:
+            return None
+        self._state.usage, self._state.usage_final = found.usage, True
+        spool = self._spools.open_attempt(call.run_id, call.unit, call.attempt, offset=0)
+        spool.delta(text_of(await load_value(self._store, found.output)))
+        spool.ended(found.finish_reason)
+        spool.close()
+        return found
 
     async def _values(self) -> dict[str, Json]:
         """Load what the prompt reads, the item of a list among it."""

@@ -122,6 +122,7 @@ def _model(step: ModelStepFile) -> dict[str, Any]:
         "fallback": tuple(FallbackSpec(**entry.model_dump()) for entry in step.fallback),
         "for_each": _for_each(step.for_each),
         "repeat": _repeat(step.repeat),
+        "reuse": step.reuse,
     }
 
 

@@ -182,6 +182,12 @@ class CallSettings(FileModel):
     on_interrupt: OnInterrupt = Field("restart", description="After a stream that broke off.")
     output: OutputSpelling = Field("text", description="text, json, fields or a schema.")
     fallback: list[FallbackFile] = Field([], description="Further candidates, in order.")
+    reuse: Number = Field(
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Seconds for which an identical request's answer is taken, unpaid; 0: never.",
+    )
 
 
 class DefaultsFile(CallSettings):

@@ -47,7 +47,8 @@ class ModelCall(Frozen):
     the reservation paid for: a larger prompt is refused before it is sent. `counted` says that
     the provider itself counted the prompt: then its bytes may be more than the bound.
     `want_inline` asks for the answer beside its reference, where it is small. `prompt` is a
-    template that replaces the plan's.
+    template that replaces the plan's. `reuse_s`: an identical request's answer that is no older
+    than so many seconds is taken instead of being paid again.
     """
 
     run_id: str
@@ -68,13 +69,14 @@ class ModelCall(Frozen):
     continuation: Continuation | None = None
     repair: Repair | None = None
     prompt: str | None = None
+    reuse_s: float = 0.0
 
 
 class ModelReply(Frozen):
     """A whole answer. `usage` is the vendor's, or estimated and marked so.
 
     `output` is text, parsed JSON, or {"text": …, "tool_calls": […]} where the model asked for
-    the caller's tools.
+    the caller's tools. `reused_from` names the attempt ("RUN/draft#1") whose answer this is.
     """
 
     output: Value
@@ -87,6 +89,7 @@ class ModelReply(Frozen):
     first_token_at: datetime | None = None
     ended_at: datetime
     notes: tuple[str, ...] = ()
+    reused_from: str | None = None
 
 
 class CallProgress(Frozen):

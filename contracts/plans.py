@@ -120,6 +120,7 @@ class StepNode(Slim):
     answer_timeout: float | None = None
     on_timeout: str | None = None
     seconds: float = 0.0
+    reuse: float = 0.0
     child_plan: ArtifactRef | None = None
 
 

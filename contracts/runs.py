@@ -78,7 +78,7 @@ class AttemptRecord(Slim):
     `reserved` was its worst case; `cost` is what counts against every cap; `served` is the
     price of the usage that was seen, equal to `cost` once settled. `outcome` is "running",
     "completed" or a FailureKind; `decision` says what was done next and why. An entry with `part`
-    is the sum of others.
+    is the sum of others. `reused_from` names the attempt whose answer was taken, at no cost.
     """
 
     step: str
@@ -102,6 +102,7 @@ class AttemptRecord(Slim):
     ended_at: datetime | None = None
     response_id: str | None = None
     part: SlicePart | None = None
+    reused_from: str | None = None
 
     @property
     def calls(self) -> int:

@@ -115,7 +115,10 @@ class StepBase(Frozen):
 
 
 class ModelStep(StepBase):
-    """A model call: seed 004's Agent."""
+    """A model call: seed 004's Agent.
+
+    `reuse`: an identical request's answer is taken again for so many seconds; 0: never.
+    """
 
     kind: Literal["model"] = "model"
     module: Literal["HR", "Finance", "Inventory", "Compliance", "General"] = "General"
@@ -134,6 +137,7 @@ class ModelStep(StepBase):
     fallback: tuple[FallbackSpec, ...] = ()
     for_each: ForEachSpec | None = None
     repeat: RepeatSpec | None = None
+    reuse: Annotated[float, Field(ge=0)] = 0.0
 
 
 class SetStep(StepBase):

@@ -327,6 +327,7 @@ def _model_values(step: ModelStep, read: _Reads, plan: Plan) -> dict[str, Any]:
         "max_tokens": next((n for n in stated if n is not None), DEFAULT_MAX_TOKENS),
         "min_output_tokens": step.min_output_tokens,
         "on_interrupt": step.on_interrupt,
+        "reuse": step.reuse,
         "structured": structured,
         "repairs": step.output.repairs if structured else 0,
         "prompt_bytes": read.literal_bytes + _fixed_bytes(step, profile),

@@ -41,7 +41,8 @@ def usual(records: Sequence[RunRecord]) -> Usual:
 
 def _step(name: str, records: Sequence[RunRecord]) -> UsualStep:
     billed = [a for r in records for a in r.attempts if step_of(a.step) == name and _billed(a)]
-    answered = [(a.usage, a.calls) for a in billed if a.usage and a.outcome == "completed"]
+    paid = [a for a in billed if a.outcome == "completed" and not a.reused_from]
+    answered = [(a.usage, a.calls) for a in paid if a.usage]
     tokens, times = sum(u.completion_tokens for u, _ in answered), sum(n for _, n in answered)
     seconds = [r.execution_time for record in records for r in record.results if r.agent_id == name]
     return UsualStep(

@@ -194,6 +194,7 @@ class Attempting(ABC):
                     "first_token_at": outcome.first_token_at,
                     "ended_at": outcome.ended_at or workflow.now(),
                     "response_id": outcome.response_id,
+                    "reused_from": outcome.reused_from if isinstance(outcome, ModelReply) else None,
                 }
             )
         )

@@ -95,6 +95,7 @@ class ModelStepRun(Attempting):
             prompt=self._state.prompts.get(node.name),
             continuation=self._continuation,
             repair=self._repair,
+            reuse_s=node.reuse,
         )
 
     def _completed(self, reply: ModelReply) -> StepResult:

@@ -10,6 +10,7 @@ from client.cli.spelling import elapsed, exact, moment
 from client.cli.tables import new_table, plain
 from contracts.messages import Usage
 from contracts.prices import Price, Rate
+from contracts.runs import AttemptRecord
 from rules.billing import Bill, Line, all_lines
 
 COUNTS = {
@@ -50,10 +51,15 @@ def _cells(line: Line, shown: Iterable[str]) -> Iterator[Text | str]:
     attempt = line.attempt
     yield plain(line.name)
     yield plain("its own bill:" if line.inner else f"{attempt.provider} {attempt.model}")
-    yield plain(attempt.outcome)
+    yield plain(outcome(attempt))
     yield from (f"{count:,}" if (count := _count(line, kind)) else "" for kind in shown)
     yield most(line) + exact(attempt.cost)
     yield attempt.state + (", over bound" if attempt.over_bound else "")
+
+
+def outcome(attempt: AttemptRecord) -> str:
+    """Return how an attempt ended; of an answer that was not paid again, whose it is."""
+    return f"reused from {attempt.reused_from}" if attempt.reused_from else attempt.outcome
 
 
 def most(line: Line) -> str:
@@ -102,7 +108,7 @@ def details(line: Line) -> list[str]:
     """Return all that is known of one line, a text each."""
     attempt, price = line.attempt, line.candidate.price if line.candidate else None
     found = [
-        f"{line.name}  {attempt.provider} {attempt.model}  {attempt.outcome}, {attempt.state}"
+        f"{line.name}  {attempt.provider} {attempt.model}  {outcome(attempt)}, {attempt.state}"
         f"{', over bound' if attempt.over_bound else ''}",
         f"  cost      {most(line)}{exact(attempt.cost)}",
         f"  formula   {formula(line)}",

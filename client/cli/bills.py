@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from client.cli.bill_tables import bill_table, details, prices_table, used_prices
+from client.cli.bill_tables import bill_table, details, outcome, prices_table, used_prices
 from client.cli.console import DONE, FAILED, Refusal, clean, run_async, say, stdout
 from client.cli.formulas import formula
 from client.cli.session import open_session
@@ -202,7 +202,7 @@ def _write_csv(bill: Bill) -> None:
         writer.writerow(
             (
                 *(line.run_id, line.name, _names(line)[0], attempt.provider, attempt.model),
-                *(attempt.outcome, attempt.state, usage.prompt_tokens, usage.cached_tokens),
+                *(outcome(attempt), attempt.state, usage.prompt_tokens, usage.cached_tokens),
                 *(usage.cache_write_tokens, usage.completion_tokens, usage.reasoning_tokens),
                 *((price.source, price.version) if price else ("", "")),
                 *(formula(line), f"{attempt.cost:f}", f"{attempt.served:f}"),

@@ -14,6 +14,8 @@ def formula(line: billing.Line) -> str:
     attempt = line.attempt
     if attempt.state == "released":
         return "not sent: $0"
+    if attempt.reused_from:
+        return f"reused from {attempt.reused_from}: $0"
     if line.is_sum:
         return _sum(line)
     if line.candidate is None:
