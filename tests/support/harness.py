@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,16 +17,24 @@ from activities.chats import CallTurn
 from activities.clients import Clients
 from activities.models import CallModel
 from activities.runs import RunWork
+from activities.tools import RunTools
 from client.runs import Run, Runs
 from contracts.artifacts import Value
 from contracts.base import Json
 from contracts.plans import Plan
 from contracts.runs import RunResult, StepResult, provider_queue
+from contracts.tools import tool_queue
 from stores.artifacts import ArtifactStore
 from stores.spools import FileSpools
 from stores.values import store_value
 from tests.support.scripted import Script, ScriptedClients
-from worker import WORKFLOWS, activities_of, asking_activities, workflow_runner
+from worker import (
+    WORKFLOWS,
+    activities_of,
+    asking_activities,
+    tool_activities,
+    workflow_runner,
+)
 
 
 @dataclass
@@ -74,6 +83,7 @@ async def harness(
     cached_workflows: int = 0,
     work: Callable[[ArtifactStore], RunWork] = RunWork,
     workflows: Sequence[type] = WORKFLOWS,
+    tools: bool = False,
 ) -> AsyncIterator[Harness]:
     """Run workers for the workflow queue and the providers' queues. Every task is replayed."""
     client = await Client.connect(address, data_converter=pydantic_data_converter)
@@ -100,6 +110,17 @@ async def harness(
                     client,
                     task_queue=provider_queue(provider),
                     activities=asking,
+                    max_heartbeat_throttle_interval=throttle,
+                )
+            )
+        if tools:
+            run_tools = RunTools(store, spools, os.environ)
+            stack.push_async_callback(run_tools.aclose)
+            await stack.enter_async_context(
+                Worker(
+                    client,
+                    task_queue=tool_queue(),
+                    activities=tool_activities(run_tools),
                     max_heartbeat_throttle_interval=throttle,
                 )
             )

@@ -3,22 +3,27 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from activities.clients import Clients
-from contracts.messages import ChatChunk, ChatRequest, Usage
+from contracts.messages import ChatChunk, ChatRequest, ToolCall, Usage
 from contracts.plans import Candidate
 from providers.spi import LLMClient
 
 
 @dataclass(frozen=True)
 class Say:
-    """An answer, a word at a time. `seconds` is spread over it; `fails` ends it instead."""
+    """An answer, a word at a time. `seconds` is spread over it; `fails` ends it instead.
+
+    `calls` are the tools that it asks for, (name, arguments) each.
+    """
 
     text: str
     seconds: float = 0.0
     usage: Usage | None = field(default_factory=lambda: Usage(100, 50))
     finish: str | None = "stop"
     fails: Exception | None = None
+    calls: tuple[tuple[str, dict[str, Any]], ...] = ()
 
 
 Turn = Say | Exception
@@ -82,6 +87,8 @@ class ScriptedClient(LLMClient):
             yield ChatChunk(delta_text=word if number == 0 else f" {word}")
         if turn.fails is not None:
             raise turn.fails
+        for number, (name, arguments) in enumerate(turn.calls, 1):
+            yield ChatChunk(tool_call=ToolCall(f"call_{number}", name, arguments))
         if turn.finish is not None:
             yield ChatChunk(finish_reason=turn.finish, usage=turn.usage, model=self._model)
 
