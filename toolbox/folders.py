@@ -34,10 +34,11 @@ class Folder:
         names = _names(path)
         with self._walked(names[:-1]) as folder:
             fd = _opened(names[-1], os.O_RDONLY | os.O_NONBLOCK, folder, path)
+            told = os.fstat(fd)
+            if not stat.S_ISREG(told.st_mode):
+                os.close(fd)
+                raise ToolRefused(f"{path} is no plain file")
             with os.fdopen(fd, "rb") as file:
-                told = os.fstat(fd)
-                if not stat.S_ISREG(told.st_mode):
-                    raise ToolRefused(f"{path} is no plain file")
                 return file.read(READ_BYTES), told.st_size
 
     def write(self, path: str, data: bytes) -> bool:
