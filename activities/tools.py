@@ -222,9 +222,10 @@ class _Call:
         except BadArguments as error:
             raise Failed(ToolError.INVALID_ARGUMENTS, str(error), error.errors) from None
         except ToolFailure as error:
-            if self._may_try_again(spec, error.kind):
+            kind = ToolError(error.kind)
+            if self._may_try_again(spec, kind):
                 raise _again(self._redacted(spec, str(error))) from None
-            raise Failed(error.kind, str(error)) from None
+            raise Failed(kind, str(error)) from None
         except asyncio.CancelledError:
             raise self._cancelled() from None
         except Exception as error:

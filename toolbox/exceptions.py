@@ -9,18 +9,18 @@ ToolFailure          .kind: contracts.tools.ToolError
 └─ ToolRefused       it may not do that: outside its root, off its allow-list
 ```
 
-Running out of time is the builtin TimeoutError, raised by whoever holds the clock.
+The kinds are spelled out: importing the contracts would take most of the time in which a tool's
+process starts. Running out of time is the builtin TimeoutError, raised by whoever holds the clock.
 """
 
 from collections.abc import Sequence
-
-from contracts.tools import ToolError
+from typing import ClassVar
 
 
 class ToolFailure(Exception):
     """Base of all."""
 
-    kind = ToolError.RAISED
+    kind: ClassVar[str] = "raised"
 
 
 class ToolRaised(ToolFailure):
@@ -30,7 +30,7 @@ class ToolRaised(ToolFailure):
 class BadArguments(ToolFailure):
     """The tool will not have these arguments."""
 
-    kind = ToolError.INVALID_ARGUMENTS
+    kind = "invalid_arguments"
 
     def __init__(self, errors: Sequence[str]) -> None:
         self.errors = tuple(errors)
@@ -40,16 +40,16 @@ class BadArguments(ToolFailure):
 class ToolDied(ToolFailure):
     """The tool is gone, and nobody knows how far it came."""
 
-    kind = ToolError.DIED
+    kind = "died"
 
 
 class ToolUnavailable(ToolFailure):
     """The tool cannot be had now."""
 
-    kind = ToolError.UNAVAILABLE
+    kind = "unavailable"
 
 
 class ToolRefused(ToolFailure):
     """The tool is kept from doing this."""
 
-    kind = ToolError.REFUSED
+    kind = "refused"
