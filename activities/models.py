@@ -14,6 +14,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities import answers, prompts
+from activities.attaching import attached
 from activities.clients import Clients
 from activities.failures import CallState, InvalidOutput, guard
 from activities.heartbeats import beating
@@ -76,6 +77,7 @@ class Attempt:
         self._call, self._state = call, state
         self._before = ""
         self._seam: Seam | None = None
+        self._file_tokens = 0
 
     async def run(self) -> ModelReply:
         self._refuse_second_run()
@@ -100,6 +102,8 @@ class Attempt:
         if self._call.prompt is not None:
             step = step.model_copy(update={"prompt_template": self._call.prompt})
         request = prompts.build_request(plan, step, values, self._call.max_tokens, self._metadata())
+        self._file_tokens = plan.file_tokens.get(step.name, 0)
+        request = await attached(request, step.files, self._store, self._call.run_id)
         request = await self._continued_or_repaired(request, candidate)
         return step.output, candidate, client, request
 
@@ -111,7 +115,7 @@ class Attempt:
         key = self._reuse_key(candidate, request)
         if key is not None and (found := await self._reused(known, key)) is not None:
             return found
-        tokens = prompts.likely_tokens(request)
+        tokens = prompts.likely_tokens(request) + self._file_tokens // 4
         async with turn(self._clients, name, candidate, tokens, self._state):
             reply = await self._stream(client, request)
         made = await self._reply(wanted, reply)
@@ -197,7 +201,7 @@ class Attempt:
 
     def _check_bound(self, request: ChatRequest) -> None:
         """Refuse to send more than the reservation paid for."""
-        size = prompts.request_bytes(request)
+        size = prompts.request_bytes(request) + self._file_tokens
         if size > self._call.input_bound and not self._call.counted:
             raise ProviderError(
                 f"the prompt has {size:,} bytes, the reservation was made for "

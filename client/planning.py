@@ -17,7 +17,7 @@ from contracts.plans import Candidate, PersonaProfile, Plan, StepNode
 from contracts.retry import RetryRule
 from contracts.runs import provider_queue
 from contracts.teams import FallbackSpec, ModelStep, TeamSpec, TeamStep
-from providers import registry
+from providers import media, registry
 from providers.exceptions import NoProviderError, RouterError
 from providers.router import Needs, PersonaRouter, RoutedCandidate
 from rules import bounds, planning, prices
@@ -69,6 +69,7 @@ class Planner:
         candidates: list[Candidate] = []
         by_step: dict[str, tuple[int, ...]] = {}
         personas: dict[str, PersonaProfile] = {}
+        file_tokens: dict[str, int] = {}
         problems: list[str] = []
         notes: dict[str, None] = {}
         children: dict[str, Plan] = {}
@@ -84,9 +85,11 @@ class Planner:
                 chosen = self._candidates(step, notes)
                 personas |= self._profile(step)
             except RouterError as error:
-                problems.append(f"agent {step.name}: {error}")
+                problems.append(f"agent {step.name}: {error}{self._takers(step, error)}")
                 continue
             by_step[step.name] = tuple(_index(candidates, candidate) for candidate in chosen)
+            if step.files:
+                file_tokens[step.name] = max(_file_tokens(step, one) for one in chosen)
         if problems:
             raise PlanError(problems)
         plan = Plan(
@@ -97,6 +100,7 @@ class Planner:
             retry=self.retry,
             notes=(*notes, *(note for child in children.values() for note in child.notes)),
             children=children,
+            file_tokens=file_tokens,
         )
         problems = list(unaffordable(plan, input_sizes))
         if problems:
@@ -129,6 +133,15 @@ class Planner:
             return {}
         return {step.persona: self.router.profile(step.persona)}
 
+    def _takers(self, step: ModelStep, error: RouterError) -> str:
+        """Say who would take a step's files, where nobody fits."""
+        kinds = _modalities(step)
+        if not kinds or not isinstance(error, NoProviderError):
+            return ""
+        named = ", ".join(f.name for f in step.files if media.modality(f.mime_type) in kinds)
+        takers = ", ".join(media.takers(self.router.capabilities, kinds)) or "none that is known"
+        return f"\n  its files: {named}; these would take them: {takers}"
+
     def _candidates(self, step: ModelStep, notes: dict[str, None]) -> list[Candidate]:
         """Return a step's candidates: its own first, then those of its fallbacks, each once."""
         persona = step.persona or DEFAULT_PERSONA
@@ -156,6 +169,7 @@ class Planner:
             provider=wanted.provider if simulated or wanted.provider else self.provider,
             model=wanted.model,
             available_only=self._local,
+            modalities=_modalities(step),
         )
         found = self.router.candidates(persona, needs=needs)
         if self.served is None or simulated:
@@ -241,7 +255,26 @@ def _capabilities(step: ModelStep) -> tuple[str, ...]:
         needed.append("json_mode")
     if step.llm_config.stop:
         needed.append("stop_sequences")
+    if "image" in _modalities(step):
+        needed.append("vision")
     return tuple(needed)
+
+
+def _modalities(step: ModelStep) -> tuple[str, ...]:
+    """Return the kinds of a step's files that not every model takes."""
+    kinds = dict.fromkeys(media.modality(file.mime_type) for file in step.files)
+    return tuple(kind for kind in kinds if kind != "text")
+
+
+def _file_tokens(step: ModelStep, candidate: Candidate) -> int:
+    """Return the most that a step's files take of a candidate's prompt."""
+    return sum(
+        media.NAME_BYTES
+        + media.file_tokens(
+            candidate.model, file.mime_type, file.size_bytes, candidate.context_window, file.pages
+        )
+        for file in step.files
+    )
 
 
 def unaffordable(plan: Plan, input_sizes: Mapping[str, int]) -> Iterable[str]:

@@ -28,6 +28,7 @@ from temporalio.common import (
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from client.attaching import with_stored_files
 from client.commanding import RunCommands
 from client.connection import NoServer, ServerUnreachable
 from client.searchability import has_search_attributes
@@ -143,7 +144,11 @@ class Runs:
     async def _store_plan(self, plan: Plan) -> ArtifactRef:
         """Store a plan, those of its teams first."""
         children = {name: await self._store_plan(child) for name, child in plan.children.items()}
-        update = {"children": {}, "child_plans": {**plan.child_plans, **children}}
+        update = {
+            "children": {},
+            "child_plans": {**plan.child_plans, **children},
+            "team": await with_stored_files(plan.team, self.store),
+        }
         return await self.store.put_json(plan.model_copy(update=update))
 
     def get(self, run_id: str) -> "Run":

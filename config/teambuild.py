@@ -21,6 +21,7 @@ from config.teammodel import (
     WaitStepFile,
 )
 from contracts.base import Json
+from contracts.files import AttachedFile
 from contracts.teams import (
     AgentStep,
     ApprovalStep,
@@ -68,12 +69,12 @@ def build_input(spec: InputFile) -> InputSpec:
     )
 
 
-def build_step(step: StepFile, prompt: str = "") -> StepSpec:
+def build_step(step: StepFile, prompt: str = "", files: tuple[AttachedFile, ...] = ()) -> StepSpec:
     """Return a step of any kind; `prompt` is a model step's template in strict syntax."""
     common = _common(step)
     match step:
         case ModelStepFile():
-            return ModelStep(**common, **_model(step), prompt_template=prompt)
+            return ModelStep(**common, **_model(step), prompt_template=prompt, files=files)
         case SetStepFile():
             return SetStep(**common, expression=step.set)
         case GateStepFile():

@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from config.attachments import AttachmentError, read_files
 from config.inputs import misfit, outside_enum
 from config.problems import (
     ConfigError,
@@ -37,6 +38,7 @@ from config.teammodel import (
 )
 from config.yamlfile import YamlFile, read_yaml
 from contracts.base import Json
+from contracts.files import AttachedFile
 from contracts.plans import Plan
 from contracts.teams import StepSpec, TeamSpec
 from rules import planning, teamcheck
@@ -212,8 +214,9 @@ class _Loader:
     def _step(self, number: int, file: StepFile, names: Collection[str]) -> StepSpec | None:
         if not isinstance(file, ModelStepFile):
             return build_step(file)
+        files = self._files(number, file)
         if file.prompt_file is None:
-            return build_step(file, file.prompt_template or "")
+            return build_step(file, file.prompt_template or "", files)
         item = {file.for_each.item} if file.for_each is not None else set()
         path: KeyPath = ("agents", number, "prompt_file")
         try:
@@ -223,7 +226,14 @@ class _Loader:
                 self._prompt_problem(path, problem)
             return None
         self._prompts[number] = prompt
-        return build_step(file, prompt.template)
+        return build_step(file, prompt.template, files)
+
+    def _files(self, number: int, file: ModelStepFile) -> tuple[AttachedFile, ...]:
+        try:
+            return read_files(self._file.source.parent, file.files)
+        except AttachmentError as error:
+            self._add(("agents", number, "files", error.entry), str(error))
+            return ()
 
     def _prompt_problem(self, path: KeyPath, problem: Problem) -> None:
         """Note a prompt file's problem: at its own line, or where the team file names it."""

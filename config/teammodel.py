@@ -128,6 +128,22 @@ class FallbackFile(FileModel):
         return self
 
 
+class ArtifactFile(FileModel):
+    """A file that is in the store already."""
+
+    artifact: str = Field(pattern="^[0-9a-f]{64}$", description="Its SHA-256.")
+    type: FilledText = Field(description="Its media type.", examples=["application/pdf"])
+    size_bytes: Whole = Field(ge=1)
+    name: FilledText | None = Field(None, description="As the model is told it.")
+    pages: Whole | None = Field(None, ge=1, description="Of a document, where it is known.")
+
+
+AttachmentSpelling = Annotated[
+    Annotated[FilledText, Tag(SHORT)] | Annotated[ArtifactFile, Tag(LONG)],
+    Discriminator(_spelling),
+]
+
+
 class ForEachFile(FileModel):
     """Runs the step once per item of a list."""
 
@@ -207,6 +223,12 @@ class ModelStepFile(StepFile, CallSettings):
     prompt_file: FilledText | None = Field(
         None,
         description="A prompt beside this file; its braces are literal unless the name is known.",
+    )
+    files: list[AttachmentSpelling] = Field(
+        [],
+        description="Sent along with the prompt: texts, PDF, images, sound; paths and patterns "
+        "beside this file, or artifacts.",
+        examples=[["report.pdf", "charts/*.png"]],
     )
     for_each: ForEachFile | None = None
     repeat: RepeatFile | None = None

@@ -50,6 +50,7 @@ class PersonaProfile(Frozen):
 class Plan(Frozen):
     """The artifact: the team, the candidates by step (indexes into `candidates`), the rules.
 
+    `file_tokens` are the most that a step's files take of its prompt, for whichever candidate.
     `child_plans` are the stored plans of its `team` steps; until they are stored they are
     `children`.
     """
@@ -62,6 +63,7 @@ class Plan(Frozen):
     notes: tuple[str, ...] = ()
     child_plans: dict[StepName, ArtifactRef] = {}
     children: dict[StepName, "Plan"] = {}
+    file_tokens: dict[StepName, int] = {}
 
 
 class StepNode(Slim):

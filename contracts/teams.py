@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from contracts.base import Frozen, Json, StepName
+from contracts.files import AttachedFile
 
 Positive = Annotated[float, Field(gt=0)]
 Dollars = Annotated[Decimal, Field(gt=0)]
@@ -118,6 +119,7 @@ class ModelStep(StepBase):
     """A model call: seed 004's Agent.
 
     `reuse`: an identical request's answer is taken again for so many seconds; 0: never.
+    `files` are sent along with the prompt.
     """
 
     kind: Literal["model"] = "model"
@@ -138,6 +140,7 @@ class ModelStep(StepBase):
     for_each: ForEachSpec | None = None
     repeat: RepeatSpec | None = None
     reuse: Annotated[float, Field(ge=0)] = 0.0
+    files: tuple[AttachedFile, ...] = ()
 
 
 class SetStep(StepBase):

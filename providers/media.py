@@ -34,6 +34,12 @@ SOUND_BYTES_A_TOKEN = 25
 
 VIDEO_BYTES_A_TOKEN = 25
 
+NAME_BYTES = 1_024
+"""A file's name and what stands around it; no file system takes a longer one."""
+
+_REPLACED = 3
+"""Bytes that stand in a text for one that is no UTF-8."""
+
 _MOST_INFLATED = 64 << 20
 _PAGE = re.compile(rb"/Type\s*/Page(?![A-Za-z])")
 _COUNT = re.compile(rb"/Type\s*/Pages\b[^>]*?/Count\s+(\d+)|/Count\s+(\d+)[^>]*?/Type\s*/Pages\b")
@@ -72,7 +78,7 @@ def file_tokens(
     most = window or NOT_KNOWN_WINDOW
     kind = modality(mime_type)
     if kind == "text":
-        return size_bytes
+        return size_bytes * _REPLACED
     if kind == "image":
         return min(most, _of(IMAGE_TOKENS, model, OTHER_IMAGE))
     if kind == "pdf":

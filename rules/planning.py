@@ -330,7 +330,9 @@ def _model_values(step: ModelStep, read: _Reads, plan: Plan) -> dict[str, Any]:
         "reuse": step.reuse,
         "structured": structured,
         "repairs": step.output.repairs if structured else 0,
-        "prompt_bytes": read.literal_bytes + _fixed_bytes(step, profile),
+        "prompt_bytes": (
+            read.literal_bytes + _fixed_bytes(step, profile) + plan.file_tokens.get(step.name, 0)
+        ),
     }
 
 

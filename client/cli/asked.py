@@ -24,6 +24,7 @@ from client.execution import (
     plan_execution,
 )
 from client.planning import DEFAULT_PERSONA
+from config.attachments import KINDS, page_count
 from config.settings import Settings
 from contracts.base import Frozen
 from contracts.execution import CallSettings
@@ -33,8 +34,6 @@ from providers.exceptions import NoProviderError
 from providers.router import Needs, PersonaRouter, RoutedCandidate
 from rules import bounds, prices
 from rules.execution import RETRIES
-
-KINDS = ("text", "image", "pdf", "audio", "video")
 
 
 @dataclass(frozen=True)
@@ -97,13 +96,10 @@ def describe(question: Question) -> Described:
                 f"{file.name}: no model takes files of type {file.mime_type}. Text, images, PDF, "
                 "sound and video are taken; save it as one of them"
             )
-    return Described(files, {f.sha256: _pages(f) for f in files})
-
-
-def _pages(file: SourceFile) -> int | None:
-    if media.modality(file.mime_type) != "pdf":
-        return None
-    return media.count_pages(Path(file.path).read_bytes())
+    try:
+        return Described(files, {file.sha256: page_count(file) for file in files})
+    except SourceError as error:
+        raise Refusal(str(error)) from None
 
 
 def prepare_question(

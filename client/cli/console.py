@@ -34,6 +34,7 @@ MENDABLE = {
     "client.runs": "UnknownRun NoWorker",
     "config.inputs": "InputError",
     "config.problems": "ConfigError",
+    "config.sourcefiles": "SourceError",
     "providers.exceptions": "ExecutionPlatformError",
     "stores.exceptions": "StoreError",
 }
