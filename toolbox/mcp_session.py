@@ -8,7 +8,9 @@ was never sent (the server had gone away before: harmless) from one that nobody 
 import asyncio
 import contextlib
 import os
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -22,6 +24,7 @@ from toolbox.calls import Env
 from toolbox.environment import filled, secrets, usual
 from toolbox.exceptions import ToolUnavailable
 
+GUARD = Path(__file__).with_name("guard.py")
 JSON_BYTES = 32 * 1024 * 1024
 TAIL_BYTES = 2_000
 CLOSE_S = 10.0
@@ -83,8 +86,8 @@ class McpSession:
         if spec.url is None:
             own = {name: filled(text, known) for name, text in spec.env.items()}
             parameters = StdioServerParameters(
-                command=spec.command[0],
-                args=list(spec.command[1:]),
+                command=sys.executable,
+                args=["-I", "-S", str(GUARD), *spec.command],
                 env={**usual(self._env), **known, **own},
                 cwd=spec.folder or None,
                 encoding_error_handler="replace",
@@ -107,8 +110,6 @@ class McpSession:
         if isinstance(error, ToolUnavailable):
             return str(error)
         shown = f"{type(error).__name__}: {error}"
-        if isinstance(error, FileNotFoundError):
-            shown = f"there is no {self._spec.command[0]}"
         last = self._stderr.last_line()
         return f"the MCP server {self._spec.name} cannot be used: {shown}" + (
             f"; it printed last: {last}" if last else ""

@@ -176,7 +176,7 @@ async def test_an_http_server_that_was_started_again_is_no_failure(make: Make) -
 @pytest.mark.parametrize(
     ("place", "said"),
     [
-        ({"command": ("no-such-command-anywhere",)}, "there is no no-such-command-anywhere"),
+        ({"command": ("no-such-command",)}, "last: no-such-command: No such file or directory"),
         (stdio("dumb"), "it printed last: cannot find my settings"),
         ({"url": "http://127.0.0.1:9/mcp"}, "the MCP server small"),
     ],
@@ -231,3 +231,19 @@ async def test_a_server_sees_the_secrets_it_is_given(make: Make) -> None:
 async def test_a_large_answer_is_whole(make: Make, place: dict[str, object]) -> None:
     result = await make(**place).call(of("flood", characters=900_000))
     assert result.size == 900_000
+
+
+async def test_a_line_without_an_end_ends_its_server_and_not_the_worker(
+    make: Make, tmp_path: Path
+) -> None:
+    program = "import sys\nwhile True: sys.stdout.write('x' * 1_000_000)"
+    tools = make(command=(sys.executable, "-c", program), start_timeout=20)
+    with pytest.raises(ToolUnavailable, match="sent a line of more than"):
+        await tools.offered()
+
+
+async def test_a_server_ends_with_its_session(make: Make) -> None:
+    tools = make(**stdio())
+    pid = int(await text(tools, "pid"))
+    await tools.aclose()
+    assert not Path(f"/proc/{pid}").exists()
