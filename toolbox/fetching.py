@@ -8,6 +8,7 @@ the environment are not used: they would resolve the name themselves. The body i
 up to a bound.
 """
 
+import logging
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,9 @@ import httpx2
 from toolbox.addresses import Resolve, checked_address, resolve
 from toolbox.calls import ToolResult
 from toolbox.exceptions import ToolDied, ToolFailure, ToolRefused, ToolUnavailable
+
+# At INFO the library logs addresses, and a tool's arguments are in them.
+logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 MOST_REDIRECTS = 5
 BODY_BYTES = 16 * 1024 * 1024

@@ -7,6 +7,7 @@ was never sent (the server had gone away before: harmless) from one that nobody 
 
 import asyncio
 import contextlib
+import logging
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -23,6 +24,9 @@ from contracts.tools import McpTool
 from toolbox.calls import Env
 from toolbox.environment import filled, secrets, usual
 from toolbox.exceptions import ToolUnavailable
+
+# The SDK logs what it cannot read, and that may be anything a tool was given or gave.
+logging.getLogger("mcp").setLevel(logging.CRITICAL)
 
 GUARD = Path(__file__).with_name("guard.py")
 JSON_BYTES = 32 * 1024 * 1024
