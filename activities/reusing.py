@@ -18,7 +18,7 @@ from pydantic_core import to_jsonable_python
 from temporalio import activity
 
 from contracts.base import Frozen, Json
-from contracts.calls import ModelReply
+from contracts.calls import ANSWERS, ModelReply
 from contracts.messages import ChatRequest, Usage
 from contracts.plans import Candidate
 from stores.artifacts import ArtifactStore
@@ -100,7 +100,7 @@ def text_of(value: Json) -> str:
 
 
 def _name(key: str) -> str:
-    return f"answers/{key}"
+    return f"{ANSWERS}{key}"
 
 
 def _bare(reply: ModelReply) -> ModelReply:

@@ -20,6 +20,7 @@ from client.encryption import ENCODING as SEALED
 from client.storage import Storage
 from client.tenants import PREFIX as SERVERS
 from client.tenants import Seen
+from contracts.calls import ANSWERS
 from contracts.tools import TOOL_CALLS
 from stores.artifacts import ArtifactStore
 from stores.backend import Entry
@@ -96,7 +97,7 @@ async def find_leftovers(
             parent = run_id.partition("/")[0]
             ended = max(noted, parents.get(parent, noted))
             return ended < oldest and not {run_id, parent} & kept
-        if name.startswith(TOOL_CALLS):
+        if name.startswith((TOOL_CALLS, ANSWERS)):
             return noted < oldest
         return name in gone
 

@@ -10,6 +10,9 @@ from contracts.artifacts import ArtifactRef, Bindings, Value
 from contracts.base import Frozen
 from contracts.messages import ToolCall, Usage
 
+ANSWERS = "answers/"
+"""Names in the store under which answers are kept for identical requests, by the digest of one."""
+
 
 class Repair(Frozen):
     """An answer that did not fit its schema, and why: the next attempt is shown both."""

@@ -142,7 +142,8 @@ class Foresight:
         if node.for_each is None:
             return Size(bounds.text_bytes(tokens), likely)
         items, one = self.items(node), bounds.text_bytes(tokens) + SEPARATORS
-        return Size(None if items.most is None else items.most * one, items.likely * likely)
+        most = None if items.most is None else max(items.most * one, len("[]"))
+        return Size(most, items.likely * likely)
 
     def _computed(self, node: StepNode) -> Given:
         found = self._evaluated(node.expression or "null")

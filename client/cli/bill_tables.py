@@ -51,7 +51,7 @@ def _cells(line: Line, shown: Iterable[str]) -> Iterator[Text | str]:
     attempt = line.attempt
     yield plain(line.name)
     yield plain("its own bill:" if line.inner else f"{attempt.provider} {attempt.model}")
-    yield plain(outcome(attempt))
+    yield "reused" if attempt.reused_from else plain(attempt.outcome)
     yield from (f"{count:,}" if (count := _count(line, kind)) else "" for kind in shown)
     yield most(line) + exact(attempt.cost)
     yield attempt.state + (", over bound" if attempt.over_bound else "")
@@ -60,6 +60,15 @@ def _cells(line: Line, shown: Iterable[str]) -> Iterator[Text | str]:
 def outcome(attempt: AttemptRecord) -> str:
     """Return how an attempt ended; of an answer that was not paid again, whose it is."""
     return f"reused from {attempt.reused_from}" if attempt.reused_from else attempt.outcome
+
+
+def reused(bill: Bill) -> list[str]:
+    """Return a text for each answer that was not paid again: whose it is."""
+    return [
+        f"{line.name}: {outcome(line.attempt)}, at no cost"
+        for line in all_lines(bill)
+        if line.attempt.reused_from
+    ]
 
 
 def most(line: Line) -> str:

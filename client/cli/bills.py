@@ -11,7 +11,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from client.cli.bill_tables import bill_table, details, outcome, prices_table, used_prices
+from client.cli.bill_tables import (
+    bill_table,
+    details,
+    outcome,
+    prices_table,
+    reused,
+    used_prices,
+)
 from client.cli.console import DONE, FAILED, Refusal, clean, run_async, say, stdout
 from client.cli.formulas import formula
 from client.cli.session import open_session
@@ -90,6 +97,8 @@ async def _team_bill(run: Run, attempt: AttemptRecord, before: str) -> Bill | No
 def _show(bill: Bill, formulas: bool) -> None:
     console = stdout()
     console.print(bill_table(bill))
+    for text in reused(bill):
+        console.print(clean(text), soft_wrap=True)
     if formulas:
         for line in all_lines(bill):
             console.print(clean(f"{line.name}: {formula(line)}"), soft_wrap=True)
