@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 
-LINE_BYTES = 16 * 1024 * 1024
+LINE_BYTES = 8 * 1024 * 1024
 PIECE_BYTES = 64 * 1024
 NOT_FOUND, TOO_LONG = 127, 120
 

@@ -421,6 +421,28 @@ async def test_an_argument_by_reference_is_read(make: Make, tmp_path: Path) -> N
         await bench.run(request.model_copy(update={"arguments": lost}))
 
 
+async def test_the_tools_of_an_mcp_server_have_names_effects_and_calls(
+    make: Make, tmp_path: Path
+) -> None:
+    server = Path(__file__).parents[1] / "support" / "mcp_server.py"
+    command = [sys.executable, str(server), "stdio"]
+    only = ["add", "odd name!", "pid", "dies"]
+    bench = make(
+        "count",
+        {"kind": "mcp", "name": "m", "command": command, "only": only, "effects": {"add": "read"}},
+    )
+    facts = {fact.name: fact for fact in (await bench.listing()).facts}
+    assert list(facts) == ["count", "m__add", "m__dies", "m__odd_name_", "m__pid"]
+    assert (facts["m__add"].effect, facts["m__pid"].effect) == ("read", "unsafe")
+    assert await bench.text(await bench.call("m__add", a=2, b=3)) == "5"
+    assert await bench.text(await bench.call("m__odd_name_")) == "odd"
+    outcome = await bench.call("m__add", a="two", b=3)
+    assert outcome.argument_errors == ("a: 'two' is not of type 'integer'",)
+    outcome = await bench.call("m__dies", path=str(tmp_path / "mark"))
+    assert (outcome.error_kind, outcome.unknown) == (ToolError.DIED, True)
+    assert (tmp_path / "mark").read_text() == "x"
+
+
 KILLED = """
 import asyncio, sys
 from pathlib import Path
