@@ -23,6 +23,7 @@ COPY contracts contracts
 COPY providers providers
 COPY rules rules
 COPY stores stores
+COPY toolbox toolbox
 COPY workflows workflows
 COPY examples examples
 COPY deploy/polling.py deploy/polling.py

@@ -37,7 +37,8 @@ NO_KEY = AuthenticationFailed("no such key")
 
 @pytest.fixture
 def opened(server: LocalServer, tmp_path: Path) -> Open:
-    return lambda script: harness(server.address, tmp_path, script)
+    # What a validator is asked while a history is replayed is asked of an earlier state.
+    return lambda script: harness(server.address, tmp_path, script, cached_workflows=10)
 
 
 def broken_team(**more: object) -> TeamSpec:

@@ -58,6 +58,7 @@ async def start_child(running: Harness, **more: object) -> tuple[str, SliceResul
     return run_id, await handle.result()
 
 
+@pytest.mark.slow
 async def test_a_long_history_leaves_the_rest_to_another_child(
     server: LocalServer, tmp_path: Path
 ) -> None:
