@@ -1,7 +1,9 @@
 """What a person types: lines of a pipe, or a prompt with history and several lines."""
 
 import asyncio
+import contextlib
 import sys
+import threading
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
@@ -22,14 +24,31 @@ class Input(ABC):
 
 
 class PipeInput(Input):
-    """Each line is a message."""
+    """Each line is a message.
+
+    Lines are read by a daemon thread: a pipe that nobody closes must not keep the process.
+    """
+
+    def __init__(self) -> None:
+        self._lines: asyncio.Queue[str] = asyncio.Queue()
+        self._reader: threading.Thread | None = None
 
     async def next(self) -> str | None:
-        line = await asyncio.to_thread(sys.stdin.readline)
-        return line.rstrip("\n") if line else None
+        if self._reader is None:
+            loop = asyncio.get_running_loop()
+            self._reader = threading.Thread(target=self._read, args=(loop,), daemon=True)
+            self._reader.start()
+        line = await self._lines.get()
+        return line.rstrip("\r\n") if line else None
 
     async def agree(self, question: str) -> bool | None:
         return None
+
+    def _read(self, loop: asyncio.AbstractEventLoop) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop may have ended
+            while line := sys.stdin.readline():
+                loop.call_soon_threadsafe(self._lines.put_nowait, line)
+            loop.call_soon_threadsafe(self._lines.put_nowait, "")
 
 
 class TerminalInput(Input):
@@ -71,7 +90,10 @@ class TerminalInput(Input):
 
 
 def _keys() -> Any:
-    """Return the keys: Enter sends, Alt-Enter and Ctrl-J make a new line."""
+    """Return the keys: Enter sends, Alt-Enter makes a new line.
+
+    Ctrl-J is Enter: what was typed while an answer was being written ends with it.
+    """
     from prompt_toolkit.key_binding import KeyBindings
 
     keys = KeyBindings()
@@ -81,7 +103,6 @@ def _keys() -> Any:
         event.current_buffer.validate_and_handle()
 
     @keys.add("escape", "enter")
-    @keys.add("c-j")
     def _(event: Any) -> None:
         event.current_buffer.insert_text("\n")
 

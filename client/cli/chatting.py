@@ -155,7 +155,7 @@ class Talk:
         self._session, self._wanted, self.chat = session, wanted, chat
         self.ended = False
         self._answered = self._failed = 0
-        self._waiting = False
+        self._waiting = self._interrupted = False
         self._validator = MessageValidator()
         self._terminal = sys.stdin.isatty() and sys.stdout.isatty()
         self.screen: Screen = PlainScreen(verbose=wanted.verbose)
@@ -173,6 +173,10 @@ class Talk:
             self.screen.note(str(error))
             self.ended, code = True, FAILED
         except KeyboardInterrupt:
+            code = INTERRUPTED
+        except asyncio.CancelledError:
+            if not self._interrupted:
+                raise
             code = INTERRUPTED
         finally:
             self.screen.pause()
@@ -245,10 +249,14 @@ class Talk:
         assert me is not None
         loop, stops = asyncio.get_running_loop(), [0]
 
+        def leave() -> None:
+            self._interrupted = True
+            me.cancel()
+
         def interrupt() -> None:
             stops[0] += 1
             if stops[0] > 1:
-                me.cancel()
+                leave()
             else:
                 stopping.append(asyncio.ensure_future(self.chat.stop(turn)))
 
@@ -257,16 +265,12 @@ class Talk:
             loop.add_signal_handler(signal.SIGINT, interrupt)
         try:
             await self._shown(turn, place)
-        except asyncio.CancelledError:
-            if stops[0] > 1:
-                raise KeyboardInterrupt from None
-            raise
         except (NoWorker, ServerUnreachable) as error:
             self.screen.note(f"error: {error}")
             self._failed += 1
         finally:
             if self._terminal:
-                loop.add_signal_handler(signal.SIGINT, me.cancel)
+                loop.add_signal_handler(signal.SIGINT, leave)
             await asyncio.gather(*stopping, return_exceptions=True)
 
     async def _shown(self, turn: int, place: int) -> None:

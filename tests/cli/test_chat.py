@@ -1,0 +1,197 @@
+"""`starter.py chat`: by a pipe, at a terminal, and back again (C25)."""
+
+import contextlib
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.cli.teams import nothing_left
+from tests.support.fixtures import ROOT
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
+AGENT = """\
+name: helper
+model: {provider: simulated, name: gpt-4o-mini}
+instructions: You help people. The sun is a star. Water boils at 100 degrees.
+"""
+
+Chat = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Path:
+    file = tmp_path / "agent.yaml"
+    file.write_text(AGENT)
+    return file
+
+
+@pytest.fixture
+def chat(clean_environment: dict[str, str]) -> Chat:
+    """Run `starter.py chat` with something typed into a pipe."""
+
+    def run(typed: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, str(ROOT / "starter.py"), "chat", *arguments],
+            env=clean_environment,
+            input=typed,
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            timeout=90,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.mark.parametrize("leave", ["EXIT\n", "Quit\n", ""])
+def test_C25_a_pipe_is_answered_line_by_line(
+    chat: Chat, agent: Path, leave: str, clean_environment: dict[str, str]
+) -> None:
+    typed = f"Briefly: the sun is hot.\n\n   \nBriefly: the sea is wet.\n{leave}"
+    done = chat(typed, str(agent), "--provider", "simulated")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["the sun is hot.", "the sea is wet."]
+    assert "[2/50 | " in done.stderr
+    assert "[3/50" not in done.stderr
+    assert f"chat {agent} --session " in done.stderr
+    nothing_left(clean_environment["CALLBOARD_HOME"])
+
+
+def test_C25_what_is_wrong_before_the_chat(chat: Chat, agent: Path) -> None:
+    missing = chat("hi\n", str(agent.with_name("none.yaml")))
+    assert missing.returncode == 2
+    assert "no such file" in missing.stderr
+    agent.write_text("name: [unclosed\nmodel: {}\n")
+    broken = chat("hi\n", str(agent))
+    assert broken.returncode == 2
+    assert "agent.yaml:" in broken.stderr
+    assert chat("", "--max-messages", "0", str(agent)).returncode == 2
+    assert chat("").returncode == 2
+
+
+def test_C25_a_providers_error_is_told_and_the_chat_goes_on(
+    chat: Chat, agent: Path, tmp_path: Path
+) -> None:
+    faults = tmp_path / "sim.yaml"
+    faults.write_text("faults: [{kind: auth, times: 1}]\n")
+    typed = "Briefly: the sun is hot.\nBriefly: the sea is wet.\n\x1b\n"
+    done = chat(typed, str(agent), "--provider", "simulated", "--simulation", str(faults))
+    assert done.returncode == 0, done.stderr
+    assert "error: AuthenticationFailed" in done.stderr
+    assert "control characters" in done.stderr
+    assert done.stdout == "the sea is wet.\n"
+
+
+def test_a_conversation_is_come_back_to(chat: Chat, agent: Path) -> None:
+    back = (str(agent), "--provider", "simulated", "--session", "my-talk")
+    assert chat("Briefly: the sun is hot.\n", *back).returncode == 0
+    again = chat("/history\n/cost\n/nonsense\n/clear\n/history\n/help\n", *back)
+    assert again.returncode == 0, again.stderr
+    assert "back in my-talk, 1 messages remembered" in again.stderr
+    assert "assistant: the sun is hot." in again.stderr
+    assert "t1#1" in again.stderr
+    assert "no command /nonsense" in again.stderr
+    assert "nothing was said yet" in again.stderr
+    listed = chat("", "--list")
+    assert "my-talk  helper  open" in listed.stdout
+    assert chat("/end\n", *back).returncode == 0
+    over = chat("Hello?\n", *back)
+    assert over.returncode == 2
+    assert "has ended" in over.stderr
+
+
+def test_C25_ctrl_c_leaves(agent: Path, clean_environment: dict[str, str]) -> None:
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "starter.py"), "chat", str(agent), "--provider", "simulated"],
+        env=clean_environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write("Briefly: the sun is hot.\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == "the sun is hot.\n"
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130
+    with contextlib.suppress(BrokenPipeError):
+        process.communicate()
+    nothing_left(clean_environment["CALLBOARD_HOME"])
+
+
+@dataclass
+class Terminal:
+    """A chat at a terminal of its own."""
+
+    process: "subprocess.Popen[bytes]"
+    descriptor: int
+    seen: str = ""
+
+    def type(self, text: str) -> None:
+        """Type something."""
+        os.write(self.descriptor, text.encode())
+
+    def until(self, text: str, seconds: float = 30) -> None:
+        """Wait until something is shown that was not before."""
+        start, deadline = len(self.seen), time.monotonic() + seconds
+        while text not in self.seen[start:]:
+            ready, _, _ = select.select([self.descriptor], [], [], 0.2)
+            assert ready or time.monotonic() < deadline, self.seen
+            if not ready:
+                continue
+            self.seen += os.read(self.descriptor, 65536).decode(errors="replace")
+
+
+@pytest.fixture
+def terminal(agent: Path, clean_environment: dict[str, str]) -> Iterator[Terminal]:
+    ours, theirs = pty.openpty()
+    slow = agent.with_name("sim.yaml")
+    slow.write_text("tokens_per_second: 15\n")
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "starter.py"), "chat", str(agent), "--provider", "simulated",
+         "--simulation", str(slow)],
+        env={**clean_environment, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"},
+        stdin=theirs, stdout=theirs, stderr=theirs, cwd=ROOT, start_new_session=True,
+        preexec_fn=lambda: _own(theirs),
+    )  # fmt: skip
+    os.close(theirs)
+    yield Terminal(process, ours)
+    process.kill()
+    process.wait()
+    os.close(ours)
+
+
+def _own(descriptor: int) -> None:
+    """Make the terminal the process's own, so that its Ctrl-C is one."""
+    import fcntl
+    import termios
+
+    fcntl.ioctl(descriptor, termios.TIOCSCTTY, 0)
+
+
+def test_C25_at_a_terminal(terminal: Terminal) -> None:
+    terminal.until("Ctrl-D")
+    terminal.until(">")
+    terminal.type("Briefly: the sun is **hot**.\r")
+    terminal.until("[1/50 | ")
+    assert "the sun is" in terminal.seen
+    terminal.type("What is the sun? Explain in 12 points: it is a star, it shines, it is hot.\r")
+    terminal.until(" 2 ")
+    terminal.type("\x03")
+    terminal.until("stopped")
+    terminal.until("[1/50 | ")
+    terminal.type("/help\r")
+    terminal.until("/approve")
+    terminal.type("\x03")
+    terminal.until("--session")
+    assert terminal.process.wait(30) == 130
