@@ -116,6 +116,10 @@ def ask(
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave the cache at the vendor for an hour.")
     ] = False,
+    reuse: Annotated[
+        float,
+        typer.Option("--reuse", min=0, metavar="SECONDS", help="Take an answer that is no older."),
+    ] = 0.0,
     at_once: Annotated[
         int | None, typer.Option("--at-once", min=1, help="So many questions at a time.")
     ] = None,
@@ -140,6 +144,7 @@ def ask(
         budget=budget,
         upload=upload,
         keep=keep,
+        reuse_s=reuse,
         at_once=at_once,
     )
     raise typer.Exit(ask_question(asked, Manner(as_json=as_json, yes=yes)))

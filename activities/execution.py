@@ -5,6 +5,7 @@ is the workflow's decision. Answers and files are in the store, only references 
 """
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -16,10 +17,11 @@ from activities.heartbeats import beating
 from activities.keeping import keep
 from activities.known_caches import KnownCaches
 from activities.prompts import likely_tokens
+from activities.reusing import KnownAnswers
 from activities.turns import turn
 from contracts.artifacts import ArtifactRef
 from contracts.base import Frozen
-from contracts.calls import CallProgress
+from contracts.calls import CallProgress, ModelReply
 from contracts.execution import CacheRef, Capabilities, SourceFile
 from contracts.execution_activities import ExecutionActivities
 from contracts.execution_calls import (
@@ -29,11 +31,13 @@ from contracts.execution_calls import (
     GenerateReply,
     RemoveCall,
     RemoveReply,
+    ReuseCall,
+    ReuseReply,
     UploadCall,
     UploadReply,
 )
 from contracts.execution_parts import StoredPart, load_part
-from contracts.messages import ChatRequest
+from contracts.messages import ChatRequest, Usage
 from contracts.plans import Candidate
 from contracts.prices import Price, Rate
 from contracts.runs import provider_queue
@@ -55,6 +59,7 @@ class ExecutionWork(ExecutionActivities):
     def __init__(self, store: ArtifactStore, clients: Clients) -> None:
         self._store, self._clients = store, clients
         self._caches = KnownCaches(store)
+        self._answers = KnownAnswers(store)
 
     @activity.defn(name="execution_capabilities")
     async def execution_capabilities(self, asked: Asked) -> Capabilities:
@@ -99,6 +104,14 @@ class ExecutionWork(ExecutionActivities):
 
         return await _guarded(find_or_make, call)
 
+    @activity.defn(name="execution_reuse")
+    async def execution_reuse(self, call: ReuseCall) -> ReuseReply:
+        async def look(_: CallState) -> ReuseReply:
+            found = await self._answers.find(call.key, call.within_s, want_inline=False)
+            return ReuseReply(found=None if found is None else _as_reply(found))
+
+        return await _guarded(look, call)
+
     @activity.defn(name="execution_generate")
     async def execution_generate(self, call: GenerateCall) -> GenerateReply:
         async def ask(state: CallState) -> GenerateReply:
@@ -112,7 +125,10 @@ class ExecutionWork(ExecutionActivities):
             async with turn(self._clients, name, _candidate(call), tokens, state):
                 _sent(state)
                 reply = await _collected(client, request, call, state)
-            return await self._kept(call, reply)
+            made = await self._kept(call, reply)
+            if call.reuse_key:
+                await self._answers.keep(call.reuse_key, name, _as_answer(made))
+            return made
 
         return await _guarded(ask, call)
 
@@ -144,6 +160,31 @@ class ExecutionWork(ExecutionActivities):
             model=reply.model,
             notes=notes,
         )
+
+
+def _as_answer(reply: GenerateReply) -> ModelReply:
+    """Return an execution's answer in the form in which answers are kept."""
+    now = datetime.now(UTC)
+    return ModelReply(
+        output=reply.output,
+        usage=reply.usage or Usage(),
+        finish_reason=reply.finish_reason,
+        tool_calls=reply.tool_calls,
+        model=reply.model,
+        notes=reply.notes,
+        started_at=now,
+        ended_at=now,
+    )
+
+
+def _as_reply(answer: ModelReply) -> GenerateReply:
+    return GenerateReply(
+        output=answer.output,
+        finish_reason=answer.finish_reason,
+        model=answer.model,
+        notes=answer.notes,
+        reused_from=answer.reused_from,
+    )
 
 
 class _StoredContents:

@@ -124,6 +124,7 @@ class CallResult(Strict):
 
     `tries` are the requests before it that failed, in order, whoever was asked: some of them may
     have cost something. `retries` counts those of the plan, or of its fallback where that answered.
+    `reused_from` names the call ("EXECUTION/0#1") whose answer was taken, at no cost.
     """
 
     index: int
@@ -141,6 +142,7 @@ class CallResult(Strict):
     failure: Failure | None = None
     tries: tuple[ErrorInfo, ...] = ()
     notes: tuple[str, ...] = ()
+    reused_from: str | None = None
 
     @property
     def text(self) -> str:

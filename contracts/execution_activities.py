@@ -15,6 +15,8 @@ from contracts.execution_calls import (
     GenerateReply,
     RemoveCall,
     RemoveReply,
+    ReuseCall,
+    ReuseReply,
     UploadCall,
     UploadReply,
 )
@@ -37,6 +39,11 @@ class ExecutionActivities(ABC):
     @abstractmethod
     async def execution_cache(self, call: CacheCall) -> CacheRef:
         """Return a cache that is there, or make one; without a name where neither is wanted."""
+
+    @activity.defn(name="execution_reuse")
+    @abstractmethod
+    async def execution_reuse(self, call: ReuseCall) -> ReuseReply:
+        """Return an identical call's answer, where one was kept. Asks no vendor."""
 
     @activity.defn(name="execution_generate")
     @abstractmethod

@@ -57,6 +57,7 @@ class GenerateCall(Asked):
 
     With a cache that the vendor keeps, the shared parts and the system text are in it and are
     not sent; with one that `resends`, they are. `timeout` in seconds.
+    `reuse_key`: what the answer is kept under for identical calls; "" for nothing.
     """
 
     index: int
@@ -67,10 +68,18 @@ class GenerateCall(Asked):
     settings: CallSettings = CallSettings()
     cache: CacheRef | None = None
     timeout: float
+    reuse_key: str = ""
+
+
+class ReuseCall(Asked):
+    """Look for the answer of an identical call that was given within so many seconds."""
+
+    key: str
+    within_s: float
 
 
 class GenerateReply(Frozen):
-    """A whole answer."""
+    """A whole answer. `reused_from` names the call that it was given to."""
 
     output: Value
     usage: Usage | None = None
@@ -78,6 +87,13 @@ class GenerateReply(Frozen):
     tool_calls: tuple[ToolCall, ...] = ()
     model: str | None = None
     notes: tuple[str, ...] = ()
+    reused_from: str | None = None
+
+
+class ReuseReply(Frozen):
+    """What was found, if anything."""
+
+    found: GenerateReply | None = None
 
 
 class RemoveCall(Asked):

@@ -115,6 +115,9 @@ class CallSettings(Strict):
 class APICall(Strict):
     """One request. `questions`: how many prompts it holds, each to be answered for itself.
 
+    `reuse_s`: a durable execution takes the answer of an identical call that was given within so
+    many seconds, before it uploads, caches or asks anything.
+
     `cache_name` with the application "override" names a cache of the caller's own.
     """
 
@@ -124,6 +127,7 @@ class APICall(Strict):
     cache_name: str | None = None
     cache_application: Literal["none", "override"] = "none"
     questions: int = Field(default=1, ge=1)
+    reuse_s: float = Field(default=0.0, ge=0)
 
     @field_validator("cache_name")
     @classmethod

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Sequence
 
 from contracts.base import Frozen, Json
-from contracts.execution import FilePlaceholder, SourceFile
+from contracts.execution import ExecutionPlan, FilePlaceholder, SourceFile
 from contracts.execution_parts import StoredPart
 
 
@@ -18,6 +18,15 @@ def content_key(
     """
     named = [model, system, *(_identity(part, files) for part in parts)]
     return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
+
+
+def request_key(plan: ExecutionPlan, index: int, provider: str) -> str:
+    """Return the digest of all that decides a call's answer: whom it asks, how, and about what."""
+    call = plan.calls[index]
+    settings = call.settings.model_dump(mode="json")
+    asked = content_key(plan.model, None, (*plan.shared_parts, *call.parts), plan.files)
+    decides = ["execution", provider, settings, call.questions, asked]
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
 def _identity(part: Frozen, files: Sequence[SourceFile]) -> Json:

@@ -16,6 +16,7 @@ from contracts.execution_calls import (
     GenerateReply,
     RemoveCall,
     RemoveReply,
+    ReuseCall,
     UploadCall,
     UploadReply,
 )
@@ -35,6 +36,10 @@ class Effects(ABC):
     @abstractmethod
     async def cache(self, call: CacheCall) -> CacheRef | CallFailure:
         """Find or make a cache, in one try."""
+
+    async def reuse(self, call: ReuseCall) -> GenerateReply | None:
+        """Return an identical call's answer; None where none was kept, or none is ever kept."""
+        return None
 
     @abstractmethod
     async def generate(self, call: GenerateCall) -> GenerateReply | CallFailure:

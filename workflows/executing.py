@@ -36,21 +36,14 @@ from contracts.execution_calls import (
     RemoveCall,
     UploadCall,
 )
-from contracts.failures import FailureKind
 from rules import execution, stages
 from workflows.effects import Effects
+from workflows.refusals import Refused, refusal
+from workflows.reusing import kept_answer, reuse_key
 
 R = TypeVar("R")
 
 GENERATION = "generation"
-
-
-class Refused(Exception):
-    """A stage, or what it needed, stands in the way of a call."""
-
-    def __init__(self, error: ErrorInfo) -> None:
-        super().__init__(error.message)
-        self.error = error
 
 
 class Execution:
@@ -215,6 +208,10 @@ class Execution:
         """Make one request."""
         return await self._effects.generate(call)
 
+    async def kept_answer(self, plan: ExecutionPlan, call: int) -> GenerateReply | None:
+        """Return the answer that an identical call was given, or None."""
+        return await kept_answer(self._effects, self.asked(plan), plan, call)
+
     def forget(self, asked: Asked, cache: CacheRef) -> None:
         """Do not use a cache again that a request failed with."""
         if cache.key:
@@ -245,8 +242,12 @@ class _Call:
 
     async def run(self) -> CallResult:
         """Return the result; a failure in it has the error beside it."""
+        state = ExecutionState.of(self._plan, self._call)
+        found = await self._whole.kept_answer(self._plan, self._call)
+        if found is not None:
+            return self._result(state, found)
         try:
-            state = await self._staged(ExecutionState.of(self._plan, self._call))
+            state = await self._staged(state)
         except Refused as error:
             return self._refused(error.error)
         with self._whole.measured(GENERATION):
@@ -264,19 +265,19 @@ class _Call:
         try:
             known = stages.stages_of(self._plan)
         except stages.UnknownStage as error:
-            raise _refusal(str(error)) from None
+            raise refusal(str(error)) from None
         while (stage := next((s for s in known if s.applies_to(state)), None)) is not None:
             with self._whole.measured(stage.name):
                 changed = await self._step(stage, state)
             if changed == state:
-                raise _refusal(f"stage {stage.name!r} applies again and again and changes nothing")
+                raise refusal(f"stage {stage.name!r} applies again and again and changes nothing")
             state = changed
         return state
 
     async def _step(self, stage: ExecutionStage, state: ExecutionState) -> ExecutionState:
         decision = stage.decide(state, await self._whole.able(self._asked))
         if isinstance(decision, Refuse):
-            raise _refusal(decision.message)
+            raise refusal(decision.message)
         if isinstance(decision, Decline):
             self._whole.note(f"{stage.name} skipped: {decision.reason}")
             return state.but(declined=(*state.declined, stage.name))
@@ -340,6 +341,7 @@ class _Call:
                 settings=state.api_call.settings,
                 cache=state.cache,
                 timeout=self._plan.timeout,
+                reuse_key=reuse_key(self._plan, self._call, self._asked.provider),
             )
         )
 
@@ -375,11 +377,8 @@ class _Call:
             model=reply.model or self._asked.model,
             cache=state.cache,
             notes=reply.notes,
+            reused_from=reply.reused_from,
         )
-
-
-def _refusal(message: str) -> Refused:
-    return Refused(ErrorInfo(kind=FailureKind.INVALID_REQUEST, message=message))
 
 
 async def _stopped(

@@ -29,6 +29,7 @@ with workflow.unsafe.imports_passed_through():
         GenerateReply,
         RemoveCall,
         RemoveReply,
+        ReuseCall,
         UploadCall,
         UploadReply,
     )
@@ -88,6 +89,12 @@ class ActivityEffects(Effects):
         return await self._act(
             ExecutionActivities.execution_cache, call, UPLOAD_LIMIT, f"cache for {call.model}"
         )
+
+    async def reuse(self, call: ReuseCall) -> GenerateReply | None:
+        found = await self._act(
+            ExecutionActivities.execution_reuse, call, LOAD_AND_STORE, "look for an answer"
+        )
+        return None if isinstance(found, CallFailure) else found.found
 
     async def generate(self, call: GenerateCall) -> GenerateReply | CallFailure:
         return await self._act(

@@ -50,6 +50,7 @@ class Question:
     budget: str | None = None
     upload: bool = False
     keep: bool = False
+    reuse_s: float = 0.0
     at_once: int | None = None
 
     @property
@@ -186,6 +187,7 @@ def _plan(
         provider=provider,
         settings=call,
         cache=CachePlan(keep=question.keep) if cached else False,
+        reuse_s=question.reuse_s,
         uploads="required" if question.upload else "auto",
         concurrency=question.at_once or (1 if cached else None),
     )

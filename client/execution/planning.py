@@ -41,6 +41,7 @@ class ExecutionOptions(BaseModel):
     uploads where the provider can, "required" insists, "never" sends files inline.
     `inline_below`: text files up to so many bytes are part of the request. `one_call` asks all
     prompts in one request. `fallback_model` or `fallback_provider` make a fallback plan.
+    `reuse_s`: a durable execution takes an identical call's answer that is no older.
     `root`: no file outside of it is read.
     """
 
@@ -60,6 +61,7 @@ class ExecutionOptions(BaseModel):
     concurrency: Annotated[int | None, Field(ge=1)] = None
     rate_constrained: bool = False
     keep_uploads: bool = False
+    reuse_s: Annotated[float, Field(ge=0)] = 0.0
     timeout: Annotated[float, Field(gt=0)] = 300.0
     stages: tuple[str, ...] = DEFAULT_STAGES
     root: Path | None = None
@@ -169,6 +171,7 @@ def _calls(prompts: tuple[str, ...], options: ExecutionOptions) -> tuple[APICall
             cache_name=own or None,
             cache_application="override" if own else "none",
             questions=questions,
+            reuse_s=options.reuse_s,
         )
 
     if options.one_call and len(prompts) > 1:

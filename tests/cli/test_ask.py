@@ -188,6 +188,27 @@ async def test_B33_one_question_without_an_answer(
     assert "not that one" in told.err
 
 
+async def test_an_answer_is_not_paid_twice(
+    server: LocalServer, tmp_path: Path, book: Path, paper: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    fake = CachingClient()
+    first = Question(("One?", "Two?"), (book, paper), provider="simulated", reuse_s=3600)
+    assert await asked(server, tmp_path, fake, first) == 0
+    assert len(fake.uploads) == 2
+    capsys.readouterr()
+    again = Question(("Two?", "One?"), (book, paper), provider="simulated", reuse_s=3600)
+    assert await asked(server, tmp_path, fake, again) == 0
+    assert (len(fake.requests), len(fake.uploads), len(fake.caches)) == (2, 2, 1)
+    told = capsys.readouterr()
+    assert told.out.count("An answer.") == 2
+    assert "note: answer 1: reused from ask-" in told.err
+    assert "$0.0000 spent" in told.err
+    paper.write_bytes(PDF.replace(b"1.4", b"1.7"))
+    assert await asked(server, tmp_path, fake, again) == 0
+    assert len(fake.requests) == 4
+
+
 async def test_a_file_that_changes_in_between_is_named(
     server: LocalServer, tmp_path: Path, paper: Path
 ) -> None:
