@@ -39,7 +39,7 @@ _WIDTH = 92
 def pages() -> dict[str, str]:
     """Return the reference's pages by file name."""
     loader = GriffeLoader(search_paths=[ROOT], allow_inspection=False)
-    for package in ("contracts", "rules", "providers", "client"):
+    for package in ("contracts", "rules", "providers", "config", "client"):
         loader.load(package)
     loader.resolve_aliases()
     modules = [loader.modules_collection[name] for name in MODULES]
