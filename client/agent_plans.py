@@ -25,6 +25,7 @@ class PlannedAgent:
 
     def __init__(self, loaded: LoadedAgent, plan: Plan, notes: tuple[str, ...] = ()) -> None:
         agent = loaded.agent
+        _refuse(agent)
         self._loaded, self.agent, self.notes = loaded, agent, notes
         self._retry = plan.retry
         self.node: StepNode = planning.nodes(plan)[0]
@@ -54,6 +55,19 @@ class PlannedAgent:
             max_parallel_tools=execution.max_parallel_tools,
             approval_timeout=execution.approval_timeout,
             queues=tuple(dict.fromkeys(tool.queue for tool in agent.tools)),
+        )
+
+
+NOT_YET = ("prompt", "agent")
+"""Kinds of tools that are checked like all others, and then refused: turns cannot call them yet."""
+
+
+def _refuse(agent: AgentSpec) -> None:
+    """Raise PlanError for tools that could be offered to a model, but not be called."""
+    found = [tool for tool in agent.tools if tool.kind in NOT_YET]
+    if found:
+        raise PlanError(
+            f"tool {tool.name}: a tool of type {tool.kind} cannot be called yet" for tool in found
         )
 
 
