@@ -40,10 +40,16 @@ class McpSession:
     def __init__(self, spec: McpTool, env: Env) -> None:
         self._spec, self._env = spec, env
         self._task: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
         self._stderr = _Tail()
         self.client: Client | None = None
         self.sent = 0
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing of it is left."""
+        return self._closing is not None and self._closing.done()
 
     async def open(self) -> Client:
         """Connect. Raises ToolUnavailable; takes as long as it takes."""
@@ -57,7 +63,12 @@ class McpSession:
         return self.client
 
     async def close(self) -> None:
-        """Leave the server. May be called twice; never raises."""
+        """Leave the server. May be called twice; goes on to its end when it is cancelled."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
         self._stop.set()
         if self._task is None:
             return

@@ -35,6 +35,7 @@ class McpTools(Tools):
     def __init__(self, spec: McpTool, env: Env) -> None:
         self._spec, self._env = spec, env
         self._session: McpSession | None = None
+        self._not_closed: set[McpSession] = set()
         self._opening = asyncio.Lock()
 
     async def offered(self) -> list[OfferedFunction]:
@@ -75,7 +76,8 @@ class McpTools(Tools):
             raise failure from None
 
     async def aclose(self) -> None:
-        await self._drop(self._session)
+        for session in list(self._not_closed):
+            await self._drop(session)
 
     async def _called(self, session: McpSession, invocation: Invocation) -> CallToolResult:
         assert session.client is not None
@@ -114,6 +116,8 @@ class McpTools(Tools):
         async with self._opening:
             if self._session is None:
                 session = McpSession(self._spec, self._env)
+                left = {other for other in self._not_closed if not other.closed}
+                self._not_closed = {*left, session}
                 try:
                     async with asyncio.timeout(self._spec.start_timeout):
                         await session.open()
@@ -132,6 +136,7 @@ class McpTools(Tools):
         if self._session is session:
             self._session = None
         await session.close()
+        self._not_closed.discard(session)
 
 
 def _offered(tool: Tool) -> OfferedFunction:
