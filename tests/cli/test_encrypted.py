@@ -154,6 +154,7 @@ def _replayer(sealer: AesGcm) -> Replayer:
     )
 
 
+@pytest.mark.slow
 def test_a_rotated_key_reads_old_runs_and_a_lost_one_is_named(
     starter: Starter, keys: dict[str, str], tmp_path: Path
 ) -> None:

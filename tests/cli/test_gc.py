@@ -51,6 +51,7 @@ def stored(home: Path) -> list[Path]:
     return sorted(p for f in ("store", "spools") for p in (home / f).rglob("*") if p.is_file())
 
 
+@pytest.mark.slow
 def test_ended_runs_go_and_one_that_waits_goes_on(
     starter: Starter, clean_environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -173,6 +174,7 @@ def test_an_age_that_is_none_is_refused(age: str, starter: Starter) -> None:
     assert "such as 30d" in refused.stderr
 
 
+@pytest.mark.slow
 async def test_an_interrupted_collection_says_how_far_it_came_and_can_be_repeated(
     starter: Starter, clean_environment: dict[str, str], tmp_path: Path
 ) -> None:

@@ -46,6 +46,7 @@ def test_a_lost_artifact_is_named_with_the_run_that_needs_it(
     assert f"run lost needs what cannot be had: artifact {digest}" in listed.stderr
 
 
+@pytest.mark.slow
 def test_an_agent_that_lost_its_input_fails_and_names_it(
     starter: Starter, clean_environment: dict[str, str], tmp_path: Path
 ) -> None:

@@ -29,6 +29,7 @@ def listed(log: str) -> Plan:
     return plan(spec, candidate("simulated", "gpt-4", options=options), retry=rule)
 
 
+@pytest.mark.slow
 async def test_a_worker_killed_in_the_middle_of_a_list(stage: Stage, home: object) -> None:
     log = f"{home}/requests.jsonl"
     first = stage.workers.start()

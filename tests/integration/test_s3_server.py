@@ -95,6 +95,7 @@ async def test_a_range_is_what_was_asked_for(url: str) -> None:
     assert await backend.get_range("none", 0, 1) is None
 
 
+@pytest.mark.slow
 async def test_a_listing_of_more_than_a_page_is_whole(url: str) -> None:
     store = ArtifactStore.open(url)
     ref = await store.put_text("x")
@@ -182,6 +183,7 @@ async def test_a_writer_killed_in_mid_upload_leaves_no_object(url: str) -> None:
     assert await Backend.open(url).entries() == []
 
 
+@pytest.mark.slow
 async def test_a_server_that_was_killed_is_named_and_is_used_again_when_it_is_back(
     own: BucketServer,
 ) -> None:

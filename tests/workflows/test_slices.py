@@ -170,6 +170,7 @@ async def test_a_cancelled_list_settles_what_was_in_flight(opened: Open) -> None
     assert {a.outcome for a in cost.attempts} == {"completed", "Stopped"}
 
 
+@pytest.mark.slow
 async def test_a_budget_for_half_of_a_list_pays_for_half(opened: Open) -> None:
     script = Script()
     async with opened(script) as running:
@@ -199,6 +200,7 @@ async def test_no_item_is_refused_while_there_is_money_for_it(opened: Open) -> N
     assert cost.cost == script.count() * Decimal("0.00102")
 
 
+@pytest.mark.slow
 async def test_a_raised_budget_lets_a_paused_list_go_on(opened: Open) -> None:
     script = Script()
     async with opened(script) as running:
