@@ -88,6 +88,7 @@ def files_with(folder: Path, words: tuple[str, ...]) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_an_encrypted_run_waits_goes_on_and_shows_nothing(
     starter: Starter, keys: dict[str, str], tmp_path: Path
 ) -> None:

@@ -80,6 +80,7 @@ def test_ctrl_c_stops_everything_and_dev_goes_on(
     nothing_left(home)
 
 
+@pytest.mark.slow
 def test_dev_goes_on_after_everything_was_killed(
     starter: Starter, clean_environment: dict[str, str], tmp_path: Path
 ) -> None:

@@ -1,12 +1,17 @@
 """A dev server process for tests, on a file of its own."""
 
+import asyncio
 import contextlib
 import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+
+from temporalio.client import Client
+from temporalio.service import RPCError
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,20 @@ def _wait_for(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
             text = log.read_text()[-2000:]
             raise PortTaken if "in use" in text else RuntimeError(f"the dev server died: {text}")
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
+            break
         time.sleep(0.05)
-    raise RuntimeError("the dev server did not start within 30 s")
+    else:
+        raise RuntimeError("the dev server did not start within 30 s")
+    # It listens before it serves. In a thread, since a test's own loop may be running.
+    with ThreadPoolExecutor(1) as apart:
+        apart.submit(asyncio.run, _serving(f"127.0.0.1:{port}")).result()
+
+
+async def _serving(address: str) -> None:
+    for _ in range(300):
+        with contextlib.suppress(RuntimeError, RPCError):
+            await Client.connect(address)
+            await asyncio.sleep(0.05)
+            return
+        await asyncio.sleep(0.1)
+    raise RuntimeError("the dev server did not serve within 30 s")
