@@ -18,7 +18,7 @@ demo: venv ## Watch a team of agents review a licence (PROVIDER=openai for a rea
 	@$(BIN)/python starter.py demo $(if $(PROVIDER),--provider $(PROVIDER))
 
 test: venv ## Run the tests; says which layers were skipped, and why (ARGS="-k graph")
-	@$(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow and not live" $(ARGS)
+	@$(BIN)/python -m pytest -n 4 --dist worksteal -m "not slow and not live" $(ARGS)
 
 test-slow: venv ## Run the tests that take minutes
 	@$(BIN)/python -m pytest -m "slow and not live" $(ARGS) || $(none_is_fine)

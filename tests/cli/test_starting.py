@@ -69,7 +69,6 @@ def leave(server: LocalServer, times: int) -> list[int]:
     ]
 
 
-@pytest.mark.slow
 def test_a_client_leaves_cleanly(server: LocalServer) -> None:
     assert leave(server, 20) == [0] * 20
 
