@@ -281,6 +281,7 @@ async def test_the_flag_ties_it_to_its_parent(binary: ServerBinary, tmp_path: Pa
     if binary.origin not in OURS:
         pytest.skip("the flag is our server's own")
     command = f"{binary.path} server start-dev --headless --exit-with-parent --port {free_port()}"
+    (tmp_path / "log").touch()
     parent = await asyncio.create_subprocess_shell(
         f"{command} >{tmp_path}/log 2>&1 & echo $!; wait", stdout=subprocess.PIPE
     )
