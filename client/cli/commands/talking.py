@@ -1,0 +1,120 @@
+"""Ask and converse."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from client.cli.commands.options import AsJson, ProviderName, SimulationPath, Yes
+
+PANEL = "Talk"
+
+app = typer.Typer()
+
+
+@app.command(rich_help_panel=PANEL)
+def ask(
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="What to ask.")],
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[FILE]...", help="About what: texts, PDF, images, sound."),
+    ] = None,
+    prompts: Annotated[
+        list[str] | None,
+        typer.Option("--prompt", "-p", metavar="TEXT", help="A further question; repeatable."),
+    ] = None,
+    provider: ProviderName = None,
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="NAME", help="Only this model.")
+    ] = None,
+    simulated: Annotated[
+        bool, typer.Option("--simulated", help="The same as --provider simulated.")
+    ] = False,
+    persona: Annotated[
+        str | None, typer.Option("--persona", metavar="NAME", help="Who answers.")
+    ] = None,
+    system: Annotated[
+        str | None, typer.Option("--system", metavar="TEXT", help="The system prompt.")
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option("--max-tokens", min=1, help="Of each answer; 4096 if not given.")
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option("--budget", metavar="DOLLARS", help="Ask nothing that could cost more."),
+    ] = None,
+    upload: Annotated[
+        bool, typer.Option("--upload", help="Upload the files, or fail: none is sent inline.")
+    ] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the cache at the vendor for an hour.")
+    ] = False,
+    reuse: Annotated[
+        float,
+        typer.Option("--reuse", min=0, metavar="SECONDS", help="Take an answer that is no older."),
+    ] = 0.0,
+    at_once: Annotated[
+        int | None, typer.Option("--at-once", min=1, help="So many questions at a time.")
+    ] = None,
+    as_json: AsJson = False,
+    yes: Yes = False,
+) -> None:
+    """Ask about files. Several questions share one upload and one cache of them."""
+    from client.cli.asked import Question
+    from client.cli.asking import ask_question
+    from client.cli.running import Manner
+
+    if simulated and provider not in (None, "simulated"):
+        raise typer.BadParameter("--simulated and --provider name two providers")
+    asked = Question(
+        prompts=(question, *(prompts or ())),
+        files=files or (),
+        provider="simulated" if simulated else provider,
+        model=model,
+        persona=persona,
+        system=system,
+        max_tokens=max_tokens,
+        budget=budget,
+        upload=upload,
+        keep=keep,
+        reuse_s=reuse,
+        at_once=at_once,
+    )
+    raise typer.Exit(ask_question(asked, Manner(as_json=as_json, yes=yes)))
+
+
+@app.command(rich_help_panel=PANEL)
+def chat(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="The agent, a YAML file.")
+    ] = None,
+    session: Annotated[
+        str | None, typer.Option("--session", "-s", metavar="ID", help="Come back to this one.")
+    ] = None,
+    provider: ProviderName = None,
+    simulation: SimulationPath = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="NAME", help="MODEL or PROVIDER/MODEL, not the file's."),
+    ] = None,
+    max_messages: Annotated[
+        int, typer.Option("--max-messages", min=1, help="A warning comes at 80 % of them.")
+    ] = 50,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show what tools are given and give.")
+    ] = False,
+    show_list: Annotated[bool, typer.Option("--list", help="List the conversations.")] = False,
+) -> None:
+    """Talk to an agent; the conversation can be come back to.
+
+    Piped text is said line by line, and the answers go to stdout. Exit codes: 0 left, 1 there
+    was no answer, 2 usage or configuration, 3 a tool call waits for a person, 130 interrupted.
+    """
+    from client.cli import chatting
+
+    if show_list:
+        raise typer.Exit(chatting.list_chats(20))
+    if file is None:
+        raise typer.BadParameter("give the agent's file, or --list", param_hint="FILE")
+    wanted = chatting.ChatWanted(file, session, provider, simulation, model, max_messages, verbose)
+    raise typer.Exit(chatting.chat(wanted))
