@@ -9,10 +9,7 @@ is written and its end from a query, so that following costs no history.
 import asyncio
 import contextlib
 import time
-import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, TypeVar
 
 from temporalio.client import (
@@ -21,20 +18,27 @@ from temporalio.client import (
     WorkflowExecutionStatus,
     WorkflowHandle,
     WorkflowQueryFailedError,
-    WorkflowUpdateFailedError,
-    WorkflowUpdateRPCTimeoutOrCancelledError,
 )
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
+from temporalio.workflow import UpdateMethodMultiParam
 
+from client.chat_following import FIRST_LOOK_S, follow
+from client.chat_sending import PATIENCE_S, new_id, over, send, send_with_start
+from client.chat_values import (
+    ChatBusy,
+    ChatError,
+    ChatLine,
+    ChatOver,
+    TextPart,
+    TurnEvent,
+    UnknownChat,
+)
 from client.connection import ServerUnreachable
 from client.runs import ASK_LIMIT, NoWorker, Runs
 from contracts.base import Json
 from contracts.chats import (
-    CHAT_BUSY,
-    CHAT_ENDED,
-    CHAT_MOVING,
     CHAT_WORKFLOW,
     AgentChange,
     AgentHeader,
@@ -42,7 +46,6 @@ from contracts.chats import (
     ChatView,
     ClearRequest,
     EndRequest,
-    PendingTool,
     SayAccepted,
     SayRequest,
     StopRequest,
@@ -50,76 +53,30 @@ from contracts.chats import (
     TurnQuery,
     TurnResult,
     TurnView,
-    turn_unit,
 )
 from contracts.messages import Message
 from contracts.runs import WORKFLOW_QUEUE
-from contracts.spools import SpoolRecord
 from contracts.updates import Accepted, BudgetRaise, BudgetView, Command
 from stores.artifacts import ArtifactStore
-from stores.assembling import TextAssembler
 from stores.transcripts import Transcripts
 from stores.values import load_value, store_value
 from workflows.chat import ChatWorkflow
 
+__all__ = [
+    "Chat",
+    "ChatBusy",
+    "ChatError",
+    "ChatLine",
+    "ChatOver",
+    "Chats",
+    "TextPart",
+    "TurnEvent",
+    "UnknownChat",
+]
+
 T = TypeVar("T")
-
-PATIENCE_S = 60.0
-"""How long a message is sent again and again, and an answer waited for without a sign of life."""
-
-FIRST_LOOK_S, LATER_LOOK_S = 0.02, 0.5
-"""Between two questions whether a turn has ended: more often once its answer has."""
-
-_AGAIN = frozenset(
-    {
-        RPCStatusCode.UNAVAILABLE,
-        RPCStatusCode.DEADLINE_EXCEEDED,
-        RPCStatusCode.CANCELLED,
-        RPCStatusCode.RESOURCE_EXHAUSTED,
-        RPCStatusCode.ABORTED,
-        RPCStatusCode.NOT_FOUND,
-    }
-)
-
-
-class ChatError(Exception):
-    """A conversation refuses what was asked of it; the text says why."""
-
-
-class ChatOver(ChatError):
-    """The conversation has ended. Its id is never used again."""
-
-
-class ChatBusy(ChatError):
-    """As many messages wait as may."""
-
-
-class UnknownChat(ChatError):
-    """There is no conversation of this id."""
-
-
-@dataclass(frozen=True)
-class ChatLine:
-    """A conversation in a list."""
-
-    chat_id: str
-    agent: str
-    open: bool
-    started_at: datetime | None
-    closed_at: datetime | None
-
-
-@dataclass(frozen=True)
-class TextPart:
-    """What was just written: keep `keep` characters of the unit's text, then add `added`."""
-
-    unit: str
-    keep: int
-    added: str
-
-
-TurnEvent = TextPart | SpoolRecord | PendingTool | TurnResult
-"""What is told of a turn: text, a tool's event (in a record), a question, at last its result."""
+C = TypeVar("C", bound=Command)
+A = TypeVar("A")
 
 
 class Chats:
@@ -200,7 +157,7 @@ class Chat:
                 memo={"agent": start.header.name},
             )
         except WorkflowAlreadyStartedError:
-            raise ChatOver(f"conversation {self.chat_id} has ended: begin another") from None
+            raise over(self.chat_id) from None
         except RPCError as error:
             raise ServerUnreachable(f"the Temporal server is away: {error.message}") from None
 
@@ -215,18 +172,19 @@ class Chat:
         ChatBusy, ChatOver, ChatError, NoWorker, StoreUnavailable.
         """
         said = SayRequest(
-            request_id=request_id or uuid.uuid4().hex,
+            request_id=request_id or new_id(),
             text=await store_value(self._store, text),
             clear=clear,
         )
         if self._start is None:
-            return await self._until_taken(lambda: self._update(ChatWorkflow.say, said))
-        return await self._until_taken(lambda: self._say_with_start(said))
+            return await self._command(ChatWorkflow.say, said)
+        execute = self._chats.client.execute_update_with_start_workflow
+        return await send_with_start(self.handle, execute, self._begin, ChatWorkflow.say, said)
 
-    async def _say_with_start(self, said: SayRequest) -> SayAccepted:
+    def _begin(self) -> WithStartWorkflowOperation[ChatWorkflow, Any]:
         start = self._start
         assert start is not None
-        operation = WithStartWorkflowOperation(
+        return WithStartWorkflowOperation(
             ChatWorkflow.run,
             start,
             id=self.chat_id,
@@ -236,27 +194,20 @@ class Chat:
             static_summary=f"conversation with {start.header.name}",
             memo={"agent": start.header.name},
         )
-        return await self._chats.client.execute_update_with_start_workflow(
-            ChatWorkflow.say,
-            said,
-            start_workflow_operation=operation,
-            id=said.request_id,
-            rpc_timeout=ASK_LIMIT,
-        )
 
     async def clear(self) -> Accepted:
         """Forget the conversation, once all that was said before is answered."""
-        return await self._command(ChatWorkflow.clear, ClearRequest(request_id=_new_id()))
+        return await self._command(ChatWorkflow.clear, ClearRequest(request_id=new_id()))
 
     async def stop(self, turn: int | None = None) -> Accepted:
         """End the answer under way; what it cost is kept."""
-        return await self._command(ChatWorkflow.stop, StopRequest(request_id=_new_id(), turn=turn))
+        return await self._command(ChatWorkflow.stop, StopRequest(request_id=new_id(), turn=turn))
 
     async def end(self, reason: str = "") -> Accepted:
         """End the conversation for good; one that has ended stays so."""
         try:
             return await self._command(
-                ChatWorkflow.end, EndRequest(request_id=_new_id(), reason=reason)
+                ChatWorkflow.end, EndRequest(request_id=new_id(), reason=reason)
             )
         except ChatOver:
             return Accepted(status="unchanged")
@@ -264,7 +215,7 @@ class Chat:
     async def use_agent(self, header: AgentHeader) -> Accepted:
         """Let another model, or a changed agent, answer from the next turn on."""
         return await self._command(
-            ChatWorkflow.use_agent, AgentChange(request_id=_new_id(), header=header)
+            ChatWorkflow.use_agent, AgentChange(request_id=new_id(), header=header)
         )
 
     async def decide(
@@ -272,65 +223,16 @@ class Chat:
     ) -> Accepted:
         """Give a person's word on a tool call that waits for one."""
         word = ToolWord(
-            request_id=_new_id(), call_id=call_id, approved=approved, comment=comment, by=by
+            request_id=new_id(), call_id=call_id, approved=approved, comment=comment, by=by
         )
         return await self._command(ChatWorkflow.decide, word)
 
     async def raise_budget(self, raised: BudgetRaise) -> BudgetView:
         """Raise what the conversation may cost."""
-        return await self._until_taken(lambda: self._update(ChatWorkflow.raise_budget, raised))
+        return await self._command(ChatWorkflow.raise_budget, raised)
 
-    async def _command(self, update: Any, command: Command) -> Accepted:
-        accepted: Accepted = await self._until_taken(lambda: self._update(update, command))
-        return accepted
-
-    async def _update(self, update: Any, command: Command) -> Any:
-        return await self.handle.execute_update(
-            update, command, id=command.request_id or None, rpc_timeout=ASK_LIMIT
-        )
-
-    async def _until_taken(self, send: Callable[[], Awaitable[T]]) -> T:
-        """Send until it was taken or refused: the request id makes it one, however often."""
-        until, wait = time.monotonic() + PATIENCE_S, FIRST_LOOK_S
-        while True:
-            try:
-                return await send()
-            except WorkflowUpdateFailedError as error:
-                if (refusal := _refusal(error)) is not None:
-                    raise refusal from None
-                last: Exception = error
-            except WorkflowAlreadyStartedError:
-                raise ChatOver(f"conversation {self.chat_id} has ended: begin another") from None
-            except WorkflowUpdateRPCTimeoutOrCancelledError as error:
-                last = error
-            except RPCError as error:
-                if error.status is RPCStatusCode.NOT_FOUND and await self._is_over():
-                    raise ChatOver(
-                        f"conversation {self.chat_id} has ended: begin another"
-                    ) from None
-                if error.status not in _AGAIN:
-                    raise ChatError(f"the server refuses: {error.message}") from None
-                last = error
-            if time.monotonic() > until:
-                raise NoWorker(
-                    f"conversation {self.chat_id}: nobody takes the message "
-                    f"({type(last).__name__}); start a worker with `python starter.py dev`"
-                ) from None
-            await asyncio.sleep(wait)
-            wait = min(wait * 2, 1.0)
-
-    async def _is_over(self) -> bool:
-        """Whether it has ended. Raises UnknownChat where there is none."""
-        try:
-            status = (await self.handle.describe(rpc_timeout=ASK_LIMIT)).status
-        except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                raise UnknownChat(f"there is no conversation {self.chat_id}") from None
-            return False
-        return status not in (
-            WorkflowExecutionStatus.RUNNING,
-            WorkflowExecutionStatus.CONTINUED_AS_NEW,
-        )
+    async def _command(self, update: UpdateMethodMultiParam[[Any, C], A], command: C) -> A:
+        return await send(self.handle, update, command)
 
     # reading
 
@@ -383,91 +285,14 @@ class Chat:
                 return event
         raise AssertionError("unreachable: a turn that is followed has a result")
 
-    async def follow(self, turn: int, place: int = 0) -> AsyncGenerator[TurnEvent, None]:
+    def follow(self, turn: int, place: int = 0) -> AsyncGenerator[TurnEvent, None]:
         """Yield what happens in a turn as it does, its result at last.
 
         May begin at any time and anywhere: the text is the one coherent text, whatever attempts
         and workers it took. Raises ChatOver where the turn will have no result, NoWorker after
         PATIENCE_S without a sign of life.
         """
-        events: asyncio.Queue[TurnEvent | Exception] = asyncio.Queue()
-        nudge = asyncio.Event()
-        tasks = [
-            asyncio.create_task(self._read(turn, place, events, nudge)),
-            asyncio.create_task(self._look(turn, events, nudge)),
-        ]
-        try:
-            while True:
-                event = await events.get()
-                if isinstance(event, Exception):
-                    raise event
-                yield event
-                if isinstance(event, TurnResult):
-                    return
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _read(
-        self,
-        turn: int,
-        place: int,
-        events: "asyncio.Queue[TurnEvent | Exception]",
-        nudge: asyncio.Event,
-    ) -> None:
-        """Pass the turn's text and its tools' events on; nudge whoever asks for its end."""
-        own, assembler = turn_unit(turn) + ".", TextAssembler()
-        async with contextlib.aclosing(self._spools.follow(self.chat_id, place)) as records:
-            async for record, _ in records:
-                if not record.agent.startswith(own):
-                    continue
-                if record.tool is not None:
-                    events.put_nowait(record)
-                    continue
-                change = assembler.feed(record)
-                if change is not None and record.kind != "ended":
-                    events.put_nowait(TextPart(record.agent, change.keep, change.added))
-                if record.kind == "ended":
-                    nudge.set()
-
-    async def _look(
-        self,
-        turn: int,
-        events: "asyncio.Queue[TurnEvent | Exception]",
-        nudge: asyncio.Event,
-    ) -> None:
-        """Ask for the turn's end, and for what it asks a person."""
-        asked: set[str] = set()
-        heard = time.monotonic()
-        wait = 0.1
-        while True:
-            try:
-                view = await self.turn(turn)
-                heard = time.monotonic()
-            except (NoWorker, ServerUnreachable) as error:
-                if time.monotonic() - heard > PATIENCE_S:
-                    events.put_nowait(error)
-                    return
-                await asyncio.sleep(LATER_LOOK_S)
-                continue
-            except Exception as error:
-                events.put_nowait(error)
-                return
-            for pending in view.pending:
-                if pending.call_id not in asked:
-                    asked.add(pending.call_id)
-                    events.put_nowait(pending)
-            if view.result is not None:
-                events.put_nowait(view.result)
-                return
-            if view.state == "forgotten":
-                events.put_nowait(ChatOver(f"turn {turn} has no answer, or it is long forgotten"))
-                return
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(nudge.wait(), wait)
-            wait = FIRST_LOOK_S if nudge.is_set() else min(wait * 1.5, LATER_LOOK_S)
-            nudge.clear()
+        return follow(self._spools, self.chat_id, self.turn, turn, place)
 
     async def _ask(self, query: Callable[[], Awaitable[T]]) -> T:
         try:
@@ -480,20 +305,3 @@ class Chat:
             raise NoWorker(f"conversation {self.chat_id}: no worker answers") from None
         except WorkflowQueryFailedError as error:
             raise NoWorker(f"conversation {self.chat_id} could not be asked: {error}") from None
-
-
-def _refusal(error: WorkflowUpdateFailedError) -> ChatError | None:
-    """Return what a refused update is to its sender; None where it is to be sent again."""
-    cause = error.cause
-    if isinstance(cause, ApplicationError):
-        if cause.type == CHAT_MOVING:
-            return None
-        kind = {CHAT_BUSY: ChatBusy, CHAT_ENDED: ChatOver}.get(cause.type or "", ChatError)
-        if cause.type == "AcceptedUpdateCompletedWorkflow":
-            return None
-        return kind(cause.message)
-    return ChatError(str(cause or error))
-
-
-def _new_id() -> str:
-    return uuid.uuid4().hex

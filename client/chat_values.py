@@ -1,0 +1,47 @@
+"""What conversations refuse, and what is told of them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from contracts.chats import PendingTool, TurnResult
+from contracts.spools import SpoolRecord
+
+
+class ChatError(Exception):
+    """A conversation refuses what was asked of it; the text says why."""
+
+
+class ChatOver(ChatError):
+    """The conversation has ended. Its id is never used again."""
+
+
+class ChatBusy(ChatError):
+    """As many messages wait as may."""
+
+
+class UnknownChat(ChatError):
+    """There is no conversation of this id."""
+
+
+@dataclass(frozen=True)
+class ChatLine:
+    """A conversation in a list."""
+
+    chat_id: str
+    agent: str
+    open: bool
+    started_at: datetime | None
+    closed_at: datetime | None
+
+
+@dataclass(frozen=True)
+class TextPart:
+    """What was just written: keep `keep` characters of the unit's text, then add `added`."""
+
+    unit: str
+    keep: int
+    added: str
+
+
+TurnEvent = TextPart | SpoolRecord | PendingTool | TurnResult
+"""What is told of a turn: text, a tool's event (in a record), a question, at last its result."""
