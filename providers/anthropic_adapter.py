@@ -14,6 +14,7 @@ The SDK takes a second to import. That happens when the first client is made, or
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 import httpx2
@@ -33,7 +34,7 @@ from providers.keys import find_key, find_url, is_loopback, missing_key
 from providers.loops import PerLoop
 from providers.prefixes import prefix_key
 from providers.prompt_texts import prompt_texts
-from providers.reading import read_stream
+from providers.reading import Answer, read_stream
 from providers.sdk_logs import hush_sdks
 from providers.spi import LLMClient
 from providers.stops import StopCutter
@@ -122,8 +123,11 @@ class AnthropicClient(LLMClient):
             ),
         )
 
-    async def stream(self, req: ChatRequest) -> AsyncIterator[ChatChunk]:
+    def stream(self, req: ChatRequest) -> AsyncIterator[ChatChunk]:
         """Make the request and yield its chunks; `req.model` outranks the client's."""
+        return read_stream(partial(self._ask, req))
+
+    async def _ask(self, req: ChatRequest) -> Answer:
         written = self._written(req)
         origin = self._origin(req)
         parser = MessagesParser(origin, written.tool_names, StopCutter(written.stops))
@@ -136,12 +140,7 @@ class AnthropicClient(LLMClient):
         )
         with _errors(origin):
             response = (await call.__aenter__()).http_response
-        notes = tuple(written.notes)
-        del call, written, req  # the prompt may be large, and the answer long
-        chunks = read_stream(response.aiter_bytes(), parser, origin, response.aclose)
-        async with contextlib.aclosing(chunks):
-            async for chunk in chunks:
-                yield replace(chunk, notes=notes) if notes and chunk.finish_reason else chunk
+        return Answer(response.aiter_bytes(), parser, origin, response.aclose, tuple(written.notes))
 
     async def count_tokens(self, req: ChatRequest) -> int:
         """Return the prompt's size in tokens; free of charge."""

@@ -17,6 +17,7 @@ import contextlib
 import io
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import httpx2
@@ -31,7 +32,7 @@ from providers.http_errors import Origin, error_from_response, error_from_transp
 from providers.keys import find_key, find_url, is_loopback, missing_key
 from providers.loops import PerLoop
 from providers.prompt_texts import prompt_texts
-from providers.reading import read_stream
+from providers.reading import Answer, read_stream
 from providers.sdk_logs import hush_sdks
 from providers.spi import LLMClient
 from providers.stops import StopCutter
@@ -113,19 +114,17 @@ class GeminiClient(LLMClient):
         )
         return _Connected(sdk, wire)
 
-    async def stream(self, req: ChatRequest) -> AsyncIterator[ChatChunk]:
+    def stream(self, req: ChatRequest) -> AsyncIterator[ChatChunk]:
         """Make the request and yield its chunks; `req.model` outranks the client's."""
+        return read_stream(partial(self._ask, req))
+
+    async def _ask(self, req: ChatRequest) -> Answer:
         model = req.model or self.model
         written = content_body(req, profile(model))
         origin = self._origin(req)
         parser = ContentParser(origin, StopCutter(written.stops))
         response = await self._start(model, written.json, origin)
-        notes = tuple(written.notes)
-        del written, req  # the prompt may be large, and the answer long
-        chunks = read_stream(response.aiter_bytes(), parser, origin, response.aclose)
-        async with contextlib.aclosing(chunks):
-            async for chunk in chunks:
-                yield replace(chunk, notes=notes) if notes and chunk.finish_reason else chunk
+        return Answer(response.aiter_bytes(), parser, origin, response.aclose, tuple(written.notes))
 
     async def _start(self, model: str, body: dict[str, Any], origin: Origin) -> httpx2.Response:
         """Send the request; return the response when its headers are there."""

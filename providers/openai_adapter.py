@@ -11,8 +11,9 @@ happens when a worker starts (`registry.warm`) and not within its first call.
 """
 
 import contextlib
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar
 
 import httpx2
@@ -38,7 +39,7 @@ from providers.openai_profile import Api, endpoint
 from providers.openai_requests import chat_body, responses_body
 from providers.openai_responses import ResponsesParser
 from providers.prefixes import prefix_key
-from providers.reading import EventParser, read_stream
+from providers.reading import Answer, EventParser, read_stream
 from providers.sdk_logs import hush_sdks
 from providers.spi import LLMClient
 from providers.stops import StopCutter
@@ -120,8 +121,11 @@ class OpenAIClient(LLMClient):
             ),
         )
 
-    async def stream(self, req: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
+    def stream(self, req: ChatRequest) -> AsyncIterator[ChatChunk]:
         """Make the request and yield its chunks; `req.model` outranks the client's."""
+        return read_stream(partial(self._ask, req))
+
+    async def _ask(self, req: ChatRequest) -> Answer:
         model = req.model or self.model
         origin = self._origin(req, model)
         client: Any = self._clients.get()
@@ -135,17 +139,9 @@ class OpenAIClient(LLMClient):
             parser = ResponsesParser(origin, StopCutter(written.cut))
             create = client.responses.with_streaming_response.create
         response = await _sent(create(**written.body), origin)
-        notes = tuple(written.notes)
-        del written, create, req  # the prompt may be large, and the answer long
-        body = response.aiter_bytes()
-        chunks = read_stream(body, parser, origin, response.aclose)
-        async with contextlib.aclosing(chunks):
-            async for chunk in chunks:
-                yield replace(chunk, notes=notes) if notes and chunk.finish_reason else chunk
+        return Answer(response.aiter_bytes(), parser, origin, response.aclose, tuple(written.notes))
 
-    async def resume(
-        self, req: ChatRequest, response_id: str, after: int
-    ) -> AsyncGenerator[ChatChunk, None]:
+    def resume(self, req: ChatRequest, response_id: str, after: int) -> AsyncIterator[ChatChunk]:
         """Yield what follows event number `after` of a background response (`ChatChunk.sequence`).
 
         Costs nothing more: the vendor went on writing while nobody listened.
@@ -156,6 +152,9 @@ class OpenAIClient(LLMClient):
                 provider=self.provider,
                 sent=False,
             )
+        return read_stream(partial(self._ask_for_rest, req, response_id, after))
+
+    async def _ask_for_rest(self, req: ChatRequest, response_id: str, after: int) -> Answer:
         origin = self._origin(req, req.model or self.model)
         parser = ResponsesParser(origin, StopCutter(req.stop), resumed=True)
         client: Any = self._clients.get()
@@ -163,11 +162,7 @@ class OpenAIClient(LLMClient):
             response_id, stream=True, starting_after=after, include_obfuscation=False
         )
         response = await _sent(call, origin)
-        body = response.aiter_bytes()
-        chunks = read_stream(body, parser, origin, response.aclose)
-        async with contextlib.aclosing(chunks):
-            async for chunk in chunks:
-                yield chunk
+        return Answer(response.aiter_bytes(), parser, origin, response.aclose)
 
     async def upload(self, data: bytes, mime_type: str, name: str) -> str:
         """Upload a file and return its id, to be used in a `FileRefPart`."""

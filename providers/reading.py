@@ -13,6 +13,7 @@ body is read for a moment, so that the connection can be used again; nothing in 
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import httpx2
@@ -52,28 +53,42 @@ class EventParser(Protocol):
         ...
 
 
-async def read_stream(
-    body: AsyncIterator[bytes],
-    parser: EventParser,
-    origin: Origin,
-    close: Callable[[], Awaitable[None]] | None = None,
-) -> AsyncGenerator[ChatChunk, None]:
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A streamed answer whose headers are there, and how to read its body.
+
+    `close` gives the connection back, and is called however the reading ends. `notes`, on what
+    the request could not say, come with the finish.
+    """
+
+    body: AsyncIterator[bytes]
+    parser: EventParser
+    origin: Origin
+    close: Callable[[], Awaitable[None]] | None = None
+    notes: tuple[str, ...] = ()
+
+
+async def read_stream(ask: Callable[[], Awaitable[Answer]]) -> AsyncGenerator[ChatChunk, None]:
     """Yield the chunks of a streamed answer; see the module for what it promises.
 
-    `close` gives the connection back, and is called however this ends.
+    `ask` sends the request, at the first chunk that is asked for. It is let go of before the
+    body is read: a prompt may be large, and an answer long.
     """
+    answer = await ask()
+    del ask
+    body, parser, origin, notes = answer.body, answer.parser, answer.origin, answer.notes
     decoder = SSEDecoder()
     try:
         async for data in body:
             for event in decoder.feed(data):
                 for chunk in parser.feed(event):
-                    yield chunk
+                    yield replace(chunk, notes=notes) if notes and chunk.finish_reason else chunk
                 if parser.done:
                     break
             if parser.done:
                 break
         for chunk in finish(decoder, parser, origin):
-            yield chunk
+            yield replace(chunk, notes=notes) if notes and chunk.finish_reason else chunk
     except (ProviderError, TimeoutError) as error:
         raise _with_state(error, parser, origin) from error.__cause__
     except (httpx2.HTTPError, httpx2.StreamError) as error:
@@ -86,8 +101,8 @@ async def read_stream(
         end = getattr(body, "aclose", None)
         if end is not None:
             await end()
-        if close is not None:
-            await close()
+        if answer.close is not None:
+            await answer.close()
 
 
 def finish(decoder: SSEDecoder, parser: EventParser, origin: Origin) -> Iterator[ChatChunk]:

@@ -16,7 +16,7 @@ import pytest
 from contracts.messages import ChatChunk, Usage
 from providers.exceptions import ExecutionPlatformError, ProviderError
 from providers.http_errors import Origin, error_from_response
-from providers.reading import read_stream
+from providers.reading import Answer, read_stream
 from providers.spi import ChatRequest, Message, Timeouts
 from tests.providers.adapters import ADAPTERS, Adapter
 from tests.wire.server import Reply, WireServer, one_by_one
@@ -69,8 +69,12 @@ async def read(adapter: Adapter, data: bytes, size: int = 1 << 30) -> Outcome:
     origin = Origin(adapter.name, "m")
     chunks: list[ChatChunk] = []
     error = None
+
+    async def answer() -> Answer:
+        return Answer(_pieces(data, size), adapter.parse(origin), origin)
+
     try:
-        async for chunk in read_stream(_pieces(data, size), adapter.parse(origin), origin):
+        async for chunk in read_stream(answer):
             chunks.append(chunk)  # noqa: PERF401 - kept when the stream raises
     except ExecutionPlatformError as caught:
         error = caught

@@ -10,7 +10,7 @@ from contracts.messages import ChatChunk
 from providers.exceptions import ExecutionPlatformError
 from providers.http_errors import Origin
 from providers.openai_chat import ChatParser
-from providers.reading import read_stream
+from providers.reading import Answer, read_stream
 from tests.wire.streams import DIALECTS, PIECES, TEXT
 
 pytestmark = pytest.mark.unit
@@ -27,6 +27,9 @@ class Body:
         self.closed = False
         self.read = 0
 
+    async def answer(self) -> Answer:
+        return Answer(self.open(), ChatParser(ORIGIN), ORIGIN)
+
     async def open(self) -> AsyncGenerator[bytes, None]:
         try:
             for piece in self.pieces:
@@ -41,14 +44,14 @@ class Body:
 async def fail(*pieces: bytes | Exception) -> Any:
     body = Body(*pieces)
     with pytest.raises(ExecutionPlatformError) as caught:
-        _ = [c async for c in read_stream(body.open(), ChatParser(ORIGIN), ORIGIN)]
+        _ = [c async for c in read_stream(body.answer)]
     assert body.closed
     return caught.value
 
 
 async def test_chunks_come_with_their_event_and_not_later() -> None:
     body = Body(*SCRIPT.events)
-    chunks = read_stream(body.open(), ChatParser(ORIGIN), ORIGIN)
+    chunks = read_stream(body.answer)
     assert (await anext(chunks)).delta_text == PIECES[0]
     assert body.read == 2
     await chunks.aclose()
@@ -58,7 +61,7 @@ async def test_chunks_come_with_their_event_and_not_later() -> None:
 async def test_the_rest_of_the_body_is_read_so_that_the_connection_can_be_used_again() -> None:
     body = Body(*SCRIPT.events, b": bye\n\n")
     chunks: list[ChatChunk] = []
-    async for chunk in read_stream(body.open(), ChatParser(ORIGIN), ORIGIN):
+    async for chunk in read_stream(body.answer):
         chunks.append(chunk)  # noqa: PERF401
     assert "".join(c.delta_text or "" for c in chunks) == TEXT
     assert body.read == len(body.pieces)
@@ -66,7 +69,7 @@ async def test_the_rest_of_the_body_is_read_so_that_the_connection_can_be_used_a
 
 async def test_what_breaks_after_the_end_does_not_matter() -> None:
     body = Body(*SCRIPT.events, httpx2.ReadError("reset"))
-    chunks = [c async for c in read_stream(body.open(), ChatParser(ORIGIN), ORIGIN)]
+    chunks = [c async for c in read_stream(body.answer)]
     assert chunks[-1].finish_reason == "stop"
 
 
