@@ -157,6 +157,7 @@ def _request(
         reasoning_effort=params.reasoning_effort,
         thinking_budget=params.thinking_budget,
         tools=list(tools) or None,
+        tool_choice=plan.tool_choice if tools else None,
         response_schema=form.schema_ if form else None,
         json_mode=form is not None and form.schema_ is None,
         metadata=metadata,

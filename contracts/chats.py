@@ -54,12 +54,16 @@ def turn_unit(turn: int, call: int | None = None) -> str:
 
 
 class AgentPlan(Frozen):
-    """The artifact: an agent, who may answer for it, and the system text. Candidates are whole."""
+    """The artifact: an agent, who may answer for it, and the system text. Candidates are whole.
+
+    `tool_choice` is `ChatRequest`'s: "auto", "required", or the name of a tool.
+    """
 
     agent: AgentSpec
     candidates: tuple[Candidate, ...]
     system: str = ""
     temperature: float | None = None
+    tool_choice: str | None = None
 
 
 class AgentHeader(Frozen):
@@ -137,13 +141,15 @@ class ChatStart(Frozen):
     """Starts a conversation. `chat_id` is the workflow id too.
 
     `max_messages` is when people are warned, not a limit. `carried` is what the history before
-    this one knew.
+    this one knew. `single`: the end of what is carried is answered as it stands, as turn 1, and
+    the conversation ends with that answer.
     """
 
     chat_id: str
     header: AgentHeader
     max_messages: Annotated[int, Field(ge=1)] = 50
     carried: Json = None
+    single: bool = False
 
 
 class SayRequest(Command):
@@ -232,7 +238,8 @@ class TurnResult(Slim):
 
     `kind` is a FailureKind, or "TurnLimit", "TurnTimeout", "ToolFailed", "ToolArguments",
     "BudgetExceeded". `partial_text` is the beginning of an answer that was not finished. `unit`
-    is where the answer stands in the spool.
+    is where the answer stands in the spool. `asked` are calls of tools that are the caller's own:
+    they are the answer.
     """
 
     turn: int
@@ -255,6 +262,7 @@ class TurnResult(Slim):
     ended_at: datetime | None = None
     first_token_at: datetime | None = None
     transcript: ArtifactRef | None = None
+    asked: tuple[AskedTool, ...] = ()
 
 
 ChatPhase = Literal["initializing", "active", "terminated"]

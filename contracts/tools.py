@@ -169,7 +169,8 @@ ToolSpec = Annotated[
     Field(discriminator="kind"),
 ]
 
-ToolKind = Literal["function", "mcp", "prompt", "agent", "http", "builtin"]
+ToolKind = Literal["function", "mcp", "prompt", "agent", "http", "builtin", "caller"]
+"""Of a tool that can be called; a "caller" tool is called by whoever asked, outside of us."""
 
 
 class ToolList(Frozen):

@@ -64,7 +64,7 @@ class ChatWorkflow(ChatControl):
         try:
             await self._list_tools()
             state.phase = "active"
-            await self._converse()
+            await (self._answer_once() if start.single else self._converse())
             cancelled = False
         except asyncio.CancelledError:
             cancelled = True
@@ -99,7 +99,14 @@ class ChatWorkflow(ChatControl):
             if self._ending is None and self._grown():
                 await self._move_on()
 
-    async def _take_turn(self, turn: int, text: Value) -> None:
+    async def _answer_once(self) -> None:
+        """Answer what is carried, as it stands."""
+        self._state.last_turn = 1
+        if self._ending is None:
+            await self._take_turn(1, None)
+            self._ending = self._ending or EndRequest(reason="answered")
+
+    async def _take_turn(self, turn: int, text: Value | None) -> None:
         """Answer one message, and write down what came of it."""
         state = self._state
         ask = TurnAsk(

@@ -93,6 +93,11 @@ class ToolCaller:
             if one.listing.toolbox is not None
         }
 
+    def hands_over(self, asked: tuple[AskedTool, ...]) -> bool:
+        """Whether an answer asks for a tool that is the caller's own."""
+        known = (self._facts.get(one.name) for one in asked)
+        return any(one is not None and one[0].kind == "caller" for one in known)
+
     async def call(self, asked: tuple[AskedTool, ...], call: int) -> list[Ended]:
         """Call all that an answer asks for, some at once; results in the order of the asking.
 

@@ -44,11 +44,11 @@ CANCELLED = Ended(AgentStatus.CANCELLED, "cancelled", FailureKind.STOPPED)
 
 @dataclass(frozen=True)
 class TurnAsk:
-    """What was said to whom, and after what."""
+    """What was said to whom, and after what. Without text: what ends the conversation so far."""
 
     run_id: str
     turn: int
-    text: Value
+    text: Value | None
     agent: AgentHeader
     conversation: Conversation
     listed: tuple[Listed, ...] = ()
@@ -149,13 +149,16 @@ class TurnRun:
 
     async def run(self) -> TurnResult:
         """Return the turn's result. Cancelled, it settles what is in flight and returns too."""
-        messages: tuple[NewMessage, ...] = (NewMessage(content=self._ask.text),)
+        text = self._ask.text
+        messages = (NewMessage(content=text),) if text is not None else ()
         while True:
             outcome = await self._call_model(messages)
             if isinstance(outcome, Ended):
                 return self._ended(outcome)
             self._progress = replace(self._progress, calls=self._progress.calls + 1)
             self.conversation = Conversation(outcome.transcript, outcome.size, outcome.length)
+            if self._tools.hands_over(outcome.asked):
+                return self._completed(outcome)
             decision = turns.after_answer(len(outcome.asked), self._progress, self._limits)
             if isinstance(decision, Finish):
                 return self._completed(outcome)
@@ -197,6 +200,7 @@ class TurnRun:
                 "finish_reason": reply.finish_reason,
                 "notes": reply.notes,
                 "transcript": reply.transcript,
+                "asked": reply.asked,
             }
         )
 
