@@ -142,7 +142,8 @@ class ChatStart(Frozen):
 
     `max_messages` is when people are warned, not a limit. `carried` is what the history before
     this one knew. `single`: the end of what is carried is answered as it stands, as turn 1, and
-    the conversation ends with that answer.
+    the conversation ends with that answer. `searchable` says that the namespace knows our search
+    attributes: an unknown one would fail the workflow's task for ever.
     """
 
     chat_id: str
@@ -150,6 +151,7 @@ class ChatStart(Frozen):
     max_messages: Annotated[int, Field(ge=1)] = 50
     carried: Json = None
     single: bool = False
+    searchable: bool = False
 
 
 class SayRequest(Command):

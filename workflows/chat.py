@@ -30,6 +30,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.tools import ToolList, ToolListing, tool_queue
     from workflows import carrying
     from workflows.chat_control import ChatControl
+    from workflows.chat_display import ChatDisplay
     from workflows.chat_state import ChatState
     from workflows.turn_money import TurnReserver
     from workflows.turn_tools import Desk
@@ -50,6 +51,7 @@ class ChatWorkflow(ChatControl):
     @workflow.init
     def __init__(self, start: ChatStart) -> None:
         self._state = ChatState(start, workflow.now())
+        self._display = ChatDisplay(self._state)
         self._reserver = TurnReserver(self._state)
         self._moving = False
         self._ending: EndRequest | None = None
@@ -70,6 +72,7 @@ class ChatWorkflow(ChatControl):
             cancelled = True
             await self._settled()
         state.phase = "terminated"
+        self._display.update()
         await workflow.wait_condition(workflow.all_handlers_finished)
         if cancelled:
             raise asyncio.CancelledError
@@ -118,6 +121,8 @@ class ChatWorkflow(ChatControl):
             listed=state.listed or (),
         )
         state.turn, state.stopping = turn, False
+        if turn == 1 and text is not None:
+            self._display.entitle(text)
         run = TurnRun(state, self._reserver, ask, self._desk)
         self._current = asyncio.create_task(run.run())
         try:
@@ -127,6 +132,7 @@ class ChatWorkflow(ChatControl):
                 state.turn = None
         answered = result.status is AgentStatus.COMPLETED
         state.finish(result, run.conversation if answered else None)
+        self._display.update()
         self._current = None
 
     async def _bounded(self, task: "asyncio.Task[TurnResult]", limit: float) -> TurnResult:

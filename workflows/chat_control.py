@@ -8,6 +8,7 @@ is sent, by its `request_id`.
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
+from contracts.chat_books import ChatBooks
 from contracts.chats import (
     CHAT_BUSY,
     CHAT_ENDED,
@@ -167,6 +168,11 @@ class ChatControl:
     def chat(self) -> ChatView:
         """Return how the conversation stands."""
         return self._state.view()
+
+    @workflow.query(name="books")
+    def books(self) -> ChatBooks:
+        """Return what the conversation cost, attempt by attempt."""
+        return self._state.books()
 
     @workflow.query(name="turn")
     def turn(self, query: TurnQuery) -> TurnView:

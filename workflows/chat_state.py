@@ -1,7 +1,9 @@
 """What a conversation knows, in one object: it goes whole from one history into the next.
 
 Only references and numbers: the conversation's text is in the store. Of what has ended, the last
-KEPT_TURNS turns and their attempts are remembered; the ledger's totals cover all.
+KEPT_TURNS turns and their attempts go on; the ledger's totals cover all. For the bill the attempts
+of older turns are kept too, as JSON, as long as this history lasts: whoever wants those of a
+history before asks that one.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,6 +13,7 @@ from decimal import Decimal
 
 from contracts.artifacts import ArtifactRef, Value
 from contracts.base import Frozen
+from contracts.chat_books import ChatBooks
 from contracts.chats import (
     AgentHeader,
     ChatPhase,
@@ -82,6 +85,8 @@ class ChatState:
 
     def __init__(self, start: ChatStart, now: datetime) -> None:
         self.start = start
+        self.plans: dict[str, ArtifactRef] = {}
+        self._older: list[bytes] = []
         self.request = _NoGrant()
         self.use(start.header)
         self.ledger = Ledger(start.header.budget)
@@ -109,6 +114,7 @@ class ChatState:
     def use(self, agent: AgentHeader) -> None:
         """Let an agent answer from now on."""
         self.agent = agent
+        self.plans[agent.plan.sha256] = agent.plan
         self.header = PlanHeader(
             team=agent.name,
             steps=1,
@@ -185,6 +191,8 @@ class ChatState:
         while len(self.results) > KEPT_TURNS:
             del self.results[next(iter(self.results))]
         kept = {turn_unit(turn) for turn in self.results}
+        gone = (a for a in self.attempts.values() if a.step not in kept)
+        self._older += [a.model_dump_json(exclude_defaults=True).encode() for a in gone]
         self.attempts = {key: a for key, a in self.attempts.items() if a.step in kept}
         self._counts = {unit: count for unit, count in self._counts.items() if unit in kept}
 
@@ -218,6 +226,22 @@ class ChatState:
             paused_for=self.paused_for,
             started_at=self.started_at,
             attempts=tuple(self.attempts.values()),
+        )
+
+    def books(self) -> ChatBooks:
+        """Answer the query `books`."""
+        ledger = self.ledger
+        older = (AttemptRecord.model_validate_json(one) for one in self._older)
+        return ChatBooks(
+            chat_id=self.start.chat_id,
+            agent=self.agent.name,
+            budget=ledger.cap,
+            cost=ledger.counted,
+            served=ledger.served,
+            uncertain=ledger.uncertain,
+            reserved=ledger.reserved,
+            attempts=(*older, *self.attempts.values()),
+            plans=tuple(self.plans.values()),
         )
 
     # from history to history
