@@ -58,6 +58,7 @@ from contracts.messages import Message
 from contracts.runs import WORKFLOW_QUEUE
 from contracts.updates import Accepted, BudgetRaise, BudgetView, Command
 from stores.artifacts import ArtifactStore
+from stores.spooling import Spools
 from stores.transcripts import Transcripts
 from stores.values import load_value, store_value
 from workflows.chat import ChatWorkflow
@@ -69,6 +70,7 @@ __all__ = [
     "ChatLine",
     "ChatOver",
     "Chats",
+    "StreamTrouble",
     "TextPart",
     "TurnEvent",
     "UnknownChat",
@@ -140,6 +142,11 @@ class Chat:
     def store(self) -> ArtifactStore:
         """Where its texts are."""
         return self._store
+
+    @property
+    def spools(self) -> Spools:
+        """Where its answers are written."""
+        return self._spools
 
     async def start(self) -> None:
         """Start it, or join it where it goes on. Raises ChatOver, ServerUnreachable."""
@@ -271,16 +278,13 @@ class Chat:
         """Return a turn's answer; None for one without. Raises the store's errors."""
         return await load_value(self._store, result.output) if result.output else None
 
-    def place(self) -> int:
+    async def place(self) -> int:
         """Return where the spool ends now: follow a turn from there that is said after this."""
-        try:
-            return self._spools.path(self.chat_id).stat().st_size
-        except OSError:
-            return 0
+        return await self._spools.end(self.chat_id)
 
     async def wait(self, turn: int) -> TurnResult:
         """Wait for a turn's end."""
-        async for event in self.follow(turn, self.place()):
+        async for event in self.follow(turn, await self.place()):
             if isinstance(event, TurnResult):
                 return event
         raise AssertionError("unreachable: a turn that is followed has a result")

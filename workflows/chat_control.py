@@ -183,7 +183,8 @@ class ChatControl:
             return TurnView(state="done", result=result)
         if query.turn == state.turn:
             return TurnView(state="running", pending=tuple(state.pending.values()))
-        if any(said.turn == query.turn for said in state.queue):
+        to_come = state.start.single and state.phase != "terminated"
+        if to_come or any(said.turn == query.turn for said in state.queue):
             return TurnView(state="waiting")
         return TurnView(state="forgotten")
 
