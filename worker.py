@@ -132,6 +132,7 @@ async def workers(
         for group in (None, *settings.tool_queues)
     ]
     async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(storage.spools.aclose)
         stack.push_async_callback(tools.aclose)
         stack.push_async_callback(clients.aclose)
         await stack.enter_async_context(registered(client, storage.store, lasting=lasting))

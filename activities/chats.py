@@ -16,17 +16,18 @@ from activities.keeping import keep, lasting
 from activities.models import Attempt
 from activities.plans import PlanCache
 from contracts.agents import AgentSpec
-from contracts.artifacts import ArtifactRef
+from contracts.artifacts import ArtifactRef, Value
+from contracts.brief import INLINE_BYTES, small_json
 from contracts.calls import ModelReply
 from contracts.chat_activities import TurnActivities
-from contracts.chats import AgentPlan, AskedTool, NewMessage, TurnCall, TurnReply
+from contracts.chats import IN_TOOLBOX, AgentPlan, AskedTool, NewMessage, TurnCall, TurnReply
 from contracts.messages import ChatRequest, Message, ToolCall, ToolDefinition
 from contracts.plans import Candidate
 from contracts.teams import OutputSpec
-from contracts.tools import Toolbox
+from contracts.tools import OfferedTool, Toolbox
 from providers.spi import ChatReply, LLMClient
 from stores.artifacts import ArtifactStore
-from stores.spools import FileSpools
+from stores.spooling import Spools
 from stores.transcripts import Transcripts
 from stores.values import load_value
 
@@ -34,7 +35,7 @@ from stores.values import load_value
 class CallTurn(TurnActivities):
     """The activities, with what they need to act."""
 
-    def __init__(self, store: ArtifactStore, spools: FileSpools, clients: Clients) -> None:
+    def __init__(self, store: ArtifactStore, spools: Spools, clients: Clients) -> None:
         self._store, self._spools, self._clients = store, spools, clients
         self._plans = PlanCache(store)
 
@@ -51,6 +52,8 @@ class CallTurn(TurnActivities):
         return await self._attempt(call, CallState()).count()
 
     def _attempt(self, call: TurnCall, state: CallState) -> "_TurnAttempt":
+        if not call.run_id:
+            call = call.model_copy(update={"run_id": activity.info().workflow_id or ""})
         return _TurnAttempt(self._store, self._spools, self._clients, self._plans, call, state)
 
 
@@ -60,7 +63,7 @@ class _TurnAttempt(Attempt):
     def __init__(
         self,
         store: ArtifactStore,
-        spools: FileSpools,
+        spools: Spools,
         clients: Clients,
         plans: PlanCache,
         call: TurnCall,
@@ -73,27 +76,37 @@ class _TurnAttempt(Attempt):
 
     async def _prepared(self) -> tuple[OutputSpec, Candidate, LLMClient, ChatRequest]:
         call = self._turn_call
-        plan = await self._store.get_model(call.plan, AgentPlan)
+        boxes = [await self._store.get_model(ref, Toolbox) for ref in call.toolboxes]
+        plan = await self._store.get_model(_plan_of(call, boxes), AgentPlan)
         candidate = plan.candidates[call.candidate]
         self._state.provider, self._state.model = candidate.provider, candidate.model
         client = self._clients.client(candidate)
         before = await self._transcripts.read(call.transcript) if call.transcript else []
-        self._new = [await self._message(message) for message in call.messages]
-        tools = [tool for ref in call.toolboxes for tool in await self._offered(ref)]
+        self._new = await self._messages(before[-1:])
+        tools = [_offered(tool) for box in boxes for tool in box.tools]
         request = _request(plan, [*before, *self._new], tools, call.max_tokens, self._metadata())
         request = await self._continued_or_repaired(request, candidate)
         return wanted(plan.agent), candidate, client, request
 
-    async def _message(self, new: NewMessage) -> Message:
-        content = str(await load_value(self._store, new.content))
-        return Message(new.role, content, name=new.name, tool_call_id=new.tool_call_id)
-
-    async def _offered(self, ref: ArtifactRef) -> list[ToolDefinition]:
-        box = await self._store.get_model(ref, Toolbox)
-        return [ToolDefinition(t.name, t.description, schema=t.parameters) for t in box.tools]
+    async def _messages(self, last: Sequence[Message]) -> list[Message]:
+        """Return what is new; results belong to the last answer's calls, in their order."""
+        asked = [call for message in last for call in message.tool_calls]
+        found = []
+        for number, new in enumerate(self._turn_call.messages):
+            content = str(await load_value(self._store, new.content))
+            name, call_id = new.name, new.tool_call_id
+            if new.role == "tool" and call_id is None:
+                name, call_id = asked[number].name, asked[number].id
+            found.append(Message(new.role, content, name=name, tool_call_id=call_id))
+        return found
 
     async def _reply(self, wanted: OutputSpec, reply: ChatReply) -> ModelReply:
         paid = await super()._reply(wanted, reply)
+        update: dict[str, object] = {}
+        if reply.tool_calls:
+            update["output"] = Value()
+        if paid.model == self._state.model:
+            update["model"] = None
         calls = tuple(self._named(number, one) for number, one in enumerate(reply.tool_calls, 1))
         answer = Message(
             "assistant", self._state.text, tool_calls=calls, vendor_state=reply.vendor_state
@@ -102,7 +115,7 @@ class _TurnAttempt(Attempt):
         ref = await lasting(lambda: self._transcripts.append(self._turn_call.transcript, new))
         node = await self._transcripts.node(ref)
         return TurnReply(
-            **paid.__dict__,
+            **(paid.__dict__ | update),
             transcript=ref,
             size=node.tokens,
             length=node.length,
@@ -123,10 +136,26 @@ class _TurnAttempt(Attempt):
         return ToolCall(**{**fields, "id": f"call_{self._turn_call.unit}_{number}"})
 
     async def _asked(self, call: ToolCall) -> AskedTool:
-        arguments = await keep(self._store, call.arguments)
+        arguments = small_json(call.arguments)
+        if arguments.size_bytes > INLINE_BYTES:
+            arguments = await keep(self._store, call.arguments)
         return AskedTool(
             id=call.id, name=call.name, arguments=arguments, problem=call.arguments_error
         )
+
+
+def _plan_of(call: TurnCall, boxes: Sequence[Toolbox]) -> ArtifactRef:
+    """Return where the agent's plan is: the call says so, or its first toolbox."""
+    if call.plan != IN_TOOLBOX:
+        return call.plan
+    kept = boxes[0].plan if boxes else None
+    if kept is None:
+        raise LookupError("neither the call nor its toolbox names the plan")
+    return kept
+
+
+def _offered(tool: OfferedTool) -> ToolDefinition:
+    return ToolDefinition(tool.name, tool.description, schema=tool.parameters)
 
 
 def wanted(agent: AgentSpec) -> OutputSpec:

@@ -35,14 +35,14 @@ from providers.spi import ChatReply, ChatStream, LLMClient, Timeouts, TokenCount
 from rules.seams import Seam
 from stores.artifacts import ArtifactStore
 from stores.exceptions import StoreError
-from stores.spools import AttemptSpool, FileSpools
+from stores.spooling import AttemptSpool, Spools
 from stores.values import load_bindings, load_value
 
 
 class CallModel(ModelActivities):
     """The activity, with what it needs to act."""
 
-    def __init__(self, store: ArtifactStore, spools: FileSpools, clients: Clients) -> None:
+    def __init__(self, store: ArtifactStore, spools: Spools, clients: Clients) -> None:
         self._store = store
         self._spools = spools
         self._clients = clients
@@ -67,7 +67,7 @@ class Attempt:
     def __init__(
         self,
         store: ArtifactStore,
-        spools: FileSpools,
+        spools: Spools,
         clients: Clients,
         plans: PlanCache,
         call: ModelCall,
@@ -196,7 +196,7 @@ class Attempt:
                 return await self._store.get_text(continuation.partial)
         if continuation.spool_attempt is not None:
             call = self._call
-            return self._spools.partial(call.run_id, call.unit, continuation.spool_attempt)
+            return await self._spools.partial(call.run_id, call.unit, continuation.spool_attempt)
         return ""
 
     def _check_bound(self, request: ChatRequest) -> None:

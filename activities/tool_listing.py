@@ -22,6 +22,7 @@ from contracts.tools import (
     PromptTool,
     Toolbox,
     ToolFact,
+    ToolList,
     ToolListing,
     ToolSpec,
 )
@@ -69,24 +70,28 @@ class KnownAgents:
 class Listing:
     """One listing on its way."""
 
-    def __init__(self, opened: OpenTools, queue: str | None) -> None:
-        self._open, self._queue = opened, queue
+    def __init__(self, opened: OpenTools, request: ToolList) -> None:
+        self._open, self._request = opened, request
         self._facts: list[ToolFact] = []
         self._tools: dict[str, OfferedTool] = {}
         self._problems: list[str] = []
 
     async def of(self, agent: AgentSpec, store: ArtifactStore) -> ToolListing:
         """Return the listing of an agent. Raises the store's errors."""
-        specs = [spec for spec in agent.tools if spec.queue == self._queue]
+        specs = [spec for spec in agent.tools if spec.queue == self._request.queue]
         offers = await asyncio.gather(*(self._offers(spec) for spec in specs))
         for spec, offered in zip(specs, offers, strict=True):
             for tool in offered:
                 self._add(spec, tool)
-        toolbox = Toolbox(tools=tuple(self._tools.values()))
+        request = self._request
+        toolbox = Toolbox(
+            tools=tuple(self._tools.values()), agent=request.agent, plan=request.plan
+        )
         return ToolListing(
             facts=tuple(self._facts),
             toolbox=await store.put_json(toolbox),
             problems=tuple(cut(clean(said), PROBLEM_CHARS) for said in self._problems[:50]),
+            whole=request.plan is not None,
         )
 
     async def _offers(self, spec: ToolSpec) -> list[OfferedFunction]:

@@ -81,18 +81,20 @@ class RunTools(ToolActivities):
     async def list_tools(self, request: ToolList) -> ToolListing:
         async with beating(ToolProgress):
             agent = await self._known.agent(request.agent)
-            listing = Listing(self._open, request.queue)
+            listing = Listing(self._open, request)
             return await listing.of(agent, self._store)
 
     @activity.defn(name="call_tool")
     async def call_tool(self, request: ToolRequest) -> ToolOutcome:
-        call = _Call(self._store, self._spools, self._known, self._open, self._env, request)
-        return await call.run()
+        return _briefly(await self._call(request).run())
 
     @activity.defn(name="ask_of_tool")
     async def ask_of_tool(self, request: ToolRequest) -> ToolOutcome:
-        call = _Call(self._store, self._spools, self._known, self._open, self._env, request)
-        return await call.ask()
+        return _briefly(await self._call(request).ask())
+
+    def _call(self, request: ToolRequest) -> "_Call":
+        request = request.completed_by(activity.info().workflow_id or "")
+        return _Call(self._store, self._spools, self._known, self._open, self._env, request)
 
 
 class _Call:
@@ -149,8 +151,11 @@ class _Call:
     async def _prepared(self) -> tuple[ToolSpec, OfferedTool, dict[str, Json]]:
         """Return the declaration, what was offered, and arguments that fit. Raises Failed."""
         request = self._request
-        agent = await self._known.agent(request.agent)
         toolbox = await self._known.toolbox(request.toolbox)
+        owner = request.agent or toolbox.agent
+        if owner is None:
+            raise Failed(ToolError.NO_SUCH_TOOL, "nobody says whose tool it is")
+        agent = await self._known.agent(owner)
         offered = next((tool for tool in toolbox.tools if tool.name == request.name), None)
         spec = agent.tool(offered.declared) if offered is not None else None
         if offered is None or spec is None:
@@ -309,6 +314,11 @@ class _Call:
             with trial:
                 return Value(ref=await self._store.put_bytes(data, media_type))
         raise AssertionError("unreachable: the last trial returns or raises")
+
+
+def _briefly(outcome: ToolOutcome) -> ToolOutcome:
+    """Leave out what the workflow knows: it has many of these in its history."""
+    return outcome.model_copy(update={"name": "", "call_id": "", "execution_time": 0.0})
 
 
 def _trials() -> AsyncRetrying:

@@ -167,8 +167,9 @@ def adapter(module: str, name: str, path: str = "", **options: Any) -> Way:
         client = make(api_key=KEY, base_url=url + path, connections=CONNECTIONS, **options)
 
         async def texts(model: str) -> AsyncIterator[str]:
-            request = ChatRequest([Message("user", QUESTION)], model=model)
-            async for chunk in client.chat(request):
+            # Given away, as the SDKs' callers above give theirs: nobody holds it while it streams.
+            chunks = client.chat(ChatRequest([Message("user", QUESTION)], model=model))
+            async for chunk in chunks:
                 if chunk.delta_text:
                     yield chunk.delta_text
 

@@ -13,6 +13,10 @@ from stores.exceptions import SourceChanged
 
 async def with_stored_files(team: TeamSpec, store: ArtifactStore) -> TeamSpec:
     """Return a team whose files are all in the store. Raises `SourceError`, `StoreError`."""
+    shared = team.shared_context
+    if shared is not None:
+        kept = tuple([await _stored(file, store) for file in shared.files])
+        team = team.model_copy(update={"shared_context": shared.model_copy(update={"files": kept})})
     if not any(isinstance(step, ModelStep) and step.files for step in team.agents):
         return team
     steps: list[StepSpec] = []

@@ -1,31 +1,37 @@
 """Following a turn: its text from the spool as it is written, its end from a query.
 
 Following costs no history and may begin at any time and anywhere: whoever follows sees the one
-coherent text, whatever attempts and workers it took.
+coherent text, whatever attempts and workers it took. A slow reader holds up nobody, and costs no
+memory; where the spool cannot be read he is told so, and gets the whole with the result.
 """
 
 import asyncio
 import contextlib
+import functools
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from client.chat_sending import PATIENCE_S
-from client.chat_values import ChatOver, TextPart, TurnEvent
+from client.chat_values import ChatOver, StreamTrouble, TextPart, TurnEvent
 from client.connection import ServerUnreachable
 from client.runs import NoWorker
+from client.watching import watch
 from contracts.chats import TurnResult, TurnView, turn_unit
 from stores.assembling import TextAssembler
-from stores.spools import FileSpools
+from stores.spooling import Spools
 
 FIRST_LOOK_S, LATER_LOOK_S = 0.02, 0.5
 """Between two questions whether a turn has ended: more often once its answer has."""
+
+WAITING_EVENTS = 100
+"""So many may wait for a slow reader; the rest stays in the spool until he has taken them."""
 
 AskTurn = Callable[[int], Awaitable[TurnView]]
 """The query `turn`. Raises as `Chat.turn` does."""
 
 
 async def follow(
-    spools: FileSpools, chat_id: str, ask: AskTurn, turn: int, place: int
+    spools: Spools, chat_id: str, ask: AskTurn, turn: int, place: int
 ) -> AsyncGenerator[TurnEvent, None]:
     """Yield what happens in a turn as it does, its result at last, as `Chat.follow` promises."""
     follower = _Follower(spools, chat_id, ask, turn)
@@ -47,26 +53,32 @@ async def follow(
 class _Follower:
     """Two tasks that put what they find into one queue; the first may nudge the second."""
 
-    def __init__(self, spools: FileSpools, chat_id: str, ask: AskTurn, turn: int) -> None:
+    def __init__(self, spools: Spools, chat_id: str, ask: AskTurn, turn: int) -> None:
         self._spools, self._chat_id, self._ask, self._turn = spools, chat_id, ask, turn
-        self.events: asyncio.Queue[TurnEvent | Exception] = asyncio.Queue()
+        self.events: asyncio.Queue[TurnEvent | Exception] = asyncio.Queue(WAITING_EVENTS)
         self._nudge = asyncio.Event()
 
     async def read(self, place: int) -> None:
         """Pass the turn's text and its tools' events on; nudge whoever asks for its end."""
         own, assembler = turn_unit(self._turn) + ".", TextAssembler()
-        async with contextlib.aclosing(self._spools.follow(self._chat_id, place)) as records:
-            async for record, _ in records:
+        follow = functools.partial(self._spools.follow, self._chat_id)
+        async with contextlib.aclosing(watch(follow, place, self._troubled)) as records:
+            async for record in records:
                 if not record.agent.startswith(own):
                     continue
                 if record.tool is not None:
-                    self.events.put_nowait(record)
+                    await self.events.put(record)
                     continue
                 change = assembler.feed(record)
                 if change is not None and record.kind != "ended":
-                    self.events.put_nowait(TextPart(record.agent, change.keep, change.added))
+                    await self.events.put(TextPart(record.agent, change.keep, change.added))
                 if record.kind == "ended":
                     self._nudge.set()
+
+    def _troubled(self, why: str) -> None:
+        """Pass trouble on, unless the reader has so much to read that he need not know."""
+        with contextlib.suppress(asyncio.QueueFull):
+            self.events.put_nowait(StreamTrouble(why))
 
     async def look(self) -> None:
         """Ask for the turn's end, and for what it asks a person."""
@@ -78,31 +90,31 @@ class _Follower:
                 heard = time.monotonic()
             except (NoWorker, ServerUnreachable) as error:
                 if time.monotonic() - heard > PATIENCE_S:
-                    self.events.put_nowait(error)
+                    await self.events.put(error)
                     return
                 await asyncio.sleep(LATER_LOOK_S)
                 continue
             except Exception as error:
-                self.events.put_nowait(error)
+                await self.events.put(error)
                 return
-            if self._told(view, asked):
+            if await self._told(view, asked):
                 return
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._nudge.wait(), wait)
             wait = FIRST_LOOK_S if self._nudge.is_set() else min(wait * 1.5, LATER_LOOK_S)
             self._nudge.clear()
 
-    def _told(self, view: TurnView, asked: set[str]) -> bool:
+    async def _told(self, view: TurnView, asked: set[str]) -> bool:
         """Pass on what a query has told; return whether the turn has ended."""
         for pending in view.pending:
             if pending.call_id not in asked:
                 asked.add(pending.call_id)
-                self.events.put_nowait(pending)
+                await self.events.put(pending)
         if view.result is not None:
-            self.events.put_nowait(view.result)
+            await self.events.put(view.result)
             return True
         if view.state == "forgotten":
             error = ChatOver(f"turn {self._turn} has no answer, or it is long forgotten")
-            self.events.put_nowait(error)
+            await self.events.put(error)
             return True
         return False

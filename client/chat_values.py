@@ -43,5 +43,15 @@ class TextPart:
     added: str
 
 
-TurnEvent = TextPart | SpoolRecord | PendingTool | TurnResult
+@dataclass(frozen=True)
+class StreamTrouble:
+    """Why the text cannot be shown while it is written; "" once it can again.
+
+    The answer itself is not touched by it: the result has the whole.
+    """
+
+    why: str
+
+
+TurnEvent = TextPart | SpoolRecord | PendingTool | StreamTrouble | TurnResult
 """What is told of a turn: text, a tool's event (in a record), a question, at last its result."""

@@ -31,6 +31,7 @@ from client.chat_values import (
     ChatError,
     ChatLine,
     ChatOver,
+    StreamTrouble,
     TextPart,
     TurnEvent,
     UnknownChat,

@@ -13,11 +13,13 @@ from typing import Any
 
 from config.problems import ConfigError
 from config.teamfile import load_team
+from contracts.files import INLINE_BYTES, MOST_BYTES, AttachedFile
 from contracts.plans import Candidate, PersonaProfile, Plan, StepNode
 from contracts.retry import RetryRule
 from contracts.runs import provider_queue
 from contracts.teams import FallbackSpec, ModelStep, TeamSpec, TeamStep
 from providers import media, registry
+from providers.capabilities import ProviderEntry
 from providers.exceptions import NoProviderError, RouterError
 from providers.router import Needs, PersonaRouter, RoutedCandidate
 from rules import bounds, planning, prices
@@ -73,6 +75,7 @@ class Planner:
         problems: list[str] = []
         notes: dict[str, None] = {}
         children: dict[str, Plan] = {}
+        shared_files = team.shared_context.files if team.shared_context else ()
         for step in team.agents:
             if isinstance(step, TeamStep):
                 try:
@@ -82,14 +85,17 @@ class Planner:
             if not isinstance(step, ModelStep):
                 continue
             try:
-                chosen = self._candidates(step, notes)
+                sending = step
+                if step.shared_context:
+                    sending = step.model_copy(update={"files": (*shared_files, *step.files)})
+                chosen = self._candidates(sending, notes)
                 personas |= self._profile(step)
             except RouterError as error:
-                problems.append(f"agent {step.name}: {error}{self._takers(step, error)}")
+                problems.append(f"agent {step.name}: {error}{self._takers(sending, error)}")
                 continue
             by_step[step.name] = tuple(_index(candidates, candidate) for candidate in chosen)
-            if step.files:
-                file_tokens[step.name] = max(_file_tokens(step, one) for one in chosen)
+            if sending.files:
+                file_tokens[step.name] = max(_file_tokens(sending.files, one) for one in chosen)
         if problems:
             raise PlanError(problems)
         plan = Plan(
@@ -101,6 +107,9 @@ class Planner:
             notes=(*notes, *(note for child in children.values() for note in child.notes)),
             children=children,
             file_tokens=file_tokens,
+            shared_tokens=tuple(_file_tokens(shared_files, one) for one in candidates)
+            if shared_files
+            else (),
         )
         problems = list(unaffordable(plan, input_sizes))
         if problems:
@@ -154,12 +163,40 @@ class Planner:
             except NoProviderError as error:
                 notes[f"agent {step.name}: a fallback is left out: {error}"] = None
         chosen: dict[tuple[str, str], Candidate] = {}
-        for routed in self._in_order(step, found):
+        for routed in self._keeping(step, self._in_order(step, found)):
             for note in routed.notes if self._local else ():
                 notes[f"{routed.provider}/{routed.model}: {note}"] = None
             candidate = self._candidate(routed)
             chosen.setdefault((candidate.provider, candidate.model), candidate)
         return list(chosen.values())
+
+    def _keeping(
+        self, step: ModelStep, found: Sequence[RoutedCandidate]
+    ) -> Sequence[RoutedCandidate]:
+        """Keep those that the step's files can be uploaded to, where a request cannot hold them."""
+        small = sum(file.size_bytes for file in step.files if not file.large)
+        size = sum(file.size_bytes for file in step.files)
+        if size <= INLINE_BYTES:
+            return found
+        if small > INLINE_BYTES or size > MOST_BYTES:
+            raise NoProviderError(
+                f"its files and the shared context have {size:,} bytes together: {INLINE_BYTES:,} "
+                f"can be sent, {MOST_BYTES:,} uploaded"
+            )
+        kinds = {media.modality(file.mime_type) for file in step.files if file.large}
+        keeping = [one for one in found if kinds <= set(self._entry(one).uploads)]
+        if not keeping:
+            names = ", ".join(dict.fromkeys(one.provider for one in found))
+            raise NoProviderError(
+                f"its files have {size:,} bytes, more than a request of {INLINE_BYTES:,} holds, "
+                f"and cannot be uploaded to {names} ({', '.join(sorted(kinds))})"
+            )
+        return keeping
+
+    def _entry(self, routed: RoutedCandidate) -> ProviderEntry:
+        """Return what is known of the provider that is really asked."""
+        simulated = SIMULATED in (self.provider, routed.provider)
+        return self.router.capabilities.entry(SIMULATED if simulated else routed.provider)
 
     def _route(self, persona: str, step: ModelStep, wanted: FallbackSpec) -> list[RoutedCandidate]:
         simulated = self.provider == SIMULATED
@@ -213,7 +250,7 @@ class Planner:
                 notes[line] = None
 
     def _candidate(self, routed: RoutedCandidate) -> Candidate:
-        profile = routed.profile
+        profile, entry = routed.profile, self._entry(routed)
         simulated = self.provider == SIMULATED or routed.provider == SIMULATED
         provider = SIMULATED if simulated else routed.provider
         return Candidate(
@@ -227,6 +264,8 @@ class Planner:
             can_prefill=profile.prefill,
             can_resume=profile.resume and not simulated,
             counts_tokens=profile.counts_tokens,
+            caching=entry.caching,
+            cache_floor=entry.cache_floor,
             options=dict(self.simulation) if simulated else {},
             why=f"simulated, as {routed.provider}" if simulated else routed.why,
         )
@@ -266,14 +305,14 @@ def _modalities(step: ModelStep) -> tuple[str, ...]:
     return tuple(kind for kind in kinds if kind != "text")
 
 
-def _file_tokens(step: ModelStep, candidate: Candidate) -> int:
-    """Return the most that a step's files take of a candidate's prompt."""
+def _file_tokens(files: Iterable[AttachedFile], candidate: Candidate) -> int:
+    """Return the most that files take of a candidate's prompt."""
     return sum(
         media.NAME_BYTES
         + media.file_tokens(
             candidate.model, file.mime_type, file.size_bytes, candidate.context_window, file.pages
         )
-        for file in step.files
+        for file in files
     )
 
 

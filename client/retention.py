@@ -25,8 +25,9 @@ from contracts.tools import TOOL_CALLS
 from stores.artifacts import ArtifactStore
 from stores.backend import Entry
 from stores.collecting import GRACE, Garbage
+from stores.exceptions import StoreUnavailable
 from stores.scanning import digests_in
-from stores.spools import SpoolFile
+from stores.spooling import KeptSpool
 
 RUNS = "runs/"
 TYPES = "callboard."
@@ -49,7 +50,7 @@ class Leftovers:
     """What nothing needs any more: objects and names of the store, and spools."""
 
     garbage: Garbage
-    spools: tuple[SpoolFile, ...]
+    spools: tuple[KeptSpool, ...]
 
 
 async def held_by(client: Client, since: datetime) -> Held:
@@ -102,30 +103,30 @@ async def find_leftovers(
         return name in gone
 
     garbage = await storage.store.collector().look(held.digests, expired)
-    files = {storage.spools.path(run_id).name for run_id in kept}
+    names = {storage.spools.name(run_id) for run_id in kept}
     spools = [
-        file
-        for file in await asyncio.to_thread(storage.spools.files)
-        if file.modified < oldest and file.path.name not in files
+        spool
+        for spool in await storage.spools.kept()
+        if spool.modified < oldest and spool.name not in names
     ]
     return Leftovers(garbage, tuple(spools))
 
 
 async def remove(
-    storage: Storage, leftovers: Leftovers, removed: Callable[[Entry | SpoolFile], None]
+    storage: Storage, leftovers: Leftovers, removed: Callable[[Entry | KeptSpool], None]
 ) -> list[str]:
     """Remove what was found, telling of each; return why some of it stays.
 
     May be cancelled at any time and done again. Raises StoreUnavailable.
     """
     stay = await storage.store.collector().remove(leftovers.garbage, removed)
-    for file in leftovers.spools:
+    for spool in leftovers.spools:
         try:
-            file.path.unlink(missing_ok=True)
-        except OSError as error:
-            stay.append(f"{file.path}: {error.strerror}")
+            await storage.spools.remove(spool.name)
+        except StoreUnavailable as error:
+            stay.append(str(error))
         else:
-            removed(file)
+            removed(spool)
     return stay
 
 

@@ -7,7 +7,7 @@ and outlive the server's memory; what is going on is asked of its workflow.
 import contextlib
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TypeVar
@@ -56,7 +56,7 @@ from contracts.teams import AgentStatus, WorkflowStatus
 from rules.billing import recorded_cost
 from stores.artifacts import ArtifactStore
 from stores.exceptions import ArtifactLost
-from stores.spools import FileSpools
+from stores.spooling import Spools
 from stores.values import load_value
 from workflows.run import RunWorkflow
 
@@ -84,7 +84,7 @@ class NoWorker(Exception):
 class Runs:
     """All runs of one server and store. Without a client, those that have ended can be read."""
 
-    def __init__(self, client: Client | None, store: ArtifactStore, spools: FileSpools) -> None:
+    def __init__(self, client: Client | None, store: ArtifactStore, spools: Spools) -> None:
         self._client = client
         self._searchable = False
         self.store = store
@@ -311,8 +311,11 @@ class Run(RunCommands):
         except RPCError as error:
             raise self._unknown(error) from None
 
-    def follow(self, from_offset: int = 0) -> AsyncIterator[tuple[SpoolRecord, int]]:
-        """Yield the run's stream from a byte offset on, for ever: close it when the run ends."""
+    def follow(self, from_offset: int = 0) -> AsyncGenerator[tuple[SpoolRecord, int], None]:
+        """Yield the run's stream from an offset on, for ever: close it when the run ends.
+
+        Raises StoreUnavailable where the stream cannot be read.
+        """
         return self._runs.spools.follow(self.run_id, from_offset)
 
     async def _ask(self, query: Callable[[RunWorkflow], T]) -> T:

@@ -1,12 +1,14 @@
 """The stores of this machine, opened as the settings say: composition for worker and commands."""
 
 from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
 
 from client.encryption import configured_sealer
 from config.settings import Settings
 from stores.artifacts import ArtifactStore
 from stores.locations import DataDir
 from stores.sealing import Sealer
+from stores.spooling import Spools
 from stores.spools import FileSpools
 
 
@@ -16,7 +18,7 @@ class Storage:
 
     data: DataDir
     store: ArtifactStore
-    spools: FileSpools
+    spools: Spools
     sealer: Sealer
 
 
@@ -25,4 +27,15 @@ def open_storage(settings: Settings) -> Storage:
     data = DataDir(settings.home)
     sealer = configured_sealer(settings.encryption_keys)
     store = ArtifactStore.open(settings.artifacts_url or data.artifacts_url, sealer)
-    return Storage(data, store, FileSpools(data.spools, sealer), sealer)
+    return Storage(data, store, _spools(settings.spool_url, data, sealer), sealer)
+
+
+def _spools(url: str | None, data: DataDir, sealer: Sealer) -> Spools:
+    """Open the spools: files, or Redis, whose client is imported only where it is asked for."""
+    if url is None:
+        return FileSpools(data.spools, sealer)
+    if url.startswith("file:"):
+        return FileSpools(unquote(urlsplit(url).path), sealer)
+    from stores.redis_spools import RedisSpools
+
+    return RedisSpools(url, sealer)

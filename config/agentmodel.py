@@ -69,7 +69,7 @@ InstructionsSpelling = Annotated[
 class ExecutionFile(FileModel):
     """Bounds of a turn of the conversation, and of the calls in it. Durations in seconds."""
 
-    max_turns: Whole = Field(10, ge=1, le=100, description="Model calls in one turn.")
+    max_turns: Whole = Field(10, ge=1, le=1000, description="Model calls in one turn.")
     turn_timeout: Seconds = Field(600.0, description="A whole turn, people's time left out.")
     timeout: Seconds = Field(300.0, description="One model call, once it was sent.")
     first_token_timeout: Seconds | None = Field(None, description="Default: 120, or timeout.")

@@ -13,13 +13,10 @@ from config.sourcefiles import SourceError, describe_file
 from config.teammodel import ArtifactFile, AttachmentSpelling
 from contracts.artifacts import ArtifactRef
 from contracts.execution_plan import SourceFile
-from contracts.files import AttachedFile
+from contracts.files import INLINE_BYTES, MOST_BYTES, AttachedFile
 from providers import media
 
 KINDS = ("text", "image", "pdf", "audio", "video")
-
-MOST_BYTES = 20_000_000
-"""Of one agent's files together: they are part of its request, and vendors take no larger ones."""
 
 _PATTERN = "*?["
 
@@ -44,12 +41,22 @@ def read_files(folder: Path, entries: Iterable[AttachmentSpelling]) -> tuple[Att
                 found.setdefault(f"{file.sha256} {file.mime_type}", file)
         except SourceError as error:
             raise AttachmentError(number, str(error)) from None
-        size = sum(file.size_bytes for file in found.values())
-        if size > MOST_BYTES:
-            raise AttachmentError(
-                number, f"its files have {size:,} bytes together, {MOST_BYTES:,} can be sent"
-            )
+        _check_size(number, found.values())
     return tuple(found.values())
+
+
+def _check_size(entry: int, files: Iterable[AttachedFile]) -> None:
+    """Refuse more than requests hold, and more than can be uploaded."""
+    small = sum(file.size_bytes for file in files if not file.large)
+    if small > INLINE_BYTES:
+        raise AttachmentError(
+            entry, f"its files have {small:,} bytes together, {INLINE_BYTES:,} can be sent"
+        )
+    size = sum(file.size_bytes for file in files)
+    if size > MOST_BYTES:
+        raise AttachmentError(
+            entry, f"its files have {size:,} bytes together, {MOST_BYTES:,} can be uploaded"
+        )
 
 
 def _artifact(entry: ArtifactFile) -> list[AttachedFile]:

@@ -98,6 +98,7 @@ class Settings(BaseSettings):
 
     home: UserPath = Field(default_factory=lambda: platformdirs.user_data_path("callboard"))
     artifacts_url: str | None = Field(None, pattern=r"^[a-z][a-z0-9+.-]*://")
+    spool_url: str | None = Field(None, pattern=r"^(file:///|(rediss?|unix)://)")
     temporal_address: str | None = Field(None, pattern=r"^[^\s/]+:\d+$")
     temporal_namespace: str | None = None
     temporal_bin: UserPath | None = None

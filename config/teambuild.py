@@ -15,6 +15,7 @@ from config.teammodel import (
     OutputFile,
     RepeatFile,
     SetStepFile,
+    SharedFile,
     StepFile,
     TeamHead,
     TeamStepFile,
@@ -35,6 +36,7 @@ from contracts.teams import (
     OutputSpec,
     RepeatSpec,
     SetStep,
+    SharedContext,
     StepSpec,
     TeamSpec,
     TeamStep,
@@ -42,8 +44,10 @@ from contracts.teams import (
 )
 
 
-def build_team(head: TeamHead, steps: tuple[StepSpec, ...]) -> TeamSpec:
-    """Return the team of a file whose steps were built."""
+def build_team(
+    head: TeamHead, steps: tuple[StepSpec, ...], shared: tuple[AttachedFile, ...] = ()
+) -> TeamSpec:
+    """Return the team of a file whose steps were built; `shared` are its shared context's files."""
     return TeamSpec(
         name=head.name,
         description=head.description,
@@ -55,7 +59,17 @@ def build_team(head: TeamHead, steps: tuple[StepSpec, ...]) -> TeamSpec:
         timeout=head.timeout,
         allow_partial_completion=head.allow_partial_completion,
         outputs=head.outputs,
+        shared_context=_shared(head, shared),
     )
+
+
+def _shared(head: TeamHead, files: tuple[AttachedFile, ...]) -> SharedContext | None:
+    if not files:
+        return None
+    spelt = head.shared_context
+    if not isinstance(spelt, SharedFile):
+        return SharedContext(files=files)
+    return SharedContext(files=files, cache=spelt.cache, ttl=spelt.ttl, keep=spelt.keep)
 
 
 def build_input(spec: InputFile) -> InputSpec:
@@ -124,6 +138,7 @@ def _model(step: ModelStepFile) -> dict[str, Any]:
         "for_each": _for_each(step.for_each),
         "repeat": _repeat(step.repeat),
         "reuse": step.reuse,
+        "shared_context": step.shared_context,
     }
 
 

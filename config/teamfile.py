@@ -32,6 +32,7 @@ from config.teambuild import build_input, build_step, build_team
 from config.teammodel import (
     STEP_KINDS,
     ModelStepFile,
+    SharedFile,
     StepFile,
     TeamFile,
     TeamHead,
@@ -40,7 +41,7 @@ from config.yamlfile import YamlFile, read_yaml
 from contracts.base import Json
 from contracts.files import AttachedFile
 from contracts.plans import Plan
-from contracts.teams import StepSpec, TeamSpec
+from contracts.teams import ModelStep, StepSpec, TeamSpec
 from rules import planning, teamcheck
 
 NOT_YET = frozenset({"agent"})
@@ -100,9 +101,10 @@ class _Loader:
         head, defaults = self._head({key: data[key] for key in data if key != "agents"})
         steps = self._steps(raw_steps, head, defaults)
         self._check_whole(head, steps, raw_steps)
+        shared = self._shared(head, steps)
         if self._problems:
             raise self._error()
-        team = build_team(head, tuple(step for step in steps if step is not None))
+        team = build_team(head, tuple(step for step in steps if step is not None), shared)
         return self._loaded(team)
 
     def _loaded(self, team: TeamSpec) -> LoadedTeam:
@@ -163,6 +165,25 @@ class _Loader:
                 wrong = "a file has no default but null"
             if wrong is not None:
                 self._add((*path, "default"), wrong)
+
+    def _shared(self, head: TeamHead, steps: list[StepSpec | None]) -> tuple[AttachedFile, ...]:
+        """Return the shared context's files; whoever has one uses it, whoever uses it has one."""
+        path: KeyPath = ("shared_context",)
+        users = [n for n, s in enumerate(steps) if isinstance(s, ModelStep) and s.shared_context]
+        if head.shared_context is None:
+            for number in users:
+                self._add(("agents", number, *path), "the team has no shared_context")
+            return ()
+        if not users and None not in steps:
+            self._add(path, "no agent uses it: say shared_context: true at an agent or in defaults")
+        spelt = head.shared_context
+        entries = spelt.files if isinstance(spelt, SharedFile) else spelt
+        try:
+            return read_files(self._file.source.parent, entries)
+        except AttachmentError as error:
+            under = ("files",) if isinstance(spelt, SharedFile) else ()
+            self._add((*path, *under, error.entry), str(error))
+            return ()
 
     # the steps
 

@@ -144,6 +144,30 @@ AttachmentSpelling = Annotated[
 ]
 
 
+class SharedFile(FileModel):
+    """Files that the prompts of several agents begin with: cached once per provider and model."""
+
+    files: list[AttachmentSpelling] = Field(
+        min_length=1, description="Paths and patterns beside this file, or artifacts."
+    )
+    cache: Flag = Field(True, description="Cache them at the vendor, where it can.")
+    ttl: Seconds = Field(3600.0, description="Seconds that a cache with a name of its own lives.")
+    keep: Flag = Field(
+        False, description="Leave cache and uploads to further runs instead of deleting them."
+    )
+
+
+def _shared_spelling(value: Any) -> str:
+    return SHORT if isinstance(value, list) else LONG
+
+
+SharedSpelling = Annotated[
+    Annotated[list[AttachmentSpelling], Field(min_length=1), Tag(SHORT)]
+    | Annotated[SharedFile, Tag(LONG)],
+    Discriminator(_shared_spelling),
+]
+
+
 class ForEachFile(FileModel):
     """Runs the step once per item of a list."""
 
@@ -204,6 +228,7 @@ class CallSettings(FileModel):
         allow_inf_nan=False,
         description="Seconds for which an identical request's answer is taken, unpaid; 0: never.",
     )
+    shared_context: Flag = Field(False, description="Begin with the team's shared context.")
 
 
 class DefaultsFile(CallSettings):
@@ -346,6 +371,11 @@ class TeamHead(FileModel):
     on_budget: Literal["fail", "pause"] = Field("fail", description="When the budget is spent.")
     timeout: Seconds = Field(3600.0, description="Seconds for the whole run.")
     allow_partial_completion: Flag = Field(True, description="Go on when a step has failed.")
+    shared_context: SharedSpelling | None = Field(
+        None,
+        description="Files that the prompts of all agents with `shared_context: true` begin with.",
+        examples=[["report.pdf", "charts/*.png"]],
+    )
     outputs: dict[Name, FilledText] = Field(
         {}, description="What the run gives back: templates.", examples=[{"memo": "{memo}"}]
     )

@@ -41,7 +41,7 @@ class AgentExecution(Frozen):
     one model call once it was sent.
     """
 
-    max_turns: Annotated[int, Field(ge=1, le=100)] = 10
+    max_turns: Annotated[int, Field(ge=1, le=1000)] = 10
     turn_timeout: Positive = 600.0
     timeout: Positive = 300.0
     first_token_timeout: Positive | None = None

@@ -8,6 +8,7 @@ from typing import Literal
 
 from contracts.artifacts import ArtifactRef, Bindings, Value
 from contracts.base import Frozen
+from contracts.execution_state import CacheRef
 from contracts.messages import ToolCall, Usage
 
 ANSWERS = "answers/"
@@ -40,6 +41,16 @@ class ItemBinding(Frozen):
     index: int
 
 
+class SharedUse(Frozen):
+    """What an attempt's files are at the provider: addresses by SHA-256, and a cache.
+
+    A file without an address is sent within the request.
+    """
+
+    uris: dict[str, str] = {}
+    cache: CacheRef | None = None
+
+
 class ModelCall(Frozen):
     """One attempt. `attempt` counts from 1 over all candidates of the step.
 
@@ -51,7 +62,8 @@ class ModelCall(Frozen):
     the provider itself counted the prompt: then its bytes may be more than the bound.
     `want_inline` asks for the answer beside its reference, where it is small. `prompt` is a
     template that replaces the plan's. `reuse_s`: an identical request's answer that is no older
-    than so many seconds is taken instead of being paid again.
+    than so many seconds is taken instead of being paid again. `warms`, where it is given, is told
+    to the run as soon as the first token is there: others wait for what this attempt caches.
     """
 
     run_id: str
@@ -73,6 +85,8 @@ class ModelCall(Frozen):
     repair: Repair | None = None
     prompt: str | None = None
     reuse_s: float = 0.0
+    shared: SharedUse | None = None
+    warms: str = ""
 
 
 class ModelReply(Frozen):

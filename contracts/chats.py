@@ -17,6 +17,7 @@ from pydantic import Field
 from contracts.agents import AgentSpec
 from contracts.artifacts import ArtifactRef, Value
 from contracts.base import Frozen, Json, Slim
+from contracts.brief import BriefRef, BriefTime, BriefUsage, BriefValue
 from contracts.calls import ModelCall, ModelReply
 from contracts.messages import Usage
 from contracts.plans import Candidate, StepNode
@@ -90,23 +91,40 @@ class AgentHeader(Frozen):
 
 
 class NewMessage(Slim):
-    """A message that the stored conversation does not have yet."""
+    """A message that the stored conversation does not have yet.
+
+    A tool's result without `tool_call_id` belongs to the call of the last answer that has its
+    place among the results.
+    """
 
     role: Literal["user", "tool"] = "user"
-    content: Value
+    content: BriefValue
     name: str | None = None
     tool_call_id: str | None = None
 
 
-class TurnCall(ModelCall):
+IN_TOOLBOX = ArtifactRef(sha256="0" * 64, size_bytes=0)
+"""In place of a reference that the first toolbox has."""
+
+
+class TurnCall(ModelCall, Slim):
     """One attempt at a call of the model: the conversation so far, and what is new.
 
-    `plan` is a stored AgentPlan. Nothing is added to the conversation but by an answer.
+    `plan` is a stored AgentPlan. Nothing is added to the conversation but by an answer. There
+    are hundreds of these in a history: written briefly, without what its worker knows. Without
+    a `run_id` that is the workflow's.
     """
 
-    transcript: ArtifactRef | None = None
+    run_id: str = ""
+    plan: BriefRef = IN_TOOLBOX
+    step: str = TURN
+    candidate: int = 0
+    timeout: float = 300.0
+    first_token_timeout: float = 120.0
+    idle_timeout: float = 60.0
+    transcript: BriefRef | None = None
     messages: tuple[NewMessage, ...] = ()
-    toolboxes: tuple[ArtifactRef, ...] = ()
+    toolboxes: tuple[BriefRef, ...] = ()
 
 
 class AskedTool(Slim):
@@ -114,17 +132,25 @@ class AskedTool(Slim):
 
     id: str
     name: str
-    arguments: Value
+    arguments: BriefValue
     problem: str | None = None
 
 
-class TurnReply(ModelReply):
+class TurnReply(ModelReply, Slim):
     """An answer, and the conversation with it: the new messages and the answer are in it.
 
-    `size` bounds the tokens of the whole conversation, `length` counts its messages.
+    `size` bounds the tokens of the whole conversation, `length` counts its messages. An answer
+    that asks for tools has no `output`: what was said beside it is in the conversation. Written
+    briefly, as TurnCall is. `model` is None where it is the candidate's.
     """
 
-    transcript: ArtifactRef
+    output: BriefValue = Value()
+    usage: BriefUsage
+    finish_reason: str = "tool_calls"
+    started_at: BriefTime
+    first_token_at: BriefTime | None = None
+    ended_at: BriefTime
+    transcript: BriefRef
     size: int
     length: int
     asked: tuple[AskedTool, ...] = ()

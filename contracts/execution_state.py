@@ -16,13 +16,15 @@ from contracts.execution_plan import APICall, CallSettings, ExecutionPlan, Sourc
 class CacheRef(Strict):
     """A cache in use. `key` is the digest of what it holds, where we know.
 
-    `resends` says that the vendor wants the cached prefix sent again with each request.
+    `resends` says that the vendor wants the cached prefix sent again with each request. `tokens`
+    is its size, where the vendor told it.
     """
 
     name: str | None = None
     application: Literal["none", "override", "created", "reused"] = "none"
     key: str = ""
     resends: bool = False
+    tokens: int | None = None
 
     @model_validator(mode="after")
     def _named_is_applied(self) -> Self:
@@ -89,7 +91,10 @@ class UploadEffect(Strict):
 
 
 class CacheEffect(Strict):
-    """Find or make a cache of the parts. The outcome is a `CacheRef`, without a name for none."""
+    """Find or make a cache of the parts. The outcome is a `CacheRef`, without a name for none.
+
+    `keep`: others may find it.
+    """
 
     content_key: str
     parts: tuple[AnyPart, ...]
@@ -97,11 +102,12 @@ class CacheEffect(Strict):
     ttl_s: float
     create: bool = True
     required: bool = False
+    keep: bool = True
 
     @property
     def key(self) -> str:
         """What makes two of them one."""
-        return f"cache:{self.content_key}"
+        return f"cache:{self.content_key}" if self.create else f"find:{self.content_key}"
 
 
 class NamedEffect(Strict):

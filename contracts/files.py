@@ -2,6 +2,25 @@
 
 from contracts.artifacts import ArtifactRef
 from contracts.base import Frozen
+from contracts.execution_plan import SourceFile
+
+TEXTUAL = ("application/json", "application/xml", "application/yaml", "application/x-yaml")
+"""Types that are sent as text beside those that say so."""
+
+LARGE_BYTES = 1_000_000
+"""A file beyond this is uploaded once where the provider keeps files, not sent with each call."""
+
+INLINE_BYTES = 20_000_000
+"""Of one call's files together, where they are part of its request: vendors take no larger one."""
+
+MOST_BYTES = 200_000_000
+"""Of one call's files together, uploaded ones among them."""
+
+
+def is_text(mime_type: str) -> bool:
+    """Whether a file of this type is sent as text, which every model reads."""
+    kind = mime_type.split(";")[0].strip().lower()
+    return kind.startswith("text/") or kind in TEXTUAL
 
 
 class AttachedFile(Frozen):
@@ -18,3 +37,20 @@ class AttachedFile(Frozen):
     sha256: str
     pages: int | None = None
     content: ArtifactRef | None = None
+
+    @property
+    def large(self) -> bool:
+        """Whether it is uploaded where that can be done. Texts never are."""
+        return self.size_bytes > LARGE_BYTES and not is_text(self.mime_type)
+
+    @property
+    def source(self) -> SourceFile:
+        """The same as executions know it."""
+        return SourceFile(
+            path=self.path,
+            name=self.name,
+            mime_type=self.mime_type,
+            size_bytes=self.size_bytes,
+            sha256=self.sha256,
+            content=self.content,
+        )

@@ -9,6 +9,7 @@ from typing import Literal
 
 from contracts.artifacts import ArtifactRef
 from contracts.base import Frozen, Json, Slim, StepName
+from contracts.files import AttachedFile
 from contracts.prices import Price
 from contracts.retry import RetryRule
 from contracts.teams import TeamSpec
@@ -20,7 +21,9 @@ DEFAULT_MAX_TOKENS = 4096
 class Candidate(Frozen):
     """A provider and model that may serve a step. Sizes in tokens.
 
-    `overhead_tokens` is what the adapter adds to each request by itself. `options` go to the
+    `overhead_tokens` is what the adapter adds to each request by itself. `caching` says how the
+    vendor caches a prefix: within requests that repeat it ("prefix"), or under a name of its own
+    ("named"), from `cache_floor` tokens on. `options` go to the
     adapter as they are (the simulator's faults, for example). `why` says how it was chosen.
     """
 
@@ -34,6 +37,8 @@ class Candidate(Frozen):
     can_prefill: bool = False
     can_resume: bool = False
     counts_tokens: bool = False
+    caching: Literal["none", "prefix", "named"] = "none"
+    cache_floor: int = 0
     options: dict[str, Json] = {}
     why: str = ""
 
@@ -50,7 +55,8 @@ class PersonaProfile(Frozen):
 class Plan(Frozen):
     """The artifact: the team, the candidates by step (indexes into `candidates`), the rules.
 
-    `file_tokens` are the most that a step's files take of its prompt, for whichever candidate.
+    `file_tokens` are the most that a step's files take of its prompt, for whichever candidate;
+    `shared_tokens` what the team's shared context takes of it, by candidate.
     `child_plans` are the stored plans of its `team` steps; until they are stored they are
     `children`.
     """
@@ -64,6 +70,20 @@ class Plan(Frozen):
     child_plans: dict[StepName, ArtifactRef] = {}
     children: dict[StepName, "Plan"] = {}
     file_tokens: dict[StepName, int] = {}
+    shared_tokens: tuple[int, ...] = ()
+
+
+class SharedHeader(Frozen):
+    """What the workflow knows of a team's shared context.
+
+    `files` are all of it; `tokens` is the most that it takes of a prompt, by candidate.
+    """
+
+    files: tuple[AttachedFile, ...]
+    tokens: tuple[int, ...] = ()
+    cache: bool = True
+    ttl: float = 3600.0
+    keep: bool = False
 
 
 class StepNode(Slim):
@@ -75,6 +95,10 @@ class StepNode(Slim):
     `uses` lists the steps and `uses_inputs` the inputs that the prompt or expression reads, once
     per occurrence, so that the size of the rendered prompt can be bounded from `prompt_bytes`
     (all fixed text) and the sizes of the values. `inline`: some expression reads the output.
+
+    `uploads` are large files that it sends, by their index in the header. `shared` is a digest of
+    what stands before the shared context in its requests: steps of one share a cached prefix;
+    "" where it does not use the shared context. `tools`: its requests declare tools.
     """
 
     name: StepName
@@ -124,12 +148,17 @@ class StepNode(Slim):
     seconds: float = 0.0
     reuse: float = 0.0
     child_plan: ArtifactRef | None = None
+    uploads: tuple[int, ...] = ()
+    needs_uploads: bool = False
+    shared: str = ""
+    tools: bool = False
 
 
 class PlanHeader(Frozen):
     """What the workflow needs of a plan beside its steps.
 
-    `output_uses` lists the steps (by index) that the team's `outputs` read.
+    `output_uses` lists the steps (by index) that the team's `outputs` read. `files` are those that
+    are too large to be sent with each request, wherever a provider keeps files.
     """
 
     team: str
@@ -145,6 +174,8 @@ class PlanHeader(Frozen):
     has_outputs: bool = False
     output_uses: tuple[int, ...] = ()
     personas: tuple[str, ...] = ()
+    files: tuple[AttachedFile, ...] = ()
+    shared: SharedHeader | None = None
 
 
 class PlanPage(Frozen):

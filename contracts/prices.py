@@ -20,7 +20,7 @@ class Rate(Frozen):
 class Price(Frozen):
     """What one model costs. A kind without a rate of its own is billed as plain input or output.
 
-    `per_request` is in dollars. `source` and `version` name the table it came from;
+    `cache_storage` is for a million tokens that are kept for an hour. `per_request` is in dollars. `source` and `version` name the table it came from;
     `is_default` marks a price that stands in for an unknown model.
     """
 
@@ -30,6 +30,7 @@ class Price(Frozen):
     cached_input: Rate | None = None
     cache_write: Rate | None = None
     reasoning: Rate | None = None
+    cache_storage: Rate | None = None
     per_request: Decimal = Decimal(0)
     source: str
     version: str

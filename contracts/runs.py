@@ -79,6 +79,7 @@ class AttemptRecord(Slim):
     price of the usage that was seen, equal to `cost` once settled. `outcome` is "running",
     "completed" or a FailureKind; `decision` says what was done next and why. An entry with `part`
     is the sum of others. `reused_from` names the attempt whose answer was taken, at no cost.
+    Of a cache of the prompt, `stored_token_hours` were paid for, and `held_token_hours` reserved.
     """
 
     step: str
@@ -103,6 +104,8 @@ class AttemptRecord(Slim):
     response_id: str | None = None
     part: SlicePart | None = None
     reused_from: str | None = None
+    stored_token_hours: int = 0
+    held_token_hours: int = 0
 
     @property
     def calls(self) -> int:

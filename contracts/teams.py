@@ -99,6 +99,19 @@ class RepeatSpec(Frozen):
     with_: tuple[StepName, ...] = ()
 
 
+class SharedContext(Frozen):
+    """What the prompts of several agents begin with: files, in this order.
+
+    It is cached at the vendor where it can be (`cache`), for `ttl` seconds; a cache and uploads
+    are deleted at the run's end unless they are to be kept for further runs (`keep`).
+    """
+
+    files: Annotated[tuple[AttachedFile, ...], Field(min_length=1)]
+    cache: bool = True
+    ttl: Positive = 3600.0
+    keep: bool = False
+
+
 class StepBase(Frozen):
     """What all steps have.
 
@@ -119,7 +132,7 @@ class ModelStep(StepBase):
     """A model call: seed 004's Agent.
 
     `reuse`: an identical request's answer is taken again for so many seconds; 0: never.
-    `files` are sent along with the prompt.
+    `files` are sent along with the prompt, the team's `shared_context` before it.
     """
 
     kind: Literal["model"] = "model"
@@ -141,6 +154,7 @@ class ModelStep(StepBase):
     repeat: RepeatSpec | None = None
     reuse: Annotated[float, Field(ge=0)] = 0.0
     files: tuple[AttachedFile, ...] = ()
+    shared_context: bool = False
 
 
 class SetStep(StepBase):
@@ -219,3 +233,4 @@ class TeamSpec(Frozen):
     timeout: Positive = 3600.0
     allow_partial_completion: bool = True
     outputs: dict[StepName, str] = {}
+    shared_context: SharedContext | None = None

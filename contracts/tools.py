@@ -17,6 +17,7 @@ from pydantic import Field, StringConstraints
 
 from contracts.artifacts import ArtifactRef, Value
 from contracts.base import Frozen, Json, Slim
+from contracts.brief import BriefRef, BriefTime, BriefValue
 from contracts.runs import WORKFLOW_QUEUE
 from contracts.teams import Dollars, ModelParams, Positive
 
@@ -174,10 +175,14 @@ ToolKind = Literal["function", "mcp", "prompt", "agent", "http", "builtin", "cal
 
 
 class ToolList(Frozen):
-    """Asks for the tools that declarations stand for. `agent` is the stored AgentSpec."""
+    """Asks for the tools that declarations stand for. `agent` is the stored AgentSpec.
+
+    `plan`, the stored AgentPlan, is kept in the toolbox, for whoever has only that.
+    """
 
     agent: ArtifactRef
     queue: str | None = None
+    plan: ArtifactRef | None = None
 
 
 class ToolFact(Slim):
@@ -214,38 +219,58 @@ class OfferedTool(Frozen):
 
 
 class Toolbox(Frozen):
-    """The artifact of all offered tools."""
+    """The artifact of all offered tools, and of whose they are."""
 
     tools: tuple[OfferedTool, ...] = ()
+    agent: ArtifactRef | None = None
+    plan: ArtifactRef | None = None
 
 
 class ToolListing(Frozen):
-    """What can be called. `toolbox` is the stored Toolbox; `problems` say what is left out."""
+    """What can be called. `toolbox` is the stored Toolbox; `problems` say what is left out.
+
+    `whole`: the toolbox says whose it is, and calls need not.
+    """
 
     facts: tuple[ToolFact, ...] = ()
     toolbox: ArtifactRef | None = None
     problems: tuple[str, ...] = ()
+    whole: bool = False
 
 
-class ToolRequest(Frozen):
+class ToolRequest(Slim):
     """One call. `run_id` is the chat's or the run's: the spool that its events go to.
 
-    `call_id` is the model's, or made up where the vendor has none: unique within `run_id`.
-    `unit` is whose call it is, as in spools. `idempotency_key` is the same in every try.
-    `attempt` counts the workflow's tries from 1. `confirmed`: a person said that an unsafe call
-    whose outcome is not known may be made again.
+    `call_id` is unique within `run_id`: "t3.2.1", the first call of the unit "t3.2". `unit` is
+    whose call it is, as in spools. `idempotency_key` is the same in every try. `attempt` counts
+    the workflow's tries from 1. `confirmed`: a person said that an unsafe call whose outcome is
+    not known may be made again.
+
+    There are hundreds of these in a history, so that what follows from the rest is not written:
+    `completed_by` fills in the agent of the toolbox, the workflow's id as `run_id`, and from
+    that and `call_id` the unit and the key.
     """
 
-    run_id: str
-    unit: str
-    agent: ArtifactRef
-    toolbox: ArtifactRef
+    toolbox: BriefRef
     name: ToolName
     call_id: str
-    idempotency_key: str
-    arguments: Value
+    arguments: BriefValue
+    run_id: str = ""
+    unit: str = ""
+    agent: BriefRef | None = None
+    idempotency_key: str = ""
     attempt: int = 1
     confirmed: bool = False
+
+    def completed_by(self, run_id: str) -> "ToolRequest":
+        """Return the request with what follows from it; `run_id` where it has none itself."""
+        run_id = self.run_id or run_id
+        update = {
+            "run_id": run_id,
+            "unit": self.unit or self.call_id.rpartition(".")[0],
+            "idempotency_key": self.idempotency_key or f"{run_id}/{self.call_id}",
+        }
+        return self.model_copy(update=update)
 
 
 class ToolError(StrEnum):
@@ -262,27 +287,28 @@ class ToolError(StrEnum):
     UNKNOWN = "unknown"
 
 
-class ToolOutcome(Frozen):
+class ToolOutcome(Slim):
     """What came of a call; a failed one is an answer to the model too, and no error of ours.
 
     `text` is what the model is given, cut and cleaned, always by reference. `whole` is the whole
     result where that is more. `unknown`: an unsafe call was begun, and nobody knows whether it
-    was done. `execution_time` is in seconds.
+    was done. `execution_time` is in seconds. Written briefly, as ToolRequest is: who asked knows
+    `name` and `call_id`.
     """
 
-    name: str
-    call_id: str
-    status: Literal["completed", "failed"]
-    text: Value
-    whole: ArtifactRef | None = None
+    name: str = ""
+    call_id: str = ""
+    status: Literal["completed", "failed"] = "completed"
+    text: BriefValue
+    whole: BriefRef | None = None
     error_kind: ToolError | None = None
     error: str | None = None
     argument_errors: tuple[str, ...] = ()
     unknown: bool = False
     attempt: int = 1
     execution_time: float = 0.0
-    started_at: datetime
-    ended_at: datetime
+    started_at: BriefTime
+    ended_at: BriefTime
 
 
 class ToolEventRecord(Slim):

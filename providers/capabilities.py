@@ -79,10 +79,21 @@ class ModelEntry(Profile):
     source: str
 
 
+Modality = Literal["text", "image", "audio", "video", "pdf"]
+
+
 class ProviderEntry(_Written):
-    """A provider: its default model, its default profile, its models."""
+    """A provider: its default model, its default profile, its models.
+
+    `uploads`: the kinds of files that it keeps for later requests. `caching`: whether it caches
+    a prefix within requests that repeat it, or under a name of its own, and from how many tokens
+    on (`cache_floor`).
+    """
 
     default_model: str
+    uploads: tuple[Modality, ...] = ()
+    caching: Literal["none", "prefix", "named"] = "none"
+    cache_floor: Annotated[int, Field(ge=0)] = 0
     default_profile: Profile
     models: tuple[ModelEntry, ...] = ()
 
@@ -105,6 +116,11 @@ class CapabilityTable(_Written):
             if any(fnmatchcase(name, pattern.lower()) for pattern in row.match):
                 return row, True
         return entry.default_profile, False
+
+    def entry(self, provider: str) -> ProviderEntry:
+        """Return what is known of a provider; nothing of one that is not in the table."""
+        unknown = ProviderEntry(default_model="", default_profile=Profile(capabilities=frozenset()))
+        return self.providers.get(provider, unknown)
 
     def default_model(self, provider: str) -> str | None:
         """Return the model that a provider uses when nobody names one."""

@@ -14,10 +14,10 @@ from contracts.execution import CallSettings, Capabilities, FilePlaceholder, Sou
 from contracts.execution_calls import CacheCall, GenerateCall
 from contracts.execution_parts import StoredPart
 from contracts.failures import FailureKind
+from contracts.files import is_text
 from contracts.messages import ChatChunk, ChatRequest, Message
 from contracts.parts import FileInlinePart, TextPart
 from providers.exceptions import ContentRefused, InvalidRequest, ProviderError
-from providers.media import TEXTUAL
 from providers.part_turns import Unsendable, messages_of
 from providers.spi import CAPABILITIES, ChatReply, Generation, LLMClient
 
@@ -155,6 +155,6 @@ async def _part(part: Frozen, files: Sequence[SourceFile], contents: Contents) -
 def inline(file: SourceFile, data: bytes) -> Frozen:
     """Return a file as a part of the request: as text where it is one."""
     name = file.name or PurePath(file.path).name
-    if file.mime_type.startswith("text/") or file.mime_type in TEXTUAL:
+    if is_text(file.mime_type):
         return TextPart(text=f"{name}:\n{data.decode(errors='replace')}")
     return FileInlinePart(data=data, mime_type=file.mime_type, name=name)

@@ -11,10 +11,8 @@ import re
 import zlib
 from collections.abc import Iterable
 
+from contracts.files import is_text
 from providers.capabilities import CapabilityTable
-
-TEXTUAL = ("application/json", "application/xml", "application/yaml", "application/x-yaml")
-"""Types that are sent as text beside those that say so."""
 
 NOT_KNOWN_WINDOW = 2_000_000
 """The largest window in use, for a model whose own is not known."""
@@ -52,7 +50,7 @@ def modality(mime_type: str) -> str:
     A type that no model is known to take is its own name.
     """
     kind = mime_type.split(";")[0].strip().lower()
-    if kind.startswith("text/") or kind in TEXTUAL:
+    if is_text(kind):
         return "text"
     if kind == "application/pdf":
         return "pdf"

@@ -40,6 +40,17 @@ TABLE_IDS: dict[str, tuple[str, ...]] = {
 }
 """Which of the table's providers price ours, in order. Other names are the table's own."""
 
+CACHE_STORAGE: dict[str, tuple[tuple[str, Decimal], ...]] = {
+    "gemini": (
+        ("gemini-2.5-flash*", Decimal("1.00")),
+        ("gemini-3-flash*", Decimal("1.00")),
+        ("*", Decimal("4.50")),
+    )
+}
+"""Dollars for a million cached tokens kept for an hour, by name pattern; the genai-prices table
+has none. Where a model's own is not known, the dearest of the vendor's.
+(https://ai.google.dev/gemini-api/docs/pricing, 2026-11-21)"""
+
 _VERSION = re.compile(
     r"(?:-20\d{2}-\d{2}-\d{2}|-20\d{6}|-\d{3,4}|-latest|-preview(?:-[\d-]+)?|-exp(?:-[\d-]+)?)$"
 )
@@ -52,7 +63,10 @@ class UnknownPrice(RouterError):
 
 
 class PriceOverride(BaseModel):
-    """A price that the user states, in dollars per million tokens (`per_request` in dollars)."""
+    """A price that the user states, in dollars per million tokens (`per_request` in dollars).
+
+    `cache_storage` is for a million tokens in a cache of a name of its own, kept for an hour.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -61,6 +75,7 @@ class PriceOverride(BaseModel):
     cached_input: Dollars | None = None
     cache_write: Dollars | None = None
     reasoning: Dollars | None = None
+    cache_storage: Dollars | None = None
     per_request: Dollars = Decimal(0)
 
 
@@ -109,6 +124,7 @@ def _stated(model: str, override: PriceOverride, *, is_default: bool) -> Price:
         cached_input=rate(override.cached_input),
         cache_write=rate(override.cache_write),
         reasoning=rate(override.reasoning),
+        cache_storage=rate(override.cache_storage),
         per_request=override.per_request,
         source="override",
         version="",
@@ -131,6 +147,7 @@ def _from_table(provider: str, model: str, at: date) -> Price | None:
         output=output,
         cached_input=_rate(prices.cache_read_mtok),
         cache_write=_rate(prices.cache_write_mtok),
+        cache_storage=_storage(provider, found.id),
         per_request=_plain(prices.requests_kcount) / 1000,
         source=SOURCE,
         version=version(SOURCE),
@@ -184,6 +201,13 @@ def _on_day(model: "ModelInfo", at: date) -> "ModelPrice":
         (model.get_prices(day) for day in days),
         key=lambda price: _plain(price.input_mtok) + _plain(price.output_mtok),
     )
+
+
+def _storage(provider: str, model: str) -> Rate | None:
+    for pattern, dollars in CACHE_STORAGE.get(provider, ()):
+        if fnmatchcase(model, pattern):
+            return Rate(base=dollars)
+    return None
 
 
 def _plain(price: "Decimal | TieredPrices | None") -> Decimal:

@@ -13,6 +13,7 @@ from decimal import Decimal
 from contracts.messages import Usage
 from contracts.plans import Candidate, Plan
 from contracts.runs import AttemptRecord, RunCost, RunRecord, step_of
+from contracts.sharing import SHARED_UNIT
 from contracts.teams import TeamStep
 from rules import prices
 from rules.prices import Charge
@@ -42,15 +43,19 @@ class Line:
         usage = self.attempt.usage
         if usage is None or self.candidate is None:
             return ()
-        return prices.charges(self.candidate.price, usage)
+        price = self.candidate.price
+        stored = prices.storage(price, self.attempt.stored_token_hours)
+        return (*prices.charges(price, usage), *stored)
 
     @property
     def held(self) -> tuple[Charge, ...]:
         """What its reservation was made for: the dearest call within its bounds."""
         if self.candidate is None:
             return ()
+        price = self.candidate.price
         prompt = self.attempt.input_bound + self.candidate.overhead_tokens
-        return prices.worst_charges(self.candidate.price, prompt, self.attempt.max_tokens)
+        stored = prices.storage(price, self.attempt.held_token_hours)
+        return (*prices.worst_charges(price, prompt, self.attempt.max_tokens), *stored)
 
     @property
     def computed(self) -> Decimal | None:
@@ -167,8 +172,10 @@ def make_bill(
 
 
 def _candidate(plan: Plan, attempt: AttemptRecord) -> Candidate | None:
-    """Return whom the plan names for an attempt."""
-    indexes = plan.step_candidates.get(step_of(attempt.step), ())
+    """Return whom the plan names for an attempt; what is shared is any step's."""
+    indexes: Iterable[int] = plan.step_candidates.get(step_of(attempt.step), ())
+    if step_of(attempt.step) == SHARED_UNIT:
+        indexes = range(len(plan.candidates))
     for candidate in (plan.candidates[index] for index in indexes):
         if (candidate.provider, candidate.model) == (attempt.provider, attempt.model):
             return candidate

@@ -10,6 +10,7 @@ so that the workflow can bound a rendered prompt without ever seeing its text:
 and schemas is in the allowance below.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,16 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from contracts.plans import DEFAULT_MAX_TOKENS, PersonaProfile, Plan, PlanHeader, PlanPage, StepNode
+from contracts.files import INLINE_BYTES, AttachedFile
+from contracts.plans import (
+    DEFAULT_MAX_TOKENS,
+    PersonaProfile,
+    Plan,
+    PlanHeader,
+    PlanPage,
+    SharedHeader,
+    StepNode,
+)
 from contracts.teams import (
     AgentStep,
     ApprovalStep,
@@ -89,7 +99,41 @@ def header(plan: Plan, page_count: int) -> PlanHeader:
         has_outputs=bool(team.outputs),
         output_uses=_output_uses(team),
         personas=tuple(sorted(_personas(plan))),
+        files=_large_files(team),
+        shared=_shared_header(plan),
     )
+
+
+def _shared_header(plan: Plan) -> SharedHeader | None:
+    shared = plan.team.shared_context
+    if shared is None:
+        return None
+    return SharedHeader(
+        files=shared.files,
+        tokens=plan.shared_tokens,
+        cache=shared.cache,
+        ttl=shared.ttl,
+        keep=shared.keep,
+    )
+
+
+def files_of(team: TeamSpec, step: StepSpec) -> tuple[AttachedFile, ...]:
+    """Return all files that a step sends, those of the shared context first."""
+    if not isinstance(step, ModelStep):
+        return ()
+    shared = team.shared_context.files if team.shared_context and step.shared_context else ()
+    return (*shared, *step.files)
+
+
+def needs_uploads(team: TeamSpec, step: StepSpec) -> bool:
+    """Whether a step's files are more than its request can hold."""
+    return sum(file.size_bytes for file in files_of(team, step)) > INLINE_BYTES
+
+
+def _large_files(team: TeamSpec) -> tuple[AttachedFile, ...]:
+    """Return the files that are uploaded where that can be done, each once."""
+    large = [file for step in team.agents for file in files_of(team, step) if file.large]
+    return tuple({file.sha256: file for file in large}.values())
 
 
 def _output_uses(team: TeamSpec) -> tuple[int, ...]:
@@ -330,9 +374,25 @@ def _model_values(step: ModelStep, read: _Reads, plan: Plan) -> dict[str, Any]:
         "reuse": step.reuse,
         "structured": structured,
         "repairs": step.output.repairs if structured else 0,
+        **_file_values(step, plan),
         "prompt_bytes": (
             read.literal_bytes + _fixed_bytes(step, profile) + plan.file_tokens.get(step.name, 0)
         ),
+    }
+
+
+def _file_values(step: ModelStep, plan: Plan) -> dict[str, Any]:
+    """Return what of a step's files is uploaded, and with whom it shares its prefix."""
+    large = [file.sha256 for file in _large_files(plan.team)]
+    own = {file.sha256 for file in files_of(plan.team, step) if file.large}
+    before = [step.tools, step.output.kind, step.output.schema_]
+    digest = hashlib.sha256(json.dumps(before, sort_keys=True).encode()).hexdigest()
+    uses_shared = step.shared_context and plan.team.shared_context is not None
+    return {
+        "uploads": tuple(n for n, sha256 in enumerate(large) if sha256 in own),
+        "needs_uploads": needs_uploads(plan.team, step),
+        "shared": digest[:12] if uses_shared else "",
+        "tools": bool(step.tools),
     }
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Context, Decimal, Inexact
 from fractions import Fraction
-from math import floor
+from math import ceil, floor
 
 from contracts.messages import Usage
 from contracts.prices import Price, Rate
@@ -74,6 +74,18 @@ def dollars(price: Price, charged: Iterable[Charge]) -> Decimal:
         part = EXACT.multiply(Decimal(charge.tokens), charge.rate)
         millionths = EXACT.add(millionths, part)
     return EXACT.add(EXACT.scaleb(millionths, -_MILLION_DIGITS), price.per_request)
+
+
+def storage(price: Price, token_hours: int) -> tuple[Charge, ...]:
+    """Return what keeping a cache costs: tokens × hours, at the vendor's rate for a million."""
+    if not token_hours or price.cache_storage is None:
+        return ()
+    return (Charge("stored", token_hours, price.cache_storage.base),)
+
+
+def token_hours(tokens: int, seconds: float) -> int:
+    """Return tokens × hours, rounded up: a part of one is paid for as one."""
+    return -(-tokens * ceil(seconds) // 3600)
 
 
 def cost(price: Price, usage: Usage) -> Decimal:

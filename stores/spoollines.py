@@ -12,6 +12,7 @@ import orjson
 from pydantic import ValidationError
 
 from contracts.spools import SpoolRecord
+from contracts.tools import ToolEventRecord
 from stores.exceptions import SealingError
 from stores.sealing import Sealer
 
@@ -35,6 +36,23 @@ def encode(fields: dict[str, object], sealer: Sealer) -> bytes:
         }
         line = orjson.dumps(clean)
     return base64.b64encode(sealer.seal(line)) if sealer.suffix else line
+
+
+def encode_event(
+    agent: str, attempt: int, seq: int, event: ToolEventRecord, sealer: Sealer
+) -> bytes:
+    """Return the line of a tool's event. Raises OSError where it is longer than lines may be."""
+    fields: dict[str, object] = {
+        "kind": "tool",
+        "agent": agent,
+        "attempt": attempt,
+        "seq": seq,
+        "tool": event.model_dump(mode="json"),
+    }
+    line = encode(fields, sealer)
+    if len(line) > LINE_BYTES:
+        raise OSError(f"a record of {len(line):,} bytes")
+    return line
 
 
 def decode(line: bytes, sealer: Sealer) -> SpoolRecord | None:

@@ -1,15 +1,17 @@
 """Spools as files: one per run, JSON lines, appended by any process of this machine.
 
 The port and its duties are in stores.spooling, the form of a line in stores.spoollines, how it
-is written in stores.spoolwriting and read in stores.spoolreading. For local file systems only:
-appending in one piece is not promised by network ones.
+is written in stores.spoolwriting and stores.spoolfiles, and read in stores.spoolreading. Offsets
+are bytes. For local file systems only: appending in one piece is not promised by network ones.
+
+Reading is polling: every 5 ms while text comes in, every 10 ms else. Where one process follows
+many spools each of them is asked less often, so that all together cost about as much as 25 do.
 """
 
 import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,23 +23,22 @@ from stores.assembling import TextAssembler
 from stores.exceptions import StoreUnavailable
 from stores.naming import file_name
 from stores.sealing import PLAIN, Sealer
-from stores.spooling import AttemptSpool, SpoolReader, Spools, SpoolWriter
-from stores.spoollines import decode
+from stores.spoolfiles import AppendFile
+from stores.spooling import AttemptSpool, KeptSpool, SpoolReader, Spools, SpoolWriter
+from stores.spoollines import decode, encode_event
 from stores.spoolreading import LineTail, Sifter, all_lines
-from stores.spoolwriting import FileAttemptSpool, append_once
+from stores.spoolwriting import AttemptText
 
-__all__ = ["AttemptSpool", "FileSpools", "SpoolFile", "SpoolReader", "SpoolWriter", "Spools"]
+__all__ = ["AttemptSpool", "FileSpools", "KeptSpool", "SpoolReader", "SpoolWriter", "Spools"]
 
 logger = logging.getLogger(__name__)
 
+POLL_S = 0.005
+LIVELY_S = 1.0
+"""Text is taken to be coming in for so long after the last of it."""
 
-@dataclass(frozen=True)
-class SpoolFile:
-    """A spool on the disk; `modified` is when it was last written to."""
-
-    path: Path
-    size_bytes: int
-    modified: datetime
+AT_FULL_RATE = 25
+SUFFIX = ".jsonl"
 
 
 class FileSpools(Spools):
@@ -55,45 +56,55 @@ class FileSpools(Spools):
         self._directory = Path(directory).expanduser().absolute()
         self._sealer = sealer
         self._clock = clock
+        self._followed = 0
+
+    @property
+    def place(self) -> str:
+        return str(self._directory)
+
+    def name(self, run_id: str) -> str:
+        return file_name(run_id)
 
     def path(self, run_id: str) -> Path:
         """Return where a run's spool lies, whether it exists or not."""
-        return self._directory / f"{file_name(run_id)}.jsonl"
+        return self._directory / f"{file_name(run_id)}{SUFFIX}"
 
-    def files(self) -> list[SpoolFile]:
-        """Return all spools that there are, links left out. Raises OSError."""
-        found = []
-        for path in sorted(self._directory.glob("*.jsonl")):
-            if path.is_symlink() or not path.is_file():
-                continue
-            told = path.stat()
-            when = datetime.fromtimestamp(told.st_mtime, UTC)
-            found.append(SpoolFile(path, told.st_size, when))
-        return found
+    async def kept(self) -> list[KeptSpool]:
+        """Return all spools that there are, links left out."""
+        try:
+            return await asyncio.to_thread(self._kept)
+        except OSError as error:
+            raise StoreUnavailable(f"cannot list {self._directory}: {error.strerror}") from None
+
+    async def remove(self, name: str) -> None:
+        path = self._directory / f"{name}{SUFFIX}"
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreUnavailable(f"{path}: {error.strerror}") from None
 
     def open_attempt(self, run_id: str, agent: str, attempt: int, offset: int = 0) -> AttemptSpool:
-        path = self.path(run_id)
-        return FileAttemptSpool(path, agent, attempt, offset, self._sealer, self._clock)
+        file = AppendFile(self.path(run_id), self._clock)
+        return AttemptText(file, agent, attempt, offset, self._sealer, self._clock)
 
     def tell(self, run_id: str, agent: str, attempt: int, seq: int, event: ToolEventRecord) -> bool:
-        fields: dict[str, object] = {
-            "kind": "tool",
-            "agent": agent,
-            "attempt": attempt,
-            "seq": seq,
-            "tool": event.model_dump(mode="json"),
-        }
-        return append_once(self.path(run_id), fields, self._sealer, self._clock)
+        file = AppendFile(self.path(run_id), self._clock)
+        try:
+            file.append(encode_event(agent, attempt, seq, event, self._sealer))
+        except Exception as error:  # a call must go on, whatever is wrong here
+            logger.warning("an event is not written to the spool: %s", error)
+            return False
+        finally:
+            file.close()
+        return True
 
     async def follow(
-        self,
-        run_id: str,
-        from_offset: int = 0,
-        poll_s: float = 0.01,
-        stop: asyncio.Event | None = None,
+        self, run_id: str, from_offset: int = 0, stop: asyncio.Event | None = None
     ) -> AsyncGenerator[tuple[SpoolRecord, int], None]:
         tail = LineTail(self.path(run_id), from_offset)
         sifter = Sifter(from_start=from_offset == 0)
+        self._followed += 1
+        heard = float("-inf")
         try:
             while True:
                 last_look = stop is not None and stop.is_set()
@@ -105,12 +116,28 @@ class FileSpools(Spools):
                         yield sifted, end
                 if last_look and not lines:
                     return
-                await asyncio.sleep(0 if lines else poll_s)
+                now = self._clock()
+                heard = now if lines else heard
+                await asyncio.sleep(0 if lines else self._pause(now - heard))
         finally:
+            self._followed -= 1
             tail.close()
 
-    def partial(self, run_id: str, agent: str, attempt: int) -> str:
+    async def end(self, run_id: str) -> int:
+        try:
+            return self.path(run_id).stat().st_size
+        except OSError:
+            return 0
+
+    async def partial(self, run_id: str, agent: str, attempt: int) -> str:
         """Read a whole file: some milliseconds for each megabyte of the run's text."""
+        return await asyncio.to_thread(self._partial, run_id, agent, attempt)
+
+    def _pause(self, quiet_s: float) -> float:
+        pause = POLL_S if quiet_s < LIVELY_S else 2 * POLL_S
+        return pause * max(1.0, self._followed / AT_FULL_RATE)
+
+    def _partial(self, run_id: str, agent: str, attempt: int) -> str:
         assembler = TextAssembler()
         # Most lines are other agents': comparing bytes is far quicker than parsing.
         name = b"" if self._sealer.suffix else orjson.dumps(agent)
@@ -122,3 +149,13 @@ class FileSpools(Spools):
         except StoreUnavailable as error:
             logger.warning("no partial text: %s", error)
         return assembler.sound_text(agent) if assembler.attempt(agent) == attempt else ""
+
+    def _kept(self) -> list[KeptSpool]:
+        found = []
+        for path in sorted(self._directory.glob(f"*{SUFFIX}")):
+            if path.is_symlink() or not path.is_file():
+                continue
+            told = path.stat()
+            when = datetime.fromtimestamp(told.st_mtime, UTC)
+            found.append(KeptSpool(path.name.removesuffix(SUFFIX), told.st_size, when))
+        return found

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from contracts.artifacts import Value
 from contracts.plans import PlanHeader, StepNode
@@ -19,12 +19,16 @@ from contracts.runs import (
     StepStatus,
     step_of,
 )
+from contracts.sharing import SHARED_UNIT
 from contracts.teams import AgentStatus, WorkflowStatus
 from contracts.updates import Answer, Command
 from rules import templates
 from rules.attempts import Outcome, open_circuits
 from rules.graph import Frontier, FrontierState, Node
 from rules.ledger import Ledger, LedgerState
+
+if TYPE_CHECKING:
+    from workflows.sharing import Sharing
 
 REMEMBERED = 1000
 """Commands whose request ids are known: a repetition of an older one is taken for a new one."""
@@ -76,6 +80,8 @@ class RunState:
         self.started_at: datetime | None = None
         self.completed_at: datetime | None = None
         self.tokens = 0
+        self.sharing: Sharing | None = None
+        """What agents share at their providers, where the team has anything of the kind."""
 
     def _graph_node(self, node: StepNode) -> Node:
         """Return a step as the graph sees it.
@@ -281,9 +287,10 @@ class RunState:
     def records(self, query: RecordQuery) -> RecordPage:
         """Answer the query `records`."""
         names = self.names[query.start : query.start + query.count]
+        shared = () if query.start else self.attempts_of(SHARED_UNIT)
         return RecordPage(
             results=tuple(self.results[name] for name in names),
-            attempts=tuple(a for name in names for a in self.attempts_of(name)),
+            attempts=(*shared, *(a for name in names for a in self.attempts_of(name))),
             inputs={} if query.start else self.request.inputs,
             outputs={} if query.start else self.outputs,
         )

@@ -182,13 +182,10 @@ class ToolCaller:
         """Make a call; whatever ends it is an outcome."""
         fact = call.fact
         request = ToolRequest(
-            run_id=self._run_id,
-            unit=unit,
-            agent=self._agent.agent,
+            agent=None if call.whole else self._agent.agent,
             toolbox=call.toolbox,
             name=fact.name,
             call_id=call.id,
-            idempotency_key=f"{self._run_id}/{call.id}",
             arguments=call.asked.arguments,
             attempt=number,
             confirmed=confirmed,

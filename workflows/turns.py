@@ -16,7 +16,7 @@ from contracts.artifacts import Value
 from contracts.calls import CallFailure, ModelCall, ModelReply
 from contracts.chat_activities import TurnActivities
 from contracts.chats import (
-    TURN,
+    IN_TOOLBOX,
     AgentHeader,
     AskedTool,
     Listed,
@@ -112,11 +112,12 @@ class ModelTurn(Attempting):
 
     def _call(self, max_tokens: int, bound: int) -> TurnCall:
         node, ask = self._node, self._ask
-        boxes = (one.listing.toolbox for one in ask.listed)
+        boxes = tuple(one.listing.toolbox for one in ask.listed if one.listing.toolbox)
+        told = bool(boxes) and any(
+            one.listing.whole and one.listing.toolbox == boxes[0] for one in ask.listed
+        )
         return TurnCall(
-            run_id=ask.run_id,
-            plan=ask.agent.plan,
-            step=TURN,
+            plan=IN_TOOLBOX if told else ask.agent.plan,
             unit=self._spool_unit,
             attempt=self._number,
             candidate=node.candidates[self._candidate],
@@ -130,7 +131,7 @@ class ModelTurn(Attempting):
             repair=self._repair,
             transcript=self._conversation.transcript,
             messages=self._messages,
-            toolboxes=tuple(box for box in boxes if box is not None),
+            toolboxes=boxes,
         )
 
 

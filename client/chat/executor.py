@@ -104,7 +104,7 @@ class AgentExecutor:
         Raises as above. Left early, it stops the answer.
         """
         chat = await self._opened()
-        place = chat.place()
+        place = await chat.place()
         try:
             said = await chat.say(message, clear=self._clear_next)
         except (ChatError, *_PLACE_ERRORS) as error:

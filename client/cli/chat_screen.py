@@ -15,6 +15,7 @@ from rich.live import Live
 from rich.markdown import Markdown
 from rich.text import Text
 
+from client.chat_values import StreamTrouble
 from client.cli.console import clean
 from contracts.chats import ChatView, PendingTool, TurnResult
 from contracts.spools import SpoolRecord
@@ -214,6 +215,13 @@ def question(pending: PendingTool) -> str:
     if pending.why == "unknown":
         return f"{call} was begun, and nobody knows whether it was done. Call it again?"
     return f"The agent wants to call {call}. Allow it?"
+
+
+def trouble(event: StreamTrouble) -> str:
+    """Return what is said where the text cannot be shown as it is written, or can again."""
+    if not event.why:
+        return "note: the text comes in again"
+    return f"note: {event.why}; the answer goes on, and is shown when it is whole"
 
 
 def figures(view: ChatView, result: TurnResult) -> str:

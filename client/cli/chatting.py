@@ -19,10 +19,18 @@ from typing import Any
 from client.agent_plans import PlannedAgent, plan_agent
 from client.chat.hosting import planner
 from client.chat.messages import MessageValidator
-from client.chats import Chat, ChatError, ChatLine, ChatOver, Chats, TextPart
+from client.chats import Chat, ChatError, ChatLine, ChatOver, Chats, StreamTrouble, TextPart
 from client.cli.chat_commands import run_command
 from client.cli.chat_input import HINT, Input, PipeInput, TerminalInput
-from client.cli.chat_screen import PlainScreen, RichScreen, Screen, figures, listed, question
+from client.cli.chat_screen import (
+    PlainScreen,
+    RichScreen,
+    Screen,
+    figures,
+    listed,
+    question,
+    trouble,
+)
 from client.cli.console import (
     DONE,
     FAILED,
@@ -232,7 +240,7 @@ class Talk:
             self.screen.note(f"error: {why}")
             self._failed += 1
             return
-        place = self.chat.place()
+        place = await self.chat.place()
         try:
             said = await self.chat.say(text)
         except ChatOver:
@@ -281,6 +289,8 @@ class Talk:
                         self.screen.text(event.unit, event.keep, event.added)
                     case SpoolRecord():
                         self.screen.tool(event)
+                    case StreamTrouble():
+                        self.screen.note(trouble(event))
                     case PendingTool():
                         if not await self._asked(event):
                             return

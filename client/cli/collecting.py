@@ -26,7 +26,7 @@ from client.tenants import Seen, namespace_id, tenants
 from stores.backend import Entry
 from stores.collecting import GRACE
 from stores.keys import digest_of, noted_name
-from stores.spools import SpoolFile
+from stores.spooling import KeptSpool
 
 KINDS = {
     "artifacts": "artifact",
@@ -45,7 +45,7 @@ class Tally:
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
     sizes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
 
-    def add(self, thing: Entry | SpoolFile) -> None:
+    def add(self, thing: Entry | KeptSpool) -> None:
         """Count one."""
         kind = _kind(thing)
         self.counts[kind] += 1
@@ -65,7 +65,7 @@ class Tally:
         return {k: {"count": n, "bytes": self.sizes[k]} for k, n in self.counts.items()}
 
 
-def tally(things: Iterable[Entry | SpoolFile]) -> Tally:
+def tally(things: Iterable[Entry | KeptSpool]) -> Tally:
     """Count things."""
     counted = Tally()
     for thing in things:
@@ -202,13 +202,13 @@ def _data(
     }
 
 
-def _all(leftovers: Leftovers) -> list[Entry | SpoolFile]:
+def _all(leftovers: Leftovers) -> list[Entry | KeptSpool]:
     garbage = leftovers.garbage
     return [*garbage.names, *garbage.artifacts, *garbage.unfinished, *leftovers.spools]
 
 
-def _kind(thing: Entry | SpoolFile) -> str:
-    if isinstance(thing, SpoolFile):
+def _kind(thing: Entry | KeptSpool) -> str:
+    if isinstance(thing, KeptSpool):
         return "spools"
     if digest_of(thing.key):
         return "artifacts"

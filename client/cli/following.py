@@ -18,6 +18,7 @@ from client.cli.progress import Progress
 from client.cli.waiting import Waiting, waiting
 from client.connection import ServerUnreachable
 from client.runs import NoWorker, Run
+from client.watching import watch
 from contracts.runs import RunResult, RunStatus
 
 LOOK_S = 0.3
@@ -71,7 +72,10 @@ async def follow(
 
 
 async def _read(run: Run, picture: Picture) -> None:
-    async for record, _ in run.follow():
+    def troubled(why: str) -> None:
+        picture.unread = f"{why}; the run goes on" if why else None
+
+    async for record in watch(run.follow, 0, troubled):
         picture.take_record(record)
 
 

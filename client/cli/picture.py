@@ -15,13 +15,15 @@ CHARS_PER_TOKEN = 4
 class Picture:
     """A run as a viewer sees it. `follow` names the agent whose text is wanted, if one is.
 
-    `trouble` says why the state is not fresh. `newest` is the agent that wrote last.
+    `trouble` says why the state is not fresh, `unread` why the text is not. `newest` is the agent
+    that wrote last.
     """
 
     run_id: str
     follow: str | None = None
     status: RunStatus | None = None
     trouble: str | None = None
+    unread: str | None = None
     newest: str | None = None
     texts: TextAssembler = field(default_factory=TextAssembler)
 

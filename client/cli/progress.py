@@ -77,8 +77,9 @@ class PlainProgress(Progress):
             if asked and self._shown.get(step.name, (AgentStatus.PENDING, 0)) != state:
                 self.report(_line(step))
                 self._shown[step.name] = state
-        if self.picture.trouble != self._trouble:
-            self._trouble = self.picture.trouble
+        trouble = self.picture.trouble or self.picture.unread
+        if trouble != self._trouble:
+            self._trouble = trouble
             self.report(self._trouble or "it goes on")
 
     def report(self, line: str) -> None:
@@ -179,8 +180,8 @@ def _head(picture: Picture) -> Text:
 
 def _foot(picture: Picture) -> Text:
     status = picture.status
-    if picture.trouble:
-        return _one_line(picture.trouble, "yellow")
+    if trouble := picture.trouble or picture.unread:
+        return _one_line(trouble, "yellow")
     if status is None:
         return Text("")
     wants = waiting(status)

@@ -92,7 +92,7 @@ async def test_the_answer_is_in_the_store_and_in_the_spool(tmp_path: Path) -> No
     reply = await made.call()
     assert reply.output.ref is not None
     assert await made.store.get_text(reply.output.ref) == "one two three"
-    assert made.spools.partial("r1", "a", 1) == "one two three"
+    assert await made.spools.partial("r1", "a", 1) == "one two three"
 
 
 KINDS = [

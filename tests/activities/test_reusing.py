@@ -44,7 +44,7 @@ async def test_the_second_answer_is_the_first_and_costs_nothing(tmp_path: Path) 
     assert second.reused_from == "r1/a#1"
     assert "reused from r1/a#1" in second.notes
     assert second.finish_reason == "stop"
-    assert made.spools.partial("r2", "a", 2) == "one two"
+    assert await made.spools.partial("r2", "a", 2) == "one two"
     sent = [beat for beat in made.beats if beat.phase == "sent"]
     assert len(sent) == 1
 

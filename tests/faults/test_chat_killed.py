@@ -221,7 +221,7 @@ async def test_an_unsafe_tool_is_not_run_again_without_a_persons_word(
     chat = await stage.begin(tools=stamping(effect="unsafe"), seconds=6.0)
     turn = await caught_stamping(stage, chat, first)
     result: TurnResult | None = None
-    async for event in chat.follow(turn, chat.place()):
+    async for event in chat.follow(turn, await chat.place()):
         if isinstance(event, PendingTool):
             assert event.why == "unknown"
             assert len(stage.stamps()) == 1

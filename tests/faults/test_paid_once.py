@@ -98,7 +98,7 @@ class Stage:
 
     async def in_mid_stream(self, run: Run, attempt: int = 1) -> None:
         """Wait until some words of an attempt have been written."""
-        while len(self.runs.spools.partial(run.run_id, "writer", attempt)) < 200:
+        while len(await self.runs.spools.partial(run.run_id, "writer", attempt)) < 200:
             await asyncio.sleep(0.02)
 
 

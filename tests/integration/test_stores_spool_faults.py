@@ -61,7 +61,7 @@ def test_writers_killed_in_mid_write_leave_a_readable_spool(tmp_path: Path) -> N
         time.sleep(0.004 * number)
         process.send_signal(signal.SIGKILL)
         process.communicate(timeout=10)
-        partial = spools.partial(RUN, "a", number)
+        partial = asyncio.run(spools.partial(RUN, "a", number))
         assert partial.startswith(kept)
         own = partial[len(kept) :]
         assert own
@@ -79,7 +79,7 @@ def test_a_write_torn_by_a_killed_process_costs_the_others_nothing(tmp_path: Pat
     healthy.delta("two")
     healthy.ended()
     healthy.close()
-    assert spools.partial(RUN, "healthy", 1) == "one two"
+    assert asyncio.run(spools.partial(RUN, "healthy", 1)) == "one two"
 
 
 WRITE_MANY = """
@@ -171,8 +171,8 @@ async def test_a_full_disk_costs_records_but_no_call_and_is_flagged(tmp_path: Pa
     assert (process.returncode, out) == (0, "5\n")
     spools = FileSpools(tmp_path)
     assert b"y" * 500 in spools.path(RUN).read_bytes(), "no write was cut short"
-    assert spools.partial(RUN, "a", 1) == "x" * 15_000
-    assert spools.partial(RUN, "a", 2) == "whole"
+    assert await spools.partial(RUN, "a", 1) == "x" * 15_000
+    assert await spools.partial(RUN, "a", 2) == "whole"
     stop = asyncio.Event()
     stop.set()
     records = [record async for record, _ in spools.follow(RUN, stop=stop)]

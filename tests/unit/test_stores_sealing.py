@@ -123,12 +123,12 @@ async def test_damaged_or_cut_sealed_objects_are_corrupt(tmp_path: Path) -> None
             _ = [piece async for piece in cold.stream(ref)]
 
 
-def test_sealed_spools_are_read_with_the_key_only(tmp_path: Path) -> None:
+async def test_sealed_spools_are_read_with_the_key_only(tmp_path: Path) -> None:
     spools = FileSpools(tmp_path, AesGcm([NEW]))
     attempt = spools.open_attempt("run", "agent", 1)
     attempt.delta("the secret plan")
     attempt.close()
-    assert spools.partial("run", "agent", 1) == "the secret plan"
+    assert await spools.partial("run", "agent", 1) == "the secret plan"
     assert b"secret" not in spools.path("run").read_bytes()
-    assert FileSpools(tmp_path).partial("run", "agent", 1) == ""
-    assert FileSpools(tmp_path, AesGcm([OLD])).partial("run", "agent", 1) == ""
+    assert await FileSpools(tmp_path).partial("run", "agent", 1) == ""
+    assert await FileSpools(tmp_path, AesGcm([OLD])).partial("run", "agent", 1) == ""

@@ -54,7 +54,7 @@ async def test_events_are_no_part_of_any_text(tmp_path: Path) -> None:
     writing.ended()
     writing.close()
     assert coherent(await records(spools)) == {"turn-1": "Let me see."}
-    assert spools.partial("r", "turn-1", 1) == "Let me see."
+    assert await spools.partial("r", "turn-1", 1) == "Let me see."
 
 
 async def test_what_cannot_be_written_is_told_and_raises_nothing(tmp_path: Path) -> None:
