@@ -13,7 +13,7 @@ withdraws, and nobody waits when nothing is outstanding.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from types import MappingProxyType
@@ -55,6 +55,13 @@ class Refused:
     need: Decimal
 
 
+class Scope(Frozen):
+    """Who else answers for what a step spends: the agent whose tool it is. Dollars."""
+
+    step: str
+    limit: Decimal
+
+
 class Ask(Frozen):
     """An amount that a step wants held, or holds, for an attempt. Dollars."""
 
@@ -62,6 +69,7 @@ class Ask(Frozen):
     step: str
     amount: Decimal
     step_limit: Decimal | None = None
+    within: tuple[Scope, ...] = ()
 
 
 class LedgerState(Frozen):
@@ -71,6 +79,7 @@ class LedgerState(Frozen):
     counted: Decimal = ZERO
     served: Decimal = ZERO
     by_step: dict[str, Decimal] = {}
+    below: dict[str, Decimal] = {}
     held: tuple[Ask, ...] = ()
     queue: tuple[Ask, ...] = ()
     refused: tuple[str, ...] = ()
@@ -95,6 +104,7 @@ class Ledger:
         self._counted = state.counted
         self._served = state.served
         self._by_step = defaultdict(Decimal, state.by_step)
+        self._below = defaultdict(Decimal, state.below)
         self._held: dict[str, Ask] = {}
         self._reserved = ZERO
         self._reserved_by_step: defaultdict[str, Decimal] = defaultdict(Decimal)
@@ -111,6 +121,7 @@ class Ledger:
             counted=self._counted,
             served=self._served,
             by_step=dict(self._by_step),
+            below=dict(self._below),
             held=tuple(self._held.values()),
             queue=tuple(self._queue.values()),
             refused=tuple(self._impossible),
@@ -180,21 +191,40 @@ class Ledger:
             return ZERO
         return max(ZERO, min(self.available, self._step_room(step, step_limit)))
 
-    def affordable_eventually(self, step: str, step_limit: Decimal | None = None) -> Decimal:
+    def affordable_eventually(
+        self, step: str, step_limit: Decimal | None = None, within: Iterable[Scope] = ()
+    ) -> Decimal:
         """Return the most that could be granted to a step if all in flight cost nothing."""
-        return max(ZERO, min(self._room(), self._step_room(step, step_limit)))
+        around = (self._step_room(scope.step, scope.limit) for scope in within)
+        return max(ZERO, min(self._room(), self._step_room(step, step_limit), *around))
+
+    def spent_by(self, step: str) -> Decimal:
+        """Return what is counted of a step, and of what it answers for."""
+        return EXACT.add(self._by_step.get(step, ZERO), self._below.get(step, ZERO))
 
     def ask(
-        self, attempt_id: str, step: str, amount: Decimal, step_limit: Decimal | None = None
+        self,
+        attempt_id: str,
+        step: str,
+        amount: Decimal,
+        step_limit: Decimal | None = None,
+        within: Iterable[Scope] = (),
     ) -> Granted | Waiting | Refused:
         """Ask for an attempt's worst case to be held.
 
         Refused where it does not fit even if all in flight cost nothing, or where it would lead
-        the step's own counted and held amounts over `step_limit`.
+        the counted and held amounts of the step, or of one that answers for it (`within`), over
+        their limits. A step answers for its own, and for all that ask within it.
         """
         if attempt_id in self._held or attempt_id in self._queue:
             raise LedgerError(f"{attempt_id} has asked already")
-        ask = Ask(attempt_id=attempt_id, step=step, amount=_amount(amount), step_limit=step_limit)
+        ask = Ask(
+            attempt_id=attempt_id,
+            step=step,
+            amount=_amount(amount),
+            step_limit=step_limit,
+            within=tuple(within),
+        )
         refusal = self._refusal(ask)
         if refusal is not None:
             return refusal
@@ -269,7 +299,7 @@ class Ledger:
     def _step_room(self, step: str, limit: Decimal | None) -> Decimal:
         if limit is None:
             return self._room()
-        spent = EXACT.add(self._by_step.get(step, ZERO), self._reserved_by_step.get(step, ZERO))
+        spent = EXACT.add(self.spent_by(step), self._reserved_by_step.get(step, ZERO))
         return EXACT.subtract(limit, spent)
 
     def _refusal(self, ask: Ask) -> Refused | None:
@@ -277,6 +307,10 @@ class Ledger:
         room = max(ZERO, self._step_room(ask.step, ask.step_limit))
         if ask.step_limit is not None and ask.amount > room:
             return Refused("cost_limit", room, ask.amount)
+        for scope in ask.within:
+            room = max(ZERO, self._step_room(scope.step, scope.limit))
+            if ask.amount > room:
+                return Refused("cost_limit", room, ask.amount)
         room = max(ZERO, self._room())
         return Refused("cost_budget", room, ask.amount) if ask.amount > room else None
 
@@ -286,16 +320,17 @@ class Ledger:
     def _hold(self, ask: Ask) -> None:
         self._held[ask.attempt_id] = ask
         self._reserved = EXACT.add(self._reserved, ask.amount)
-        held = self._reserved_by_step[ask.step]
-        self._reserved_by_step[ask.step] = EXACT.add(held, ask.amount)
+        for step in (ask.step, *(scope.step for scope in ask.within)):
+            self._reserved_by_step[step] = EXACT.add(self._reserved_by_step[step], ask.amount)
 
     def _free(self, attempt_id: str) -> Ask:
         ask = self._held.pop(attempt_id, None)
         if ask is None:
             raise LedgerError(f"{attempt_id} holds no reservation")
         self._reserved = EXACT.subtract(self._reserved, ask.amount)
-        left = EXACT.subtract(self._reserved_by_step[ask.step], ask.amount)
-        self._reserved_by_step[ask.step] = left
+        for step in (ask.step, *(scope.step for scope in ask.within)):
+            left = EXACT.subtract(self._reserved_by_step[step], ask.amount)
+            self._reserved_by_step[step] = left
         return ask
 
     def _count(self, attempt_id: str, counted: Decimal, served: Decimal) -> None:
@@ -303,6 +338,8 @@ class Ledger:
         self._counted = EXACT.add(self._counted, counted)
         self._served = EXACT.add(self._served, served)
         self._by_step[ask.step] = EXACT.add(self._by_step[ask.step], counted)
+        for scope in ask.within:
+            self._below[scope.step] = EXACT.add(self._below[scope.step], counted)
         if served > ask.amount:
             self._over_bound.append(attempt_id)
 
