@@ -122,7 +122,7 @@ async def test_a_pause_of_the_provider_does_not_hold_text_back(spools: FileSpool
     attempt.close()
 
 
-async def test_deltas_become_at_most_one_write_each_20_ms(spools: FileSpools) -> None:
+async def test_deltas_become_at_most_one_write_each_5_ms(spools: FileSpools) -> None:
     attempt = spools.open_attempt(RUN, "a", 1)
     loop = asyncio.get_running_loop()
     start = loop.time()

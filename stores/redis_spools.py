@@ -1,0 +1,239 @@
+"""Spools as Redis streams: workers and viewers may be on several machines.
+
+Promises what stores.spooling asks for, on one stream per run, of lines as stores.spoollines makes
+them; how they are sent is told in stores.redis_sending. Redis ≥ 5.
+
+Strategy: an entry's id is the server's clock, milliseconds and a count, so an offset is that id
+as one number. A server that lost what it kept goes on with higher ids: readers need not begin
+again. A reader has a connection of its own and waits on it for the next entry (XREAD BLOCK);
+entries wait in Redis, never in the reader, however slow it is.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from contracts.spools import SpoolRecord
+from contracts.tools import ToolEventRecord
+from stores.assembling import TextAssembler
+from stores.exceptions import StoreUnavailable
+from stores.naming import file_name
+from stores.redis_sending import FIELD, QueuedLines, Sender
+from stores.redis_server import RedisServer
+from stores.sealing import PLAIN, Sealer
+from stores.spooling import AttemptSpool, KeptSpool, Spools
+from stores.spoollines import decode, encode_event
+from stores.spoolreading import Sifter
+from stores.spoolwriting import AttemptText
+
+logger = logging.getLogger(__name__)
+
+PREFIX = "callboard:spool:"
+BLOCK_S = 5.0
+"""How long one question waits for the next entry."""
+
+PAGE = 500
+"""Entries of one answer: at most 64 kB each, mostly a hundred bytes."""
+
+_COUNTS = 4096
+"""Ids of one millisecond that offsets tell apart; they stay below 2**53 until 2039."""
+
+
+class RedisSpools(Spools):
+    """The spools of one Redis database, below `callboard:spool:`.
+
+    `clock` counts seconds and may begin anywhere. Raises InvalidStoreUrl.
+    """
+
+    def __init__(
+        self, url: str, sealer: Sealer = PLAIN, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._server = RedisServer(url)
+        self._sender = Sender(self._server)
+        self._sealer = sealer
+        self._clock = clock
+
+    @property
+    def place(self) -> str:
+        return f"Redis at {self._server.address}"
+
+    def name(self, run_id: str) -> str:
+        return file_name(run_id)
+
+    def open_attempt(self, run_id: str, agent: str, attempt: int, offset: int = 0) -> AttemptSpool:
+        lines = QueuedLines(self._sender, self._key(run_id))
+        return AttemptText(lines, agent, attempt, offset, self._sealer, self._clock)
+
+    def tell(self, run_id: str, agent: str, attempt: int, seq: int, event: ToolEventRecord) -> bool:
+        try:
+            line = encode_event(agent, attempt, seq, event, self._sealer)
+            QueuedLines(self._sender, self._key(run_id)).append(line)
+        except Exception as error:  # a call must go on, whatever is wrong here
+            logger.warning("an event is not written to the spool: %s", error)
+            return False
+        return True
+
+    async def aclose(self) -> None:
+        await self._sender.aclose()
+
+    async def follow(
+        self, run_id: str, from_offset: int = 0, stop: asyncio.Event | None = None
+    ) -> AsyncGenerator[tuple[SpoolRecord, int], None]:
+        tail = _Tail(self._server, self._key(run_id), from_offset)
+        sifter = Sifter(from_start=from_offset == 0)
+        try:
+            while True:
+                last_look = stop is not None and stop.is_set()
+                entries = await (tail.read() if last_look else tail.wait(stop))
+                for line, offset in entries:
+                    record = decode(line, self._sealer)
+                    sifted = sifter.sift(record) if record else None
+                    if sifted is not None:
+                        yield sifted, offset
+                if last_look and not entries:
+                    return
+        finally:
+            await tail.aclose()
+
+    async def end(self, run_id: str) -> int:
+        client = self._server.connected()
+        try:
+            with self._server.asking():
+                last = await client.xrevrange(self._key(run_id), count=1)
+            return _offset(last[0][0]) if last else 0
+        except StoreUnavailable as error:
+            logger.warning("the end of a spool is not known: %s", error)
+            return 0
+        finally:
+            await client.aclose()
+
+    async def partial(self, run_id: str, agent: str, attempt: int) -> str:
+        """Read a whole stream, page by page."""
+        assembler = TextAssembler()
+        # Most lines are other agents': comparing bytes is far quicker than parsing.
+        name = b"" if self._sealer.suffix else orjson.dumps(agent)
+        try:
+            async with aclosing(self._lines(run_id)) as lines:
+                async for line in lines:
+                    record = decode(line, self._sealer) if name in line else None
+                    if record and record.agent == agent and record.attempt <= attempt:
+                        assembler.feed(record)
+        except StoreUnavailable as error:
+            logger.warning("no partial text: %s", error)
+        return assembler.sound_text(agent) if assembler.attempt(agent) == attempt else ""
+
+    async def kept(self) -> list[KeptSpool]:
+        client = self._server.connected()
+        found = []
+        try:
+            with self._server.asking():
+                async for key in client.scan_iter(match=f"{PREFIX}*", count=PAGE):
+                    pipe = client.pipeline(transaction=False)
+                    pipe.memory_usage(key)
+                    pipe.xrevrange(key, count=1)
+                    size, last = await pipe.execute()
+                    if last:
+                        when = datetime.fromtimestamp(_parts(last[0][0])[0] / 1000, UTC)
+                        found.append(KeptSpool(key.decode()[len(PREFIX) :], size or 0, when))
+        finally:
+            await client.aclose()
+        return sorted(found, key=lambda spool: spool.name)
+
+    async def remove(self, name: str) -> None:
+        client = self._server.connected()
+        try:
+            with self._server.asking():
+                await client.unlink(PREFIX + name)
+        finally:
+            await client.aclose()
+
+    async def probe(self) -> str:
+        """Write an entry, read it back, remove it; return the server's version.
+
+        Raises StoreUnavailable.
+        """
+        client, key = self._server.connected(), f"{PREFIX}={time.time_ns():x}"
+        try:
+            with self._server.asking():
+                await client.xadd(key, {FIELD: b"doctor"})
+                await client.xread({key: "0"}, count=1)
+                await client.unlink(key)
+                info = await client.info("server")
+        finally:
+            await client.aclose()
+        return str(info.get("redis_version", "of unknown version"))
+
+    async def _lines(self, run_id: str) -> AsyncGenerator[bytes, None]:
+        """Yield the lines that a stream has now. Raises StoreUnavailable."""
+        tail = _Tail(self._server, self._key(run_id), 0)
+        try:
+            while entries := await tail.read():
+                for line, _ in entries:
+                    yield line
+        finally:
+            await tail.aclose()
+
+    def _key(self, run_id: str) -> str:
+        return PREFIX + file_name(run_id)
+
+
+class _Tail:
+    """The entries of one stream from an offset on. `aclose` it."""
+
+    def __init__(self, server: RedisServer, key: str, offset: int) -> None:
+        self._server, self._key = server, key
+        self._last = f"{offset // _COUNTS}-{offset % _COUNTS}"
+        self._client = server.connected(BLOCK_S)
+
+    async def read(self, block_ms: int | None = None) -> list[tuple[bytes, int]]:
+        """Return new entries' lines, each with the offset behind it. Raises StoreUnavailable."""
+        with self._server.asking():
+            answer: Any = await self._client.xread(
+                {self._key: self._last}, count=PAGE, block=block_ms
+            )
+        if not answer:
+            return []
+        ((_, entries),) = answer
+        self._last = entries[-1][0].decode()
+        return [(fields.get(FIELD, b""), _offset(entry)) for entry, fields in entries]
+
+    async def wait(self, stop: asyncio.Event | None) -> list[tuple[bytes, int]]:
+        """The same, waiting for entries until `stop` is set."""
+        block_ms = int(BLOCK_S * 1000)
+        if stop is None:
+            return await self.read(block_ms)
+        reading = asyncio.ensure_future(self.read(block_ms))
+        stopping = asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if reading.done():
+                return reading.result()
+        finally:
+            for task in (reading, stopping):
+                task.cancel()
+            await asyncio.gather(reading, stopping, return_exceptions=True)
+        # The question that was given up is still open on the old connection.
+        await self.aclose()
+        self._client = self._server.connected(BLOCK_S)
+        return []
+
+    async def aclose(self) -> None:
+        """Disconnect."""
+        await self._client.aclose()
+
+
+def _parts(entry: Any) -> tuple[int, int]:
+    milliseconds, _, count = bytes(entry).partition(b"-")
+    return int(milliseconds), int(count)
+
+
+def _offset(entry: Any) -> int:
+    milliseconds, count = _parts(entry)
+    # Where one millisecond had more, a reader that comes back sees some again, and drops them.
+    return milliseconds * _COUNTS + min(count, _COUNTS - 1)
