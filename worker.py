@@ -42,7 +42,8 @@ from contracts.runs import WORKFLOW_QUEUE, provider_queue
 from contracts.tool_activities import ToolActivities
 from contracts.tools import tool_queue
 from providers import registry
-from providers.accounts import AccountLimits, open_limits, queue_rates
+from providers.account_limits import AccountLimits
+from providers.accounts import open_limits, queue_rates
 from providers.exceptions import RouterError
 from providers.policy import load_policy
 from providers.spi import LLMClient

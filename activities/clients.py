@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from activities.own_client import Limiter, TranslatedClient
 from contracts.plans import Candidate
 from providers import registry
-from providers.accounts import AccountLimits
+from providers.account_limits import AccountLimits
 from providers.spi import LLMClient
 
 

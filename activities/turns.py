@@ -9,7 +9,7 @@ from temporalio import activity
 from activities.clients import Clients
 from activities.failures import CallState, Throttled
 from contracts.plans import Candidate
-from providers.accounts import LimitsUnreachable
+from providers.account_limits import LimitsUnreachable
 
 LIMITS_AWAY_S = 5.0
 """Until limits that workers share are asked again, where they could not be."""

@@ -1,7 +1,7 @@
 """An account's limits in Redis: one state for all worker processes, on the Redis server's clock.
 
-Promises: what `providers.accounts` asks for, over any number of processes. Each question is one
-script (`limits.lua`), so nobody sees another's half-done booking. A process that dies keeps its
+Promises: what `providers.account_limits` asks for, over any number of processes. Each question is
+one script (`limits.lua`), so nobody sees another's half-done booking. A process that dies keeps its
 open requests for at most `LEASE_S`; one that lives renews them. A server that cannot be asked is
 an error that names the setting, never a call without a limit.
 
@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from providers import limits as rules
-from providers.accounts import AccountLimits, LimitsUnreachable
+from providers.account_limits import AccountLimits, LimitsUnreachable
 from providers.exceptions import RouterError
 from providers.limit_tiers import PARTS, REACH, Tier, vendor_tiers
 from providers.policy import Limits

@@ -16,7 +16,8 @@ from contracts.calls import CallFailure, ModelCall, ModelReply
 from contracts.messages import Usage
 from contracts.plans import Candidate
 from providers import exceptions
-from providers.accounts import AccountLimits, InProcessLimits, LimitsUnreachable
+from providers.account_limits import AccountLimits, LimitsUnreachable
+from providers.accounts import InProcessLimits
 from providers.limits import NeverAdmitted
 from providers.policy import Limits
 from providers.spi import LLMClient

@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from providers.accounts import LimitsUnreachable, open_limits
+from providers.account_limits import LimitsUnreachable
+from providers.accounts import open_limits
 from providers.limits import Limiter, NeverAdmitted
 from providers.policy import Limits, Policy
 from providers.redis_limits import RedisServer

@@ -13,7 +13,8 @@ from activities.clients import RegisteredClients
 from contracts.messages import ChatChunk, ChatRequest
 from contracts.plans import Candidate, Plan
 from contracts.teams import AgentStatus, WorkflowStatus
-from providers.accounts import AccountLimits, InProcessLimits
+from providers.account_limits import AccountLimits
+from providers.accounts import InProcessLimits
 from providers.policy import Limits
 from providers.redis_limits import RedisServer
 from providers.spi import LLMClient
