@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 
 from contracts.chats import PendingTool, TurnResult
 from contracts.spools import SpoolRecord
@@ -25,13 +26,20 @@ class UnknownChat(ChatError):
 
 @dataclass(frozen=True)
 class ChatLine:
-    """A conversation in a list."""
+    """A conversation in a list. `title` is how its first message begins.
+
+    Title, phase, dollars and tokens are not known where the server has no search attributes.
+    """
 
     chat_id: str
     agent: str
     open: bool
     started_at: datetime | None
     closed_at: datetime | None
+    title: str = ""
+    phase: str = ""
+    cost: Decimal | None = None
+    tokens: int = 0
 
 
 @dataclass(frozen=True)

@@ -15,17 +15,16 @@ from typing import Any, TypeVar
 from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
-    WorkflowExecutionStatus,
     WorkflowHandle,
     WorkflowQueryFailedError,
 )
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.workflow import UpdateMethodMultiParam
 
 from client.chat_following import FIRST_LOOK_S, follow
 from client.chat_sending import PATIENCE_S, new_id, over, send, send_with_start
+from client.chat_starting import beginning, lines
 from client.chat_values import (
     ChatBusy,
     ChatError,
@@ -93,14 +92,21 @@ class Chats:
         """The server's client. Raises NoServer."""
         return self.runs.client
 
-    async def open(self, chat_id: str, header: AgentHeader, max_messages: int = 50) -> "Chat":
+    async def open(
+        self, chat_id: str, header: AgentHeader, max_messages: int = 50, *, purpose: str = ""
+    ) -> "Chat":
         """Start a conversation, or join the one of that id, whoever its agent is.
 
-        Raises ChatOver where it has ended, ServerUnreachable.
+        `purpose` is for those that no person holds ("test"): lists leave them out. Raises
+        ChatOver where it has ended, ServerUnreachable.
         """
-        chat = Chat(
-            self, chat_id, ChatStart(chat_id=chat_id, header=header, max_messages=max_messages)
+        start = ChatStart(
+            chat_id=chat_id,
+            header=header,
+            max_messages=max_messages,
+            searchable=await self.runs.searchable(),
         )
+        chat = Chat(self, chat_id, start, purpose)
         await chat.start()
         return chat
 
@@ -108,29 +114,22 @@ class Chats:
         """Return the conversation of an id, which need not exist. It is not started by this."""
         return Chat(self, chat_id)
 
-    async def latest(self, limit: int = 20) -> list[ChatLine]:
-        """Return the most recent conversations, newest first. Raises NoServer."""
-        found = []
-        query = f"WorkflowType = '{CHAT_WORKFLOW}'"
-        async for one in self.client.list_workflows(query, limit=limit):
-            memo = await one.memo()
-            found.append(
-                ChatLine(
-                    chat_id=one.id,
-                    agent=str(memo.get("agent", "")),
-                    open=one.status is WorkflowExecutionStatus.RUNNING,
-                    started_at=one.start_time,
-                    closed_at=one.close_time,
-                )
-            )
-        return found
+    async def latest(self, limit: int = 20, where: str = "") -> list[ChatLine]:
+        """Return the most recent conversations, newest first. Raises NoServer.
+
+        `where` narrows the search, in the server's query language.
+        """
+        return [line async for line in lines(self.client, where, limit)]
 
 
 class Chat:
     """One conversation."""
 
-    def __init__(self, chats: Chats, chat_id: str, start: ChatStart | None = None) -> None:
-        self._chats, self.chat_id, self._start = chats, chat_id, start
+    def __init__(
+        self, chats: Chats, chat_id: str, start: ChatStart | None = None, purpose: str = ""
+    ) -> None:
+        self._chats, self.chat_id = chats, chat_id
+        self._start, self._purpose = start, purpose
         self._spools = chats.runs.spools
         self._store = chats.runs.store
 
@@ -155,14 +154,7 @@ class Chat:
         assert start is not None
         try:
             await self._chats.client.start_workflow(
-                CHAT_WORKFLOW,
-                start,
-                id=self.chat_id,
-                task_queue=self._chats.queue,
-                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                static_summary=f"conversation with {start.header.name}",
-                memo={"agent": start.header.name},
+                CHAT_WORKFLOW, start, **beginning(start, self._chats.queue, self._purpose)
             )
         except WorkflowAlreadyStartedError:
             raise over(self.chat_id) from None
@@ -193,14 +185,7 @@ class Chat:
         start = self._start
         assert start is not None
         return WithStartWorkflowOperation(
-            ChatWorkflow.run,
-            start,
-            id=self.chat_id,
-            task_queue=self._chats.queue,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-            static_summary=f"conversation with {start.header.name}",
-            memo={"agent": start.header.name},
+            ChatWorkflow.run, start, **beginning(start, self._chats.queue, self._purpose)
         )
 
     async def clear(self) -> Accepted:

@@ -118,8 +118,7 @@ class Runs:
         """
         team = plan.team
         run_id = run_id or new_run_id(team.name)
-        # Attributes are never taken away again: once seen, they are there.
-        self._searchable = searchable = self._searchable or await has_search_attributes(self.client)
+        searchable = await self.searchable()
         request = RunRequest(
             run_id=run_id,
             team=team.name,
@@ -140,6 +139,12 @@ class Runs:
                 search_attributes=_attributes(plan) if searchable else None,
             )
         return self.get(run_id)
+
+    async def searchable(self) -> bool:
+        """Return whether the server knows our search attributes. Raises NoServer."""
+        # They are never taken away again: once seen, they are there.
+        self._searchable = self._searchable or await has_search_attributes(self.client)
+        return self._searchable
 
     async def _store_plan(self, plan: Plan) -> ArtifactRef:
         """Store a plan, those of its teams first."""
