@@ -20,13 +20,14 @@ from contracts.artifacts import ArtifactRef, Value
 from contracts.brief import INLINE_BYTES, small_json
 from contracts.calls import ModelReply
 from contracts.chat_activities import TurnActivities
-from contracts.chats import IN_TOOLBOX, AgentPlan, AskedTool, NewMessage, TurnCall, TurnReply
+from contracts.chats import IN_TOOLBOX, AgentPlan, AskedTool, TurnCall, TurnReply
 from contracts.messages import ChatRequest, Message, ToolCall, ToolDefinition
 from contracts.plans import Candidate
 from contracts.teams import OutputSpec
 from contracts.tools import OfferedTool, Toolbox
 from providers.spi import ChatReply, LLMClient
 from stores.artifacts import ArtifactStore
+from stores.jsontext import json_bytes
 from stores.spooling import Spools
 from stores.transcripts import Transcripts
 from stores.values import load_value
@@ -73,10 +74,12 @@ class _TurnAttempt(Attempt):
         self._turn_call = call
         self._transcripts = Transcripts(store)
         self._new: list[Message] = []
+        self._for_the_caller = False
 
     async def _prepared(self) -> tuple[OutputSpec, Candidate, LLMClient, ChatRequest]:
         call = self._turn_call
         boxes = [await self._store.get_model(ref, Toolbox) for ref in call.toolboxes]
+        self._for_the_caller = any(box.agent is None for box in boxes)
         plan = await self._store.get_model(_plan_of(call, boxes), AgentPlan)
         candidate = plan.candidates[call.candidate]
         self._state.provider, self._state.model = candidate.provider, candidate.model
@@ -93,7 +96,8 @@ class _TurnAttempt(Attempt):
         asked = [call for message in last for call in message.tool_calls]
         found = []
         for number, new in enumerate(self._turn_call.messages):
-            content = str(await load_value(self._store, new.content))
+            value = await load_value(self._store, new.content)
+            content = value if isinstance(value, str) else json_bytes(value).decode()
             name, call_id = new.name, new.tool_call_id
             if new.role == "tool" and call_id is None:
                 name, call_id = asked[number].name, asked[number].id
@@ -103,7 +107,7 @@ class _TurnAttempt(Attempt):
     async def _reply(self, wanted: OutputSpec, reply: ChatReply) -> ModelReply:
         paid = await super()._reply(wanted, reply)
         update: dict[str, object] = {}
-        if reply.tool_calls:
+        if reply.tool_calls and not self._for_the_caller:
             update["output"] = Value()
         if paid.model == self._state.model:
             update["model"] = None
@@ -119,7 +123,7 @@ class _TurnAttempt(Attempt):
             transcript=ref,
             size=node.tokens,
             length=node.length,
-            asked=tuple([await self._asked(one) for one in calls]),
+            asked=tuple([await self._tool_asked(one) for one in calls]),
         )
 
     async def _output(self, wanted: OutputSpec, reply: ChatReply) -> object:
@@ -135,7 +139,7 @@ class _TurnAttempt(Attempt):
         fields = {name: getattr(call, name) for name in call.__dataclass_fields__}
         return ToolCall(**{**fields, "id": f"call_{self._turn_call.unit}_{number}"})
 
-    async def _asked(self, call: ToolCall) -> AskedTool:
+    async def _tool_asked(self, call: ToolCall) -> AskedTool:
         arguments = small_json(call.arguments)
         if arguments.size_bytes > INLINE_BYTES:
             arguments = await keep(self._store, call.arguments)

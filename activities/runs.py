@@ -34,7 +34,7 @@ from contracts.activities import (
 from contracts.artifacts import ArtifactRef, Value
 from contracts.base import Json
 from contracts.failures import FailureKind
-from contracts.plans import Plan, PlanPage
+from contracts.plans import AgentHeader, Plan, PlanPage
 from contracts.runs import RecordPage, RecordQuery, RunRecord, StateQuery
 from contracts.teams import AgentStep, ApprovalStep, TeamStep
 from rules import conditions, plainpaths, templates
@@ -56,6 +56,13 @@ class RunWork(SliceWork, RunActivities):
     async def load_plan(self, request: PageRequest) -> PlanPage:
         try:
             return await self._plans.page(request.plan, request.number)
+        except ArtifactMissing as error:
+            raise _final(str(error)) from None
+
+    @activity.defn(name="load_agent")
+    async def load_agent(self, ref: ArtifactRef) -> AgentHeader:
+        try:
+            return await self._store.get_model(ref, AgentHeader)
         except ArtifactMissing as error:
             raise _final(str(error)) from None
 

@@ -28,6 +28,7 @@ from contracts.tools import (
     AgentTool,
     OfferedTool,
     PromptTool,
+    ToolEnding,
     ToolError,
     ToolList,
     ToolListing,
@@ -92,6 +93,11 @@ class RunTools(ToolActivities):
     async def ask_of_tool(self, request: ToolRequest) -> ToolOutcome:
         return _briefly(await self._call(request).ask())
 
+    @activity.defn(name="end_of_tool")
+    async def end_of_tool(self, ending: ToolEnding) -> ToolOutcome:
+        async with beating(ToolProgress):
+            return _briefly(await self._call(ending.request).end(ending))
+
     def _call(self, request: ToolRequest) -> "_Call":
         request = request.completed_by(activity.info().workflow_id or "")
         return _Call(self._store, self._spools, self._known, self._open, self._env, request)
@@ -130,13 +136,14 @@ class _Call:
             return await make(spec, offered, arguments)
 
     async def ask(self) -> ToolOutcome:
-        """Render what the workflow asks a model or an agent for."""
+        """Render what the workflow asks a model or an agent for; `end` tells of its answer."""
         try:
             spec, _, arguments = await self._prepared()
             if not isinstance(spec, PromptTool | AgentTool):
                 raise Failed(ToolError.NO_SUCH_TOOL, f"{spec.name} is no prompt and no agent")
             template = spec.prompt if isinstance(spec, PromptTool) else spec.ask
             text = await self._kept(render(parse(template), arguments))
+            self._events.started(arguments)
         except TemplateError as error:
             said = (str(error),)
             return await self._failed(Failed(ToolError.INVALID_ARGUMENTS, said[0], said))
@@ -145,6 +152,29 @@ class _Call:
         except StoreError as error:
             raise _again(str(error)) from None
         return self._outcome(status="completed", text=text)
+
+    async def end(self, ending: ToolEnding) -> ToolOutcome:
+        """Cut what a model or an agent answered, and tell viewers of the end."""
+        self._unsafe, self._began = False, ending.began_at
+        self._clock -= (datetime.now(UTC) - ending.began_at).total_seconds()
+        try:
+            spec, _, _ = await self._prepared()
+            if ending.answer is None:
+                kind = ending.error_kind or ToolError.RAISED
+                raise Failed(kind, ending.error or "it has no answer")
+            answer = await load_value(self._store, ending.answer)
+        except Failed as failed:
+            outcome = await self._failed(failed)
+        except StoreError as error:
+            raise _again(str(error)) from None
+        else:
+            full = answer if isinstance(answer, str) else orjson.dumps(answer).decode()
+            shown = for_model(full, spec.max_chars)
+            whole = ending.answer.ref if shown != full else None
+            text = await self._kept(shown)
+            outcome = self._outcome(status="completed", text=text, whole=whole)
+        self._events.ended(outcome)
+        return outcome
 
     # before the call
 

@@ -11,8 +11,8 @@ from temporalio import activity
 
 from contracts.artifacts import ArtifactRef, Bindings, Value
 from contracts.base import Frozen
-from contracts.calls import ModelCall, ModelReply
-from contracts.plans import PlanPage
+from contracts.calls import ItemBinding, ModelCall, ModelReply
+from contracts.plans import AgentHeader, PlanPage
 from contracts.runs import RunRecord
 from contracts.slices import SliceQuery, StoredSlice
 
@@ -51,11 +51,17 @@ class EvaluateCall(Frozen):
 
 
 class RenderCall(Frozen):
-    """Renders templates of the plan: a step's own (`ask`, `inputs`), or the team's `outputs`."""
+    """Renders templates of the plan: a step's own (`ask`, `inputs`), or the team's `outputs`.
+
+    Of an `agent` step its `prompt`, with the `item` that it is mapped over; or the `prompt` that
+    replaces the plan's.
+    """
 
     plan: ArtifactRef
     bindings: Bindings = Bindings()
     step: str | None = None
+    item: ItemBinding | None = None
+    prompt: str | None = None
 
 
 class ListFacts(Frozen):
@@ -130,6 +136,11 @@ class RunActivities(ABC):
     @abstractmethod
     async def load_plan(self, request: PageRequest) -> PlanPage:
         """Return one page of the plan's graph, at most 12 kB of JSON."""
+
+    @activity.defn(name="load_agent")
+    @abstractmethod
+    async def load_agent(self, ref: ArtifactRef) -> AgentHeader:
+        """Return a stored agent's header."""
 
     @activity.defn(name="store_bindings")
     @abstractmethod

@@ -75,9 +75,7 @@ def small_json(value: Any) -> Value:
     data = to_json(value)
     text = data.decode()
     shown = text if len(text) <= 160 else text[:159] + "…"
-    return Value(
-        kind="json", inline=value, has_inline=True, preview=shown, size_bytes=len(data)
-    )
+    return Value(kind="json", inline=value, has_inline=True, preview=shown, size_bytes=len(data))
 
 
 def _time_number(time: datetime) -> int:

@@ -14,14 +14,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from contracts.agents import AgentSpec
 from contracts.artifacts import ArtifactRef, Value
 from contracts.base import Frozen, Json, Slim
 from contracts.brief import BriefRef, BriefTime, BriefUsage, BriefValue
 from contracts.calls import ModelCall, ModelReply
 from contracts.messages import Usage
-from contracts.plans import Candidate, StepNode
-from contracts.retry import RetryRule
+from contracts.plans import AgentHeader as AgentHeader
+from contracts.plans import AgentPlan as AgentPlan
 from contracts.runs import AttemptRecord
 from contracts.teams import AgentStatus
 from contracts.tools import ToolError, ToolListing
@@ -52,42 +51,6 @@ TURN = "turn"
 def turn_unit(turn: int, call: int | None = None) -> str:
     """Return what a turn is called in ledgers ("t3"), and a call of it in spools ("t3.1")."""
     return f"t{turn}" if call is None else f"t{turn}.{call}"
-
-
-class AgentPlan(Frozen):
-    """The artifact: an agent, who may answer for it, and the system text. Candidates are whole.
-
-    `tool_choice` is `ChatRequest`'s: "auto", "required", or the name of a tool.
-    """
-
-    agent: AgentSpec
-    candidates: tuple[Candidate, ...]
-    system: str = ""
-    temperature: float | None = None
-    tool_choice: str | None = None
-
-
-class AgentHeader(Frozen):
-    """What a workflow needs of an agent. `plan` is the stored AgentPlan, `agent` its AgentSpec.
-
-    `node` has the candidates' indexes, clocks, retries, sizes and the cap of a turn. `queues` are
-    those that its tools are listed on. `max_calls` counts calls of the model in a turn.
-    """
-
-    name: str
-    plan: ArtifactRef
-    agent: ArtifactRef
-    candidates: tuple[Candidate, ...]
-    retry: RetryRule = RetryRule()
-    node: StepNode
-    budget: Decimal
-    on_budget: Literal["fail", "pause"] = "fail"
-    max_calls: int = 10
-    turn_timeout: float = 600.0
-    argument_repairs: int = 2
-    max_parallel_tools: int = 5
-    approval_timeout: float | None = None
-    queues: tuple[str | None, ...] = ()
 
 
 class NewMessage(Slim):
@@ -246,7 +209,10 @@ class PendingTool(Slim):
 
 
 class ToolRecord(Slim):
-    """What became of a tool call. `text` is what the model was given."""
+    """What became of a tool call. `text` is what the model was given.
+
+    `cost` is that of the models that it asked, in dollars: those of a prompt or an agent.
+    """
 
     call_id: str
     name: str
@@ -259,6 +225,7 @@ class ToolRecord(Slim):
     execution_time: float = 0.0
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    cost: Decimal = Decimal(0)
 
 
 class TurnResult(Slim):

@@ -7,6 +7,7 @@ with the team; the texts stay in the artifact, where activities read them.
 from decimal import Decimal
 from typing import Literal
 
+from contracts.agents import AgentSpec
 from contracts.artifacts import ArtifactRef
 from contracts.base import Frozen, Json, Slim, StepName
 from contracts.files import AttachedFile
@@ -57,8 +58,8 @@ class Plan(Frozen):
 
     `file_tokens` are the most that a step's files take of its prompt, for whichever candidate;
     `shared_tokens` what the team's shared context takes of it, by candidate.
-    `child_plans` are the stored plans of its `team` steps; until they are stored they are
-    `children`.
+    `child_plans` are the stored plans of its `team` steps, and the stored AgentHeaders of its
+    `agent` steps; until they are stored they are `children` and `agents`.
     """
 
     team: TeamSpec
@@ -69,6 +70,7 @@ class Plan(Frozen):
     notes: tuple[str, ...] = ()
     child_plans: dict[StepName, ArtifactRef] = {}
     children: dict[StepName, "Plan"] = {}
+    agents: dict[StepName, "AgentDraft"] = {}
     file_tokens: dict[StepName, int] = {}
     shared_tokens: tuple[int, ...] = ()
 
@@ -154,6 +156,53 @@ class StepNode(Slim):
     tools: bool = False
 
 
+class AgentPlan(Frozen):
+    """The artifact: an agent, who may answer for it, and the system text. Candidates are whole.
+
+    `tool_choice` is `ChatRequest`'s: "auto", "required", or the name of a tool.
+    """
+
+    agent: AgentSpec
+    candidates: tuple[Candidate, ...]
+    system: str = ""
+    temperature: float | None = None
+    tool_choice: str | None = None
+
+
+class AgentHeader(Frozen):
+    """What a workflow needs of an agent. `plan` is the stored AgentPlan, `agent` its AgentSpec.
+
+    `node` has the candidates' indexes, clocks, retries, sizes and the cap of a turn. `queues` are
+    those that its tools are listed on. `max_calls` counts calls of the model in a turn.
+    `children` are the stored AgentHeaders of its `prompt` and `agent` tools, by the tool's name.
+    """
+
+    name: str
+    plan: ArtifactRef
+    agent: ArtifactRef
+    candidates: tuple[Candidate, ...]
+    retry: RetryRule = RetryRule()
+    node: StepNode
+    budget: Decimal
+    on_budget: Literal["fail", "pause"] = "fail"
+    max_calls: int = 10
+    turn_timeout: float = 600.0
+    argument_repairs: int = 2
+    max_parallel_tools: int = 5
+    approval_timeout: float | None = None
+    queues: tuple[str | None, ...] = ()
+    children: dict[str, ArtifactRef] = {}
+
+
+class AgentDraft(Frozen):
+    """An agent that was planned and not stored yet, with those that its tools stand for."""
+
+    plan: AgentPlan
+    node: StepNode
+    retry: RetryRule = RetryRule()
+    children: dict[str, "AgentDraft"] = {}
+
+
 class PlanHeader(Frozen):
     """What the workflow needs of a plan beside its steps.
 
@@ -192,3 +241,6 @@ class PlanView(Frozen):
     plan: ArtifactRef
     header: PlanHeader | None = None
     nodes: tuple[StepNode, ...] = ()
+
+
+Plan.model_rebuild()

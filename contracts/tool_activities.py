@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 
 from temporalio import activity
 
-from contracts.tools import ToolList, ToolListing, ToolOutcome, ToolRequest
+from contracts.tools import ToolEnding, ToolList, ToolListing, ToolOutcome, ToolRequest
 
 
 class ToolActivities(ABC):
@@ -35,3 +35,8 @@ class ToolActivities(ABC):
     @abstractmethod
     async def ask_of_tool(self, request: ToolRequest) -> ToolOutcome:
         """Check the arguments of a `prompt` or `agent` tool and render its text as `text`."""
+
+    @activity.defn(name="end_of_tool")
+    @abstractmethod
+    async def end_of_tool(self, ending: ToolEnding) -> ToolOutcome:
+        """Cut and keep what a `prompt` or `agent` tool was answered. Safe to repeat."""

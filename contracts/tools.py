@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from contracts.artifacts import ArtifactRef, Value
+from contracts.artifacts import ArtifactRef
 from contracts.base import Frozen, Json, Slim
 from contracts.brief import BriefRef, BriefTime, BriefValue
 from contracts.runs import WORKFLOW_QUEUE
@@ -309,6 +309,19 @@ class ToolOutcome(Slim):
     execution_time: float = 0.0
     started_at: BriefTime
     ended_at: BriefTime
+
+
+class ToolEnding(Slim):
+    """What came of a `prompt` or `agent` tool: its `answer`, or why there is none.
+
+    A worker cuts it for the model, and tells viewers.
+    """
+
+    request: ToolRequest
+    answer: BriefValue | None = None
+    error: str | None = None
+    error_kind: ToolError | None = None
+    began_at: BriefTime
 
 
 class ToolEventRecord(Slim):

@@ -7,11 +7,8 @@ knows is references and numbers (`workflows.chat_state`), what can be said to it
 """
 
 import asyncio
-from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from contracts.artifacts import Value
@@ -20,18 +17,18 @@ with workflow.unsafe.imports_passed_through():
         ChatResult,
         ChatStart,
         EndRequest,
-        Listed,
         PendingTool,
         ToolWord,
         TurnResult,
+        turn_unit,
     )
     from contracts.teams import AgentStatus
-    from contracts.tool_activities import ToolActivities
-    from contracts.tools import ToolList, ToolListing, tool_queue
     from workflows import carrying
+    from workflows.agents import Agents, list_tools
     from workflows.chat_control import ChatControl
     from workflows.chat_display import ChatDisplay
     from workflows.chat_state import ChatState
+    from workflows.turn_clock import bounded
     from workflows.turn_money import TurnReserver
     from workflows.turn_tools import Desk
     from workflows.turns import TurnAsk, TurnRun
@@ -39,9 +36,6 @@ with workflow.unsafe.imports_passed_through():
 MOST_EVENTS = 2_000
 """Of one history: some 150 plain turns, which replay in a blink. The server's own suggestion
 comes at twice as many."""
-
-LISTING = timedelta(seconds=60)
-"""For a worker to list an agent's tools, servers that have to be started included."""
 
 
 @workflow.defn(name=CHAT_WORKFLOW)
@@ -58,6 +52,7 @@ class ChatWorkflow(ChatControl):
         self._words: dict[str, ToolWord] = {}
         self._current: asyncio.Task[TurnResult] | None = None
         self._desk = _WorkflowDesk(self._state, self._words)
+        self._agents = Agents()
 
     @workflow.run
     async def run(self, start: ChatStart) -> ChatResult:
@@ -113,7 +108,7 @@ class ChatWorkflow(ChatControl):
         """Answer one message, and write down what came of it."""
         state = self._state
         ask = TurnAsk(
-            run_id=state.start.chat_id,
+            unit=turn_unit(turn),
             turn=turn,
             text=text,
             agent=state.agent,
@@ -123,10 +118,11 @@ class ChatWorkflow(ChatControl):
         state.turn, state.stopping = turn, False
         if turn == 1 and text is not None:
             self._display.entitle(text)
-        run = TurnRun(state, self._reserver, ask, self._desk)
+        run = TurnRun(state, self._reserver, ask, self._desk, self._agents)
         self._current = asyncio.create_task(run.run())
         try:
-            result = await self._bounded(self._current, state.agent.turn_timeout)
+            limit, desk = state.agent.turn_timeout, self._desk
+            result = await bounded(self._current, limit, lambda: desk.asks, self._stop_turn)
         finally:
             if self._current.done():
                 state.turn = None
@@ -134,35 +130,6 @@ class ChatWorkflow(ChatControl):
         state.finish(result, run.conversation if answered else None)
         self._display.update()
         self._current = None
-
-    async def _bounded(self, task: "asyncio.Task[TurnResult]", limit: float) -> TurnResult:
-        """Wait for a turn, and stop it once its time is over. What a person takes is not its."""
-        left = limit
-        while not task.done():
-            began, asks = workflow.now(), self._asks()
-            over = await self._over(task, asks, None if asks else left)
-            if over:
-                self._stop_turn()
-                return _timed_out(await asyncio.shield(task), limit)
-            if not asks:
-                left = max(left - (workflow.now() - began).total_seconds(), 0.001)
-        return task.result()
-
-    async def _over(self, task: "asyncio.Task[TurnResult]", asks: bool, left: float | None) -> bool:
-        """Wait until a turn has ended, or asks or no longer asks a person; True if time is up."""
-        try:
-            await workflow.wait_condition(
-                lambda: task.done() or self._asks() is not asks,
-                timeout=left,
-                timeout_summary="turn timeout",
-            )
-        except asyncio.TimeoutError:
-            return True
-        return False
-
-    def _asks(self) -> bool:
-        """Whether the turn waits for a person."""
-        return bool(self._state.pending or self._state.paused_for)
 
     def _stop_turn(self) -> None:
         if self._current is not None and not self._state.stopping:
@@ -183,27 +150,7 @@ class ChatWorkflow(ChatControl):
         state = self._state
         if state.listed is not None:
             return
-        listings = [await self._listing(queue) for queue in state.agent.queues]
-        state.listed = tuple(
-            Listed(queue=queue, listing=listing)
-            for queue, listing in zip(state.agent.queues, listings, strict=True)
-        )
-
-    async def _listing(self, queue: str | None) -> ToolListing:
-        """Return the tools of one queue; where nobody serves it, why there are none."""
-        name = tool_queue(queue, workflow.info().task_queue)
-        try:
-            return await workflow.execute_activity_method(
-                ToolActivities.list_tools,
-                ToolList(agent=self._state.agent.agent, queue=queue),
-                task_queue=name,
-                start_to_close_timeout=LISTING,
-                schedule_to_close_timeout=LISTING * 2,
-                retry_policy=RetryPolicy(maximum_attempts=3),
-                summary="list the tools",
-            )
-        except ActivityError as error:
-            return ToolListing(problems=(f"the tools of queue {name}: {error.cause}",))
+        state.listed = await list_tools(state.agent)
 
     def _grown(self) -> bool:
         """Whether it is time for a new history."""
@@ -220,24 +167,15 @@ class ChatWorkflow(ChatControl):
         )
 
 
-def _timed_out(result: TurnResult, limit: float) -> TurnResult:
-    """Return the result of a turn that was stopped for its time; an answer that came is kept."""
-    if result.status is not AgentStatus.CANCELLED:
-        return result
-    return result.model_copy(
-        update={
-            "status": AgentStatus.FAILED,
-            "kind": "TurnTimeout",
-            "error": f"timeout: the turn took longer than {limit:g} s",
-        }
-    )
-
-
 class _WorkflowDesk(Desk):
     """Questions to a person, answered by the update `decide`."""
 
     def __init__(self, state: ChatState, words: dict[str, ToolWord]) -> None:
         self._state, self._words = state, words
+
+    @property
+    def asks(self) -> bool:
+        return bool(self._state.pending or self._state.paused_for)
 
     async def word(self, pending: PendingTool, limit: float | None) -> ToolWord | None:
         self._state.pending[pending.call_id] = pending

@@ -7,7 +7,6 @@ history before asks that one.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
@@ -24,11 +23,12 @@ from contracts.chats import (
     TurnResult,
     turn_unit,
 )
-from contracts.plans import PlanHeader
 from contracts.runs import AttemptRecord
 from rules.attempts import Outcome, open_circuits
 from rules.ledger import Ledger, LedgerState
 from workflows.state import CIRCUIT_MEMORY, REMEMBERED
+from workflows.talk import Conversation
+from workflows.turns import header_of
 
 KEPT_TURNS = 20
 """Turns whose results can be asked for. Who was away longer reads the conversation itself."""
@@ -63,15 +63,6 @@ class Carried(Frozen):
     endings: dict[str, tuple[tuple[float, str | None], ...]] = {}
     listed: tuple[Listed, ...] | None = None
     started_at: datetime
-
-
-@dataclass
-class Conversation:
-    """What the model will be shown: by reference, with a bound of its tokens."""
-
-    transcript: ArtifactRef | None = None
-    size: int = 0
-    length: int = 0
 
 
 class _NoGrant:
@@ -115,15 +106,7 @@ class ChatState:
         """Let an agent answer from now on."""
         self.agent = agent
         self.plans[agent.plan.sha256] = agent.plan
-        self.header = PlanHeader(
-            team=agent.name,
-            steps=1,
-            pages=1,
-            candidates=agent.candidates,
-            retry=agent.retry,
-            cost_budget=agent.budget,
-            on_budget=agent.on_budget,
-        )
+        self.header = header_of(agent)
 
     # the books
 
@@ -191,14 +174,14 @@ class ChatState:
         while len(self.results) > KEPT_TURNS:
             del self.results[next(iter(self.results))]
         kept = {turn_unit(turn) for turn in self.results}
-        gone = (a for a in self.attempts.values() if a.step not in kept)
+        gone = (a for a in self.attempts.values() if _turn_of(a.step) not in kept)
         self._older += [a.model_dump_json(exclude_defaults=True).encode() for a in gone]
-        self.attempts = {key: a for key, a in self.attempts.items() if a.step in kept}
-        self._counts = {unit: count for unit, count in self._counts.items() if unit in kept}
+        self.attempts = {key: a for key, a in self.attempts.items() if _turn_of(a.step) in kept}
+        self._counts = {unit: n for unit, n in self._counts.items() if _turn_of(unit) in kept}
 
     def attempts_of(self, turn: int) -> list[AttemptRecord]:
         """Return a turn's attempts in order."""
-        return [a for a in self.attempts.values() if a.step == turn_unit(turn)]
+        return [a for a in self.attempts.values() if _turn_of(a.step) == turn_unit(turn)]
 
     def view(self) -> ChatView:
         """Answer the query `chat`."""
@@ -262,7 +245,7 @@ class ChatState:
             requests=self.requests,
             results=tuple(self.results.values()),
             attempts=tuple(self.attempts.values()),
-            ledger=ledger.model_copy(update={"by_step": {EARLIER: total}}),
+            ledger=ledger.model_copy(update={"by_step": {EARLIER: total}, "below": {}}),
             endings=_plain(self._endings),
             listed=self.listed,
             started_at=self.started_at,
@@ -290,3 +273,8 @@ def _plain(
     endings: Mapping[str, Iterable[Outcome]],
 ) -> dict[str, tuple[tuple[float, str | None], ...]]:
     return {name: tuple((one.at, one.kind) for one in known) for name, known in endings.items()}
+
+
+def _turn_of(unit: str) -> str:
+    """Return the turn that a unit of work belongs to: "t3" of a tool's "t3.1.2"."""
+    return unit.partition(".")[0]

@@ -5,16 +5,17 @@ room. Where the full answer can never be paid, `max_tokens` is lowered to what c
 step's `min_output_tokens`: the cap on money becomes the cap on the wire.
 """
 
+import copy
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Protocol
+from typing import Protocol, Self
 
 from temporalio import workflow
 
 from contracts.plans import Candidate, PlanHeader, StepNode
 from rules import prices
-from rules.ledger import Granted, Ledger, Refused, Waiting
+from rules.ledger import Granted, Ledger, Refused, Scope, Waiting
 
 COUNT_MARGIN = 64
 """Tokens beyond the provider's own count of a prompt, in case it bills a few more."""
@@ -69,6 +70,27 @@ class Reserver:
         self._state = state
         self._granted: set[str] = set()
         self._refused: set[str] = set()
+        self._limit_key: str | None = None
+        self._around: tuple[tuple[Scope, str], ...] = ()
+
+    def inside(self, unit: str, node: StepNode, key: str) -> Self:
+        """Return the same ledger for what spends within `unit`, which answers for it.
+
+        `key` is what would have to be raised where the spender's own limit binds.
+        """
+        inner = copy.copy(self)
+        scope = Scope(step=unit, limit=node.cost_limit)
+        inner._around = (*self._around, (scope, self._key(node)))
+        inner._limit_key = key
+        return inner
+
+    @property
+    def _within(self) -> tuple[Scope, ...]:
+        return tuple(scope for scope, _ in self._around)
+
+    def _key(self, node: StepNode) -> str:
+        """Return the key of a file that has a step's limit."""
+        return self._limit_key or f"agents.{node.name}.cost_limit"
 
     async def reserve(
         self,
@@ -92,12 +114,12 @@ class Reserver:
         while True:
             prompt = bound + candidate.overhead_tokens
             await self._make_room(unit, node, candidate, prompt, wanted)
-            room = ledger.affordable_eventually(unit, node.cost_limit)
+            room = ledger.affordable_eventually(unit, node.cost_limit, self._within)
             tokens = min(wanted, prices.affordable_output(candidate.price, prompt, room))
             enough = tokens >= min(node.min_output_tokens, wanted)
             if enough:
                 amount = prices.worst_case(candidate.price, prompt, tokens)
-                answer = ledger.ask(attempt_id, unit, amount, node.cost_limit)
+                answer = ledger.ask(attempt_id, unit, amount, node.cost_limit, self._within)
                 if isinstance(answer, Granted):
                     return Grant(amount, tokens, bound, counted)
                 if not isinstance(answer, Refused):
@@ -147,21 +169,29 @@ class Reserver:
         self, unit: str, node: StepNode, candidate: Candidate, bound: int, wanted: int
     ) -> None:
         """Raise, or pause the run until its cap was raised, where that is what binds."""
-        ledger = self._state.ledger
         least = prices.worst_case(candidate.price, bound, min(node.min_output_tokens, wanted))
-        spent = ledger.by_step.get(unit, Decimal(0))
-        if spent + least > node.cost_limit:
-            raise Unaffordable(
-                f"cost_limit {node.cost_limit} of {unit}: {spent} is spent, the next call on "
-                f"{candidate.model} may cost {least} (at most {bound:,} input tokens); "
-                f"raise agents.{node.name}.cost_limit"
-            )
-        message = (
-            f"cost_budget {ledger.cap}: {ledger.counted} is spent, {unit} on "
-            f"{candidate.model} may cost {least} (at most {bound:,} input tokens); "
-            f"raise cost_budget"
+        needs = f"{candidate.model} may cost {least} (at most {bound:,} input tokens)"
+        own = (Scope(step=unit, limit=node.cost_limit), self._key(node))
+        for scope, key in (own, *self._around):
+            spent = self._state.ledger.spent_by(scope.step)
+            if spent + least > scope.limit:
+                raise Unaffordable(self._over_limit(scope, spent, needs, key))
+        await self.out_of_money(self._over_budget(unit, needs))
+
+    def _over_limit(self, scope: Scope, spent: Decimal, needs: str, key: str) -> str:
+        """Say that a step's own limit does not allow another call."""
+        return (
+            f"cost_limit {scope.limit} of {scope.step}: {spent} is spent, the next call on "
+            f"{needs}; raise {key}"
         )
-        await self.out_of_money(message)
+
+    def _over_budget(self, unit: str, needs: str) -> str:
+        """Say that the budget does not allow another call."""
+        ledger = self._state.ledger
+        return (
+            f"cost_budget {ledger.cap}: {ledger.counted} is spent, {unit} on {needs}; "
+            "raise cost_budget"
+        )
 
     async def out_of_money(self, message: str) -> None:
         """Raise Unaffordable, or pause the run until its cap was raised, as the team says."""

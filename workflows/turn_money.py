@@ -2,26 +2,30 @@
 
 from decimal import Decimal
 
-from contracts.plans import Candidate, StepNode
-from rules import prices
-from workflows.reserving import Reserver, Unaffordable
+from contracts.plans import StepNode
+from rules.ledger import Scope
+from workflows.reserving import Reserver
+
+TURN_KEY = "budget.turn"
 
 
 class TurnReserver(Reserver):
     """The conversation's ledger as its turns use it."""
 
-    async def _unaffordable(
-        self, unit: str, node: StepNode, candidate: Candidate, bound: int, wanted: int
-    ) -> None:
+    def _key(self, node: StepNode) -> str:
+        return self._limit_key or TURN_KEY
+
+    def _over_limit(self, scope: Scope, spent: Decimal, needs: str, key: str) -> str:
+        if key != TURN_KEY:
+            return super()._over_limit(scope, spent, needs, key)
+        return (
+            f"budget.turn {scope.limit}: {spent} is spent in this turn, a call of {needs}; "
+            "raise budget.turn, or clear the conversation"
+        )
+
+    def _over_budget(self, unit: str, needs: str) -> str:
         ledger = self._state.ledger
-        least = prices.worst_case(candidate.price, bound, min(node.min_output_tokens, wanted))
-        spent = ledger.by_step.get(unit, Decimal(0))
-        needs = f"a call of {candidate.model} may cost {least} (at most {bound:,} input tokens)"
-        if spent + least > node.cost_limit:
-            raise Unaffordable(
-                f"budget.turn {node.cost_limit}: {spent} is spent in this turn, {needs}; "
-                "raise budget.turn, or clear the conversation"
-            )
-        await self.out_of_money(
-            f"budget.session {ledger.cap}: {ledger.counted} is spent, {needs}; raise budget.session"
+        return (
+            f"budget.session {ledger.cap}: {ledger.counted} is spent, a call of {needs}; "
+            "raise budget.session"
         )

@@ -1,42 +1,24 @@
 """The tool calls of one answer: side by side, each with a person's word where it needs one.
 
 However a call ends, the model is told; only what is lost with a worker while an unsafe tool may
-have been at work is asked of a person, since nobody else can know whether it was done. What a
-tool gave travels by reference; what this module itself has to say is short, and travels inline.
+have been at work is asked of a person, since nobody else can know whether it was done. A call is
+one activity, but for those that ask a model: `workflows.inner_turns` makes them.
 """
 
 import asyncio
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError, TimeoutError
-from temporalio.exceptions import TimeoutType as Clock
+from temporalio.exceptions import ActivityError
 
-from contracts.artifacts import ArtifactRef, Value
-from contracts.chats import (
-    AgentHeader,
-    AskedTool,
-    Listed,
-    NewMessage,
-    PendingTool,
-    ToolRecord,
-    ToolWord,
-    turn_unit,
-)
+from contracts.chats import AgentHeader, AskedTool, Listed, PendingTool, ToolWord
 from contracts.tool_activities import ToolActivities
-from contracts.tools import (
-    ToolError,
-    ToolFact,
-    ToolOutcome,
-    ToolProgress,
-    ToolRequest,
-    tool_queue,
-)
-from rules.turns import Called
+from contracts.tools import ToolError, ToolOutcome, ToolRequest, tool_queue
 from workflows.outcome import HEARTBEAT_TIMEOUT
+from workflows.tool_endings import Asking, Ended, ended, lost, not_made, refused
 
 MARGIN = timedelta(seconds=15)
 """Beside a tool's own time: for reading its arguments and storing what it gave."""
@@ -44,7 +26,8 @@ MARGIN = timedelta(seconds=15)
 SERVED_WITHIN = timedelta(seconds=60)
 """Tools that no worker takes up for so long are not served at all."""
 
-MISFITS = frozenset({ToolError.INVALID_ARGUMENTS, ToolError.NO_SUCH_TOOL})
+ASKING_KINDS = frozenset({"prompt", "agent"})
+"""Tools that are answered by a model: the workflow asks it, under its own ledger."""
 
 
 class Desk(ABC):
@@ -54,40 +37,34 @@ class Desk(ABC):
     async def word(self, pending: PendingTool, limit: float | None) -> ToolWord | None:
         """Wait for a person's word on a call; None where none came within `limit` seconds."""
 
-
-@dataclass(frozen=True)
-class Ended:
-    """A call that has ended: for the rules, for the model, for the record."""
-
-    called: Called
-    message: NewMessage
-    record: ToolRecord
+    @property
+    @abstractmethod
+    def asks(self) -> bool:
+        """Whether a person is awaited."""
 
 
-@dataclass(frozen=True)
-class _Call:
-    """One call on its way."""
+class Inner(ABC):
+    """Calls of tools that ask a model."""
 
-    id: str
-    asked: AskedTool
-    fact: ToolFact
-    toolbox: ArtifactRef
+    @abstractmethod
+    async def outcome(self, call: Asking, number: int) -> tuple[ToolOutcome, Decimal]:
+        """Make such a call; return what came of it, and what it cost."""
 
 
 class ToolCaller:
-    """Calls the tools of one turn."""
+    """Calls the tools of one turn. `turn` is its number in a conversation."""
 
     def __init__(
         self,
-        run_id: str,
         turn: int,
         agent: AgentHeader,
         listed: tuple[Listed, ...],
         desk: Desk,
+        inner: Inner,
     ) -> None:
-        self._run_id, self._turn, self._agent, self._desk = run_id, turn, agent, desk
+        self._turn, self._agent, self._desk, self._inner = turn, agent, desk, inner
         self._facts = {
-            fact.name: (fact, one.listing.toolbox)
+            fact.name: (fact, one.listing.toolbox, one.listing.whole)
             for one in listed
             for fact in one.listing.facts
             if one.listing.toolbox is not None
@@ -98,15 +75,15 @@ class ToolCaller:
         known = (self._facts.get(one.name) for one in asked)
         return any(one is not None and one[0].kind == "caller" for one in known)
 
-    async def call(self, asked: tuple[AskedTool, ...], call: int) -> list[Ended]:
+    async def call(self, asked: tuple[AskedTool, ...], unit: str) -> list[Ended]:
         """Call all that an answer asks for, some at once; results in the order of the asking.
 
-        Cancelled, it ends all of them and waits for that.
+        `unit` is the call of the model that asks. Cancelled, it ends all of them and waits for
+        that.
         """
         gate = asyncio.Semaphore(self._agent.max_parallel_tools)
-        unit = turn_unit(self._turn, call)
         tasks = [
-            asyncio.create_task(self._gated(gate, one, f"{unit}.{number}", unit))
+            asyncio.create_task(self._gated(gate, one, f"{unit}.{number}"))
             for number, one in enumerate(asked, 1)
         ]
         try:
@@ -117,27 +94,28 @@ class ToolCaller:
             await asyncio.gather(*tasks, return_exceptions=True)
             raise
 
-    async def _gated(
-        self, gate: asyncio.Semaphore, asked: AskedTool, call_id: str, unit: str
-    ) -> Ended:
+    async def _gated(self, gate: asyncio.Semaphore, asked: AskedTool, call_id: str) -> Ended:
         known = self._facts.get(asked.name)
         if asked.problem is not None:
-            return _refused(asked, call_id, f"the arguments are no JSON object: {asked.problem}")
+            return refused(asked, call_id, f"the arguments are no JSON object: {asked.problem}")
         if known is None or known[1] is None:
             names = ", ".join(self._facts) or "none"
-            return _refused(
-                asked,
-                call_id,
-                f"there is no tool {asked.name}; there are: {names}",
-                ToolError.NO_SUCH_TOOL,
-            )
-        call = _Call(call_id, asked, known[0], known[1])
+            said = f"there is no tool {asked.name}; there are: {names}"
+            return refused(asked, call_id, said, ToolError.NO_SUCH_TOOL)
+        call = Asking(call_id, asked, known[0], known[1], known[2])
         if call.fact.needs_approval:
-            said = await self._word(call, "approval")
-            if said is not None:
-                return said
+            said_no = await self._word(call, "approval")
+            if said_no is not None:
+                return said_no
+        if call.fact.kind in ASKING_KINDS:
+            async with gate:
+                return ended(call, *await self._inner.outcome(call, 1))
+        return await self._made(gate, call)
+
+    async def _made(self, gate: asyncio.Semaphore, call: Asking) -> Ended:
+        """Make a call, again where it is not known what came of it and a person says so."""
         async with gate:
-            outcome = await self._outcome(call, unit, 1, confirmed=False)
+            outcome = await self._outcome(call, 1, confirmed=False)
         number = 1
         while outcome.unknown:
             said = await self._word(call, "unknown", outcome)
@@ -145,11 +123,11 @@ class ToolCaller:
                 return said
             number += 1
             async with gate:
-                outcome = await self._outcome(call, unit, number, confirmed=True)
-        return _ended(call, outcome)
+                outcome = await self._outcome(call, number, confirmed=True)
+        return ended(call, outcome)
 
     async def _word(
-        self, call: _Call, why: str, outcome: ToolOutcome | None = None
+        self, call: Asking, why: str, outcome: ToolOutcome | None = None
     ) -> Ended | None:
         """Ask a person; return the end of the call where he does not want it made."""
         limit = self._agent.approval_timeout
@@ -173,26 +151,15 @@ class ToolCaller:
         else:
             said = f"a person declined it{f': {word.comment}' if word.comment else ''}"
         if outcome is not None:
-            return _ended(call, outcome)
-        return _failed(call.asked, call.id, f"{said}; it was not called", ToolError.REFUSED)
+            return ended(call, outcome)
+        return not_made(call.asked, call.id, f"{said}; it was not called", ToolError.REFUSED)
 
-    async def _outcome(
-        self, call: _Call, unit: str, number: int, *, confirmed: bool
-    ) -> ToolOutcome:
+    async def _outcome(self, call: Asking, number: int, *, confirmed: bool) -> ToolOutcome:
         """Make a call; whatever ends it is an outcome."""
         fact = call.fact
-        request = ToolRequest(
-            agent=None if call.whole else self._agent.agent,
-            toolbox=call.toolbox,
-            name=fact.name,
-            call_id=call.id,
-            arguments=call.asked.arguments,
-            attempt=number,
-            confirmed=confirmed,
-        )
         handle = workflow.start_activity_method(
             ToolActivities.call_tool,
-            request,
+            request_of(call, self._agent, number, confirmed=confirmed),
             task_queue=tool_queue(fact.queue, workflow.info().task_queue),
             start_to_close_timeout=timedelta(seconds=fact.timeout) + MARGIN,
             schedule_to_start_timeout=SERVED_WITHIN,
@@ -204,109 +171,23 @@ class ToolCaller:
         try:
             return await asyncio.shield(handle)
         except ActivityError as error:
-            return _lost(call, number, error)
+            return lost(fact, number, error)
         except asyncio.CancelledError:
             handle.cancel()
             await asyncio.gather(handle, return_exceptions=True)
             raise
 
 
-def _lost(call: _Call, number: int, error: ActivityError) -> ToolOutcome:
-    """Return the outcome of a call that no worker has told the end of."""
-    cause = error.cause
-    unknown, kind, said = False, ToolError.DIED, "the worker was lost in the middle of it"
-    if isinstance(cause, TimeoutError) and cause.type in (
-        Clock.SCHEDULE_TO_START,
-        Clock.SCHEDULE_TO_CLOSE,
-    ):
-        kind, said = ToolError.UNAVAILABLE, "no worker that serves it had time"
-    elif isinstance(cause, TimeoutError):
-        details = cause.last_heartbeat_details
-        phase = ToolProgress.model_validate(details[0]).phase if details else "started"
-        unknown = call.fact.effect == "unsafe" and phase == "started"
-        kind = ToolError.UNKNOWN if unknown else ToolError.DIED
-    elif isinstance(cause, ApplicationError):
-        said = cause.message
-    if unknown:
-        said += "; whether it was done is not known"
-    now = workflow.now()
-    return ToolOutcome(
+def request_of(
+    call: Asking, agent: AgentHeader, number: int = 1, *, confirmed: bool = False
+) -> ToolRequest:
+    """Return what a worker is asked for."""
+    return ToolRequest(
+        agent=None if call.whole else agent.agent,
+        toolbox=call.toolbox,
         name=call.fact.name,
         call_id=call.id,
-        status="failed",
-        text=spoken(f"error: {call.fact.name}: {said}"),
-        error_kind=kind,
-        error=said,
-        unknown=unknown,
+        arguments=call.asked.arguments,
         attempt=number,
-        started_at=now,
-        ended_at=now,
+        confirmed=confirmed,
     )
-
-
-def spoken(text: str) -> Value:
-    """Return a short text of our own as a value."""
-    return Value(
-        kind="text", inline=text, has_inline=True, preview=text[:160], size_bytes=len(text.encode())
-    )
-
-
-def _ended(call: _Call, outcome: ToolOutcome) -> Ended:
-    failed = outcome.status == "failed"
-    error = outcome.error or ""
-    return Ended(
-        Called(
-            call.fact.name,
-            failed=failed,
-            misfit=outcome.error_kind in MISFITS,
-            critical=call.fact.critical,
-            error=error,
-        ),
-        _message(call.asked, outcome.text),
-        ToolRecord(
-            call_id=call.id,
-            name=call.fact.name,
-            arguments=call.asked.arguments,
-            status=outcome.status,
-            text=outcome.text,
-            whole=outcome.whole,
-            error=outcome.error,
-            error_kind=outcome.error_kind,
-            execution_time=outcome.execution_time,
-            started_at=outcome.started_at,
-            ended_at=outcome.ended_at,
-        ),
-    )
-
-
-def _refused(
-    asked: AskedTool, call_id: str, why: str, kind: ToolError = ToolError.INVALID_ARGUMENTS
-) -> Ended:
-    """Return the end of a call that cannot be made: the model's mistake."""
-    return _failed(asked, call_id, why, kind, misfit=True)
-
-
-def _failed(
-    asked: AskedTool, call_id: str, why: str, kind: ToolError, *, misfit: bool = False
-) -> Ended:
-    now = workflow.now()
-    text = spoken(f"error: {why}")
-    return Ended(
-        Called(asked.name, failed=True, misfit=misfit, error=why),
-        _message(asked, text),
-        ToolRecord(
-            call_id=call_id,
-            name=asked.name,
-            arguments=asked.arguments,
-            status="failed",
-            text=text,
-            error=why,
-            error_kind=kind,
-            started_at=now,
-            ended_at=now,
-        ),
-    )
-
-
-def _message(asked: AskedTool, text: Value) -> NewMessage:
-    return NewMessage(role="tool", content=text, name=asked.name, tool_call_id=asked.id)

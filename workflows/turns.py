@@ -7,8 +7,11 @@ same turn serves a chat, a team's step and a test: whoever has it brings the boo
 """
 
 import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import Any, cast
 
 from temporalio import workflow
 
@@ -25,33 +28,72 @@ from contracts.chats import (
     TurnCall,
     TurnReply,
     TurnResult,
-    turn_unit,
 )
 from contracts.failures import FailureKind
 from contracts.messages import Usage
-from contracts.plans import Candidate
+from contracts.plans import Candidate, PlanHeader
+from contracts.runs import AttemptRecord
 from contracts.teams import AgentStatus
+from contracts.tools import ToolOutcome
 from rules import bounds, turns
 from rules.turns import AskAgain, Finish, Limits, Progress, Stop
+from workflows.agents import Agents
 from workflows.attempting import Attempting, Books, Ended
-from workflows.chat_state import Conversation
+from workflows.inner_turns import InnerTurn, InnerTurns, StartInner
 from workflows.outcome import attempt_by, count_by
 from workflows.reserving import Reserver
+from workflows.talk import Conversation
+from workflows.tool_endings import Asking
 from workflows.turn_tools import Desk, ToolCaller
 
 CANCELLED = Ended(AgentStatus.CANCELLED, "cancelled", FailureKind.STOPPED)
 
 
+Gate = Callable[[], AbstractAsyncContextManager[None]]
+"""What each call of a model is held within: a run's slots, a conversation's nothing."""
+
+
 @dataclass(frozen=True)
 class TurnAsk:
-    """What was said to whom, and after what. Without text: what ends the conversation so far."""
+    """What was said to whom, and after what. Without text: what ends the conversation so far.
 
-    run_id: str
-    turn: int
+    `unit` is what the turn is called in ledgers and bills: "t3" in a conversation, a team's step
+    or item ("research[2]"), a call of a tool ("t3.1.2"). The calls of the model in it are
+    numbered after `calls_before`. `turn` is its number in a conversation.
+    """
+
+    unit: str
     text: Value | None
     agent: AgentHeader
     conversation: Conversation
     listed: tuple[Listed, ...] = ()
+    turn: int = 0
+    calls_before: int = 0
+    want_inline: bool = False
+
+
+class AgentBooks:
+    """The books of a run or of a conversation, as an agent's calls use them."""
+
+    def __init__(self, books: Books, agent: AgentHeader) -> None:
+        self._books = books
+        self.header = header_of(agent)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._books, name)
+
+
+def header_of(agent: AgentHeader) -> PlanHeader:
+    """Return an agent's candidates and rules as attempts look for them."""
+    return PlanHeader(
+        team=agent.name,
+        steps=1,
+        pages=1,
+        candidates=agent.candidates,
+        retry=agent.retry,
+        cost_budget=agent.budget,
+        on_budget=agent.on_budget,
+    )
 
 
 class ModelTurn(Attempting):
@@ -66,9 +108,9 @@ class ModelTurn(Attempting):
         conversation: Conversation,
         messages: tuple[NewMessage, ...],
     ) -> None:
-        super().__init__(books, ask.agent.node, reserver, turn_unit(ask.turn))
+        super().__init__(books, ask.agent.node, reserver, ask.unit)
         self._ask, self._conversation, self._messages = ask, conversation, messages
-        self._spool_unit = turn_unit(ask.turn, call)
+        self._spool_unit = f"{ask.unit}.{call}"
 
     async def answer(self) -> TurnReply | Ended:
         """Attempt until there is an answer, or none can be had."""
@@ -126,7 +168,7 @@ class ModelTurn(Attempting):
             timeout=node.timeout,
             first_token_timeout=node.first_token_timeout,
             idle_timeout=node.idle_timeout,
-            want_inline=node.structured,
+            want_inline=node.structured or ask.want_inline,
             continuation=self._continuation,
             repair=self._repair,
             transcript=self._conversation.transcript,
@@ -135,18 +177,43 @@ class ModelTurn(Attempting):
         )
 
 
-class TurnRun:
+class TurnRun(InnerTurn, StartInner):
     """One turn. `conversation` is where the talk goes on from, once `run` gave an answer."""
 
-    def __init__(self, books: Books, reserver: Reserver, ask: TurnAsk, desk: Desk) -> None:
-        self._books, self._reserver, self._ask = books, reserver, ask
-        self._tools = ToolCaller(ask.run_id, ask.turn, ask.agent, ask.listed, desk)
+    def __init__(
+        self,
+        books: Books,
+        reserver: Reserver,
+        ask: TurnAsk,
+        desk: Desk,
+        agents: Agents,
+        gate: Gate = nullcontext,
+    ) -> None:
+        self._all_books = books
+        self._books = cast(Books, AgentBooks(books, ask.agent))
+        self._reserver, self._ask, self._desk = reserver, ask, desk
+        self._agents, self._gate = agents, gate
+        inner = InnerTurns(self, ask.agent, ask.unit, reserver, agents, desk)
+        self._tools = ToolCaller(ask.turn, ask.agent, ask.listed, desk, inner)
         self._progress = Progress()
         self._limits = Limits(ask.agent.max_calls, ask.agent.argument_repairs)
         self._records: list[ToolRecord] = []
         self._started = workflow.now()
         self._model: ModelTurn | None = None
         self.conversation = ask.conversation
+
+    async def inner(
+        self, call: Asking, asked: ToolOutcome, agent: AgentHeader, reserver: Reserver
+    ) -> InnerTurn:
+        ask = TurnAsk(
+            unit=call.id,
+            text=asked.text,
+            agent=agent,
+            conversation=Conversation(),
+            listed=await self._agents.listed(agent),
+            turn=self._ask.turn,
+        )
+        return TurnRun(self._all_books, reserver, ask, self._desk, self._agents, self._gate)
 
     async def run(self) -> TurnResult:
         """Return the turn's result. Cancelled, it settles what is in flight and returns too."""
@@ -179,18 +246,26 @@ class TurnRun:
         """Call what an answer asks for; return what the model is told, and what follows."""
         if self._books.stopping:
             raise asyncio.CancelledError
-        ended = await self._tools.call(asked, self._progress.calls)
+        ended = await self._tools.call(asked, self._unit_of(self._progress.calls))
         self._records += [one.record for one in ended]
         facts = [one.called for one in ended]
         further = turns.after_tools(facts, self._progress, self._limits)
         return tuple(one.message for one in ended), further
 
     async def _call_model(self, messages: tuple[NewMessage, ...]) -> TurnReply | Ended:
-        number = self._progress.calls + 1
-        self._model = ModelTurn(
-            self._books, self._reserver, self._ask, number, self.conversation, messages
-        )
-        return await self._model.answer()
+        number = self._ask.calls_before + self._progress.calls + 1
+        try:
+            async with self._gate():
+                self._model = ModelTurn(
+                    self._books, self._reserver, self._ask, number, self.conversation, messages
+                )
+                return await self._model.answer()
+        except asyncio.CancelledError:  # before it had its turn
+            return CANCELLED
+
+    def _unit_of(self, call: int) -> str:
+        """Return what a call of the model is called in spools."""
+        return f"{self._ask.unit}.{self._ask.calls_before + call}"
 
     def _completed(self, reply: TurnReply) -> TurnResult:
         result = self._result(AgentStatus.COMPLETED)
@@ -219,8 +294,7 @@ class TurnRun:
 
     def _result(self, status: AgentStatus) -> TurnResult:
         """Return what all results have."""
-        unit = turn_unit(self._ask.turn)
-        spent = [a for a in self._books.attempts.values() if a.step == unit]
+        spent = self._spent()
         candidate = self._model.candidate if self._model else None
         return TurnResult(
             turn=self._ask.turn,
@@ -230,13 +304,29 @@ class TurnRun:
             cost=sum((a.cost for a in spent), Decimal(0)),
             calls=self._progress.calls,
             attempts=len(spent),
-            unit=turn_unit(self._ask.turn, max(self._progress.calls, 1)),
+            unit=self._unit_of(max(self._progress.calls, 1)),
             provider=candidate.provider if candidate else None,
             model=candidate.model if candidate else None,
             started_at=self._started,
             ended_at=workflow.now(),
             first_token_at=next((a.first_token_at for a in spent if a.first_token_at), None),
         )
+
+    def _spent(self) -> list[AttemptRecord]:
+        """Return the turn's attempts, and those of the tools that asked a model within it."""
+        unit, before = self._ask.unit, self._ask.calls_before
+        inner = f"{unit}."
+        return [
+            attempt
+            for attempt in self._books.attempts.values()
+            if (attempt.step == unit and attempt.number > before)
+            or (attempt.step.startswith(inner) and _call_of(attempt.step, inner) > before)
+        ]
+
+
+def _call_of(unit: str, before: str) -> int:
+    """Return the number of the model's call that a tool's unit belongs to: 2 of "t3.2.1"."""
+    return int(unit.removeprefix(before).partition(".")[0])
 
 
 def total_usage(parts: list[Usage]) -> Usage | None:
