@@ -1,7 +1,8 @@
 """A sequential activity on the embedded server, beside the same on the server's own poll limits.
 
-Two servers of the same binary run at once and take turns: one as we configure it, one with the
-four limits on polling back at the 20 a second that Temporal ships with.
+Two servers of the same binary run at once and take turns: one as we configure it and connect to
+it, one with the four limits on polling back at the 20 a second that Temporal ships with, and a
+client as the SDK connects it.
 """
 
 import asyncio
@@ -53,11 +54,13 @@ async def milliseconds(client: Client) -> float:
 
 async def measure() -> None:
     """Start both servers, let them take turns, and print what each took."""
+    from client.connection import connect
     from client.devserver.binary import find_server
     from client.devserver.server import DevServer
 
     binary = find_server(lambda line: print(f"  {line}", file=sys.stderr))
     cases = {"as shipped": SHIPPED, "as embedded": {}}
+    connects = {"as shipped": Client.connect, "as embedded": connect}
     async with AsyncExitStack() as stack:
         clients = {}
         for name, settings in cases.items():
@@ -66,7 +69,7 @@ async def measure() -> None:
                 binary, folder / "server.db", log_file=folder / "log", dynamic_config=settings
             )
             await stack.enter_async_context(server)
-            clients[name] = await Client.connect(server.address)
+            clients[name] = await connects[name](server.address)
             worker = Worker(
                 clients[name], task_queue=QUEUE, workflows=[Sequence], activities=[nothing]
             )

@@ -15,13 +15,11 @@ from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
-from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
-
 from benchmarks._vendor import vendor
 from benchmarks.engine.graph import CHUNKS, layered
 from benchmarks.engine.still import measure_rest
 from benchmarks.engine.ways import Sample, Way, all_ways
+from client.connection import connect
 from client.devserver.binary import find_server
 from client.devserver.server import DevServer
 from client.searchability import ensure_search_attributes
@@ -154,7 +152,7 @@ async def measure(parts: Sequence[str]) -> None:
         server = DevServer(binary, folder / "server.db", log_file=folder / "log")
         await stack.enter_async_context(server)
         url = stack.enter_context(vendor())
-        client = await Client.connect(server.address, data_converter=pydantic_data_converter)
+        client = await connect(server.address)
         await ensure_search_attributes(client)
         if not parts or "rest" in parts:
             measure_rest(server.address, folder / "rest")
