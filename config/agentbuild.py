@@ -257,6 +257,7 @@ def build_case(case: CaseFile) -> AgentCase:
         name=case.name,
         turns=tuple(turns),
         expected_tools=tuple(_expected(tool) for tool in case.expected_tools),
+        tools_in_order=case.tools_in_order,
         ground_truth=case.ground_truth,
         metrics=tuple(_metric(metric) for metric in case.metrics),
     )

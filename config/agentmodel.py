@@ -148,6 +148,7 @@ class CaseFile(FileModel):
     name: FilledText
     input: FilledText | list[FilledText] = Field(description="One message, or several turns.")
     expected_tools: list[ExpectedSpelling] = []
+    tools_in_order: Flag = Field(False, description="One after the other, as listed.")
     ground_truth: Text | None = None
     metrics: list[MetricSpelling] = []
 

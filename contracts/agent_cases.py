@@ -44,10 +44,14 @@ class CaseMetric(Frozen):
 
 
 class AgentCase(Frozen):
-    """One case. `turns` are said one after the other; the last answer is judged."""
+    """One case. `turns` are said one after the other; the last answer is judged.
+
+    `tools_in_order`: the expected tools must be called one after the other.
+    """
 
     name: str
     turns: Annotated[tuple[str, ...], Field(min_length=1)]
     expected_tools: tuple[ExpectedTool, ...] = ()
+    tools_in_order: bool = False
     ground_truth: str | None = None
     metrics: tuple[CaseMetric, ...] = ()

@@ -11,15 +11,13 @@ import contextlib
 import signal
 import sys
 import uuid
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from client.agent_plans import PlannedAgent, plan_agent
-from client.chat.hosting import planner
+from client.agent_plans import PlannedAgent
 from client.chat.messages import MessageValidator
-from client.chats import Chat, ChatError, ChatLine, ChatOver, Chats, StreamTrouble, TextPart
+from client.chats import Chat, ChatError, ChatLine, ChatOver, StreamTrouble, TextPart
 from client.cli.chat_commands import run_command
 from client.cli.chat_input import HINT, Input, PipeInput, TerminalInput
 from client.cli.chat_screen import (
@@ -41,12 +39,12 @@ from client.cli.console import (
     say,
     stdout,
 )
-from client.cli.preparing import SIMULATED, check_provider, simulation
+from client.cli.places import conversations, planned_agent
+from client.cli.preparing import check_provider
 from client.cli.session import RUN_ID, Session, open_session
-from client.connection import ServerUnreachable, connect
-from client.embedded import Embedded
+from client.connection import ServerUnreachable
 from client.planning import PlanError
-from client.runs import NoWorker, Runs
+from client.runs import NoWorker
 from config.agentfile import LoadedAgent, load_agent
 from config.problems import ConfigError
 from contracts.chats import AgentHeader, PendingTool, TurnResult
@@ -92,8 +90,7 @@ def list_chats(limit: int) -> int:
     session = open_session()
 
     async def main() -> int:
-        async with _server(session, None) as address:
-            chats = _chats(session, await connect(address))
+        async with conversations(session) as chats:
             lines = await chats.latest(limit)
         if not lines:
             say("there are no conversations yet")
@@ -118,16 +115,11 @@ def _loaded(wanted: ChatWanted, model: str | None) -> LoadedAgent:
     return load_agent(wanted.file, given=given)
 
 
-def _chats(session: Session, client: Any) -> Chats:
-    return Chats(Runs(client, session.storage.store, session.storage.spools))
-
-
 async def _chat(session: Session, wanted: ChatWanted, loaded: LoadedAgent) -> int:
     planned = _planned(session, wanted, loaded)
     for note in planned.notes:
         say(f"note: {note}")
-    async with _server(session, wanted.provider) as address:
-        chats = _chats(session, await connect(address))
+    async with conversations(session, wanted.provider) as chats:
         header = await planned.stored(session.storage.store)
         chat_id = wanted.session or str(uuid.uuid4())
         chat = await chats.open(chat_id, header, wanted.max_messages)
@@ -136,24 +128,7 @@ async def _chat(session: Session, wanted: ChatWanted, loaded: LoadedAgent) -> in
 
 
 def _planned(session: Session, wanted: ChatWanted, loaded: LoadedAgent) -> PlannedAgent:
-    options = simulation(wanted.simulation)
-    return plan_agent(loaded, planner(session.settings, wanted.provider, simulation=options))
-
-
-@contextlib.asynccontextmanager
-async def _server(session: Session, provider: str | None) -> AsyncIterator[str]:
-    """Give the address of the server that is there, or of the embedded one, until the end."""
-    if session.address is not None:
-        yield session.address
-        return
-    embedded = Embedded(
-        session.storage.data,
-        say,
-        grace_s=session.settings.graceful_shutdown,
-        providers=(SIMULATED,) if provider == SIMULATED else (),
-    )
-    async with embedded:
-        yield embedded.place.address
+    return planned_agent(session, loaded, wanted.provider, wanted.simulation)
 
 
 class Talk:

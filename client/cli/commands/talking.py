@@ -118,3 +118,67 @@ def chat(
         raise typer.BadParameter("give the agent's file, or --list", param_hint="FILE")
     wanted = chatting.ChatWanted(file, session, provider, simulation, model, max_messages, verbose)
     raise typer.Exit(chatting.chat(wanted))
+
+
+@app.command("test", rich_help_panel=PANEL)
+def run_tests(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Agents, YAML files.")],
+    cases: Annotated[
+        list[str] | None,
+        typer.Option("--case", metavar="NAME", help="Only this case, or its pattern; repeatable."),
+    ] = None,
+    parallel: Annotated[
+        int, typer.Option("--parallel", min=1, max=100, help="So many cases at once.")
+    ] = 4,
+    provider: ProviderName = None,
+    simulation: SimulationPath = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="NAME", help="MODEL or PROVIDER/MODEL, not the file's."),
+    ] = None,
+    threshold: Annotated[
+        float,
+        typer.Option("--threshold", min=0, max=1, help="The share of cases that has to pass."),
+    ] = 1.0,
+    approve: Annotated[
+        bool, typer.Option("--approve", help="Allow tool calls that ask a person; else refuse.")
+    ] = False,
+    junit: Annotated[
+        Path | None, typer.Option("--junit", metavar="FILE", help="Write a JUnit XML report.")
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option("--markdown", metavar="FILE", help="Write a Markdown report.")
+    ] = None,
+    gates: Annotated[
+        Path | None, typer.Option("--gates", metavar="FILE", help="Quality gates, a YAML file.")
+    ] = None,
+    submit: Annotated[
+        bool, typer.Option("--submit", help="Submit to the Quality Fabric service, ask its gates.")
+    ] = False,
+    project: Annotated[
+        str | None, typer.Option("--project", metavar="NAME", help="The project there.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the test cases of agents, as conversations of their own.
+
+    Exit codes: 0 passed, 1 failed, 2 usage or configuration, 3 a case could not be run, 4 one
+    could not be judged, 130 interrupted.
+    """
+    from client.cli import testing
+    from client.cli.verdict_gates import Gating
+
+    wanted = testing.TestWanted(
+        files=files,
+        cases=cases or (),
+        parallel=parallel,
+        provider=provider,
+        simulation=simulation,
+        model=model,
+        threshold=threshold,
+        approve=approve,
+        junit=junit,
+        markdown=markdown,
+        as_json=as_json,
+    )
+    raise typer.Exit(testing.test_agents(wanted, Gating(submit, project, gates)))
