@@ -18,7 +18,7 @@ from contracts.runs import WORKFLOW_QUEUE, provider_queue
 from providers.spi import LLMClient
 from stores.artifacts import ArtifactStore
 from stores.spools import FileSpools
-from worker import execution_activities, workflow_runner
+from worker import BUILD_ID, execution_activities, workflow_runner
 from workflows.execution import ExecutionWorkflow
 
 
@@ -53,6 +53,7 @@ async def stage(
                 workflows=[ExecutionWorkflow],
                 activities=list(named),
                 workflow_runner=workflow_runner(),
+                build_id=BUILD_ID,
                 max_cached_workflows=0,
             )
         )
@@ -62,6 +63,7 @@ async def stage(
                     client,
                     task_queue=provider_queue(name),
                     activities=activities,
+                    build_id=BUILD_ID,
                     max_heartbeat_throttle_interval=throttle,
                 )
             )

@@ -29,6 +29,7 @@ from stores.spools import FileSpools
 from stores.values import store_value
 from tests.support.scripted import Script, ScriptedClients
 from worker import (
+    BUILD_ID,
     WORKFLOWS,
     activities_of,
     asking_activities,
@@ -101,6 +102,7 @@ async def harness(
                 activities=activities_of(work(store)),
                 workflow_runner=workflow_runner(),
                 max_cached_workflows=cached_workflows,
+                build_id=BUILD_ID,
                 max_heartbeat_throttle_interval=throttle,
             )
         )
@@ -110,6 +112,7 @@ async def harness(
                     client,
                     task_queue=provider_queue(provider),
                     activities=asking,
+                    build_id=BUILD_ID,
                     max_heartbeat_throttle_interval=throttle,
                 )
             )
@@ -121,6 +124,7 @@ async def harness(
                     client,
                     task_queue=tool_queue(),
                     activities=tool_activities(run_tools),
+                    build_id=BUILD_ID,
                     max_heartbeat_throttle_interval=throttle,
                 )
             )
