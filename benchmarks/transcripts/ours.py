@@ -1,0 +1,88 @@
+"""Callboard's worker with the model in it, and the agent as a conversation is started with it."""
+
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from pathlib import Path
+
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.worker import Replayer
+
+from activities.clients import OwnClient
+from benchmarks.transcripts import story
+from benchmarks.transcripts.stub import StubModel
+from client.agent_plans import plan_own
+from config.agentfile import LoadedAgent
+from config.settings import Settings
+from contracts.agents import AgentBudget, AgentModel, AgentSpec
+from contracts.chats import AgentHeader
+from contracts.plans import Candidate
+from contracts.prices import Price, Rate
+from contracts.retry import RetryRule
+from contracts.runs import provider_queue
+from contracts.teams import ModelParams
+from contracts.tools import BuiltinTool
+from stores.artifacts import ArtifactStore
+from worker import WORKFLOWS, workers, workflow_runner
+
+PROVIDER = "stub"
+PRICE = Price(
+    model="stub",
+    input=Rate(base=Decimal(1)),
+    output=Rate(base=Decimal(2)),
+    source="benchmark",
+    version="1",
+)
+BUDGET = Decimal(1000)
+
+
+async def header(store: ArtifactStore, folder: Path, turns: int) -> AgentHeader:
+    """Store the agent; return what a conversation is started with."""
+    agent = AgentSpec(
+        name="reader",
+        instructions=story.INSTRUCTIONS,
+        model=AgentModel(provider=PROVIDER, params=ModelParams(max_tokens=256)),
+        tools=(
+            BuiltinTool(
+                name=story.TOOL,
+                description=story.DESCRIPTION,
+                builtin="read_file",
+                root=str(folder),
+                effect="read",
+            ),
+        ),
+        budget=AgentBudget(session=BUDGET, turn=BUDGET),
+    )
+    candidate = Candidate(
+        provider=PROVIDER, model="stub", queue=provider_queue(PROVIDER), price=PRICE
+    )
+    planned = plan_own(LoadedAgent(agent, folder / "agent.yaml", {}), lambda _: candidate, RetryRule())
+    made = await planned.stored(store)
+    return made.model_copy(update={"max_calls": turns + 1, "turn_timeout": 3600.0})
+
+
+@contextlib.asynccontextmanager
+async def working(address: str, queue: str) -> AsyncIterator[None]:
+    """Work on a queue, and on those of the model and of the tools."""
+    client = await Client.connect(address, data_converter=pydantic_data_converter)
+    settings = Settings(home=Path(os.environ["BENCHMARK_HOME"]))
+    clients = OwnClient(StubModel())
+    async with workers(client, settings, [PROVIDER], clients, workflow_queue=queue):
+        yield
+
+
+def replayer() -> Replayer:
+    """Return what replays its histories."""
+    return Replayer(
+        workflows=WORKFLOWS,
+        workflow_runner=workflow_runner(),
+        data_converter=pydantic_data_converter,
+    )
+
+
+if __name__ == "__main__":
+    from benchmarks.transcripts.serving import serve
+
+    serve(working, replayer)

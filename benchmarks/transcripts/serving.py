@@ -1,0 +1,55 @@
+"""A worker process as the benchmark sees it: lines in, lines out.
+
+"ready" comes when it works. `cpu` is answered with the seconds of processor time so far; `replay
+FILE COUNT` with a JSON list: the seconds of processor time of each replay of an exported history.
+The end of the input ends it. Standard library and temporalio only.
+"""
+
+import asyncio
+import gc
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+from temporalio.client import WorkflowHistory
+from temporalio.worker import Replayer
+
+Working = Callable[[str, str], AbstractAsyncContextManager[object]]
+"""From the server's address and a task queue to a worker that works while the context lasts."""
+
+
+def serve(working: Working, replayer: Callable[[], Replayer]) -> None:
+    """Work as the command line says: `ADDRESS QUEUE`. Does not return."""
+    asyncio.run(_serve(working, replayer, *sys.argv[1:]))
+    sys.stdout.flush()
+    os._exit(0)
+
+
+async def _serve(
+    working: Working, replayer: Callable[[], Replayer], address: str, queue: str
+) -> None:
+    loop = asyncio.get_running_loop()
+    async with working(address, queue):
+        print("ready", flush=True)
+        while line := await loop.run_in_executor(None, sys.stdin.readline):
+            match line.split():
+                case ["cpu"]:
+                    print(time.process_time(), flush=True)
+                case ["replay", path, count]:
+                    print(json.dumps(await _replays(replayer, Path(path), int(count))), flush=True)
+
+
+async def _replays(replayer: Callable[[], Replayer], path: Path, count: int) -> list[float]:
+    """Replay a history some times, and once before that does not count."""
+    history = WorkflowHistory.from_json("replayed", path.read_text())
+    found = []
+    for _ in range(count + 1):
+        gc.collect()
+        spent = time.process_time()
+        await replayer().replay_workflow(history)
+        found.append(time.process_time() - spent)
+    return found[1:]

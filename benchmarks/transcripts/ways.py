@@ -1,0 +1,222 @@
+"""The ways to run the agent, each a worker process of its own on the one server.
+
+A sample is one conversation: its wall time as its caller sees it, the processor time of its
+worker, its history. The caller is this process: it counts for nobody's processor time.
+"""
+
+import asyncio
+import contextlib
+import os
+import sys
+import time
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from temporalio.client import Client, WorkflowHandle
+
+from benchmarks.transcripts import ours, story
+from client.chats import Chats
+from client.runs import Runs
+from client.storage import open_storage
+from config.settings import Settings
+from contracts.teams import AgentStatus
+
+HERE = "benchmarks.transcripts"
+READY_S = 120
+LONGEST = timedelta(minutes=15)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What one conversation took: seconds, seconds, bytes, events; its id names its history."""
+
+    turns: int
+    wall_s: float
+    cpu_s: float
+    history_bytes: int
+    events: int
+    workflow_id: str
+    run_id: str
+
+
+class WorkerProcess:
+    """A worker in a process of its own, and the lines it answers."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    @classmethod
+    async def start(
+        cls, python: Path, module: str, address: str, queue: str, environment: Mapping[str, str]
+    ) -> "WorkerProcess":
+        """Start it, and wait until it works."""
+        process = await asyncio.create_subprocess_exec(
+            python,
+            "-m",
+            f"{HERE}.{module}",
+            address,
+            queue,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=1 << 20,
+            env={**os.environ, **environment},
+        )
+        worker = cls(process)
+        try:
+            said = await asyncio.wait_for(worker._line(), READY_S)
+        except BaseException:
+            process.kill()
+            raise
+        if said != "ready":
+            raise RuntimeError(f"the worker of {module} did not start")
+        return worker
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
+    async def ask(self, line: str) -> str:
+        """Send a line; return the answer."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n".encode())
+        await self._process.stdin.drain()
+        return await self._line()
+
+    async def stop(self) -> None:
+        """End it."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            await asyncio.wait_for(self._process.wait(), 40)
+        except TimeoutError:
+            self._process.kill()
+
+    async def _line(self) -> str:
+        assert self._process.stdout is not None
+        return (await self._process.stdout.readline()).decode().strip()
+
+
+class Way(ABC):
+    """One way to run the agent."""
+
+    def __init__(self, client: Client, worker: WorkerProcess, queue: str) -> None:
+        self._client, self.worker, self._queue = client, worker, queue
+
+    async def sample(self, turns: int, size: int) -> Sample:
+        """Hold one conversation of so many tool calls, each with so many bytes."""
+        workflow_id = f"{self._queue}-{uuid.uuid4()}"
+        spent, started = float(await self.worker.ask("cpu")), time.perf_counter()
+        handle = await self._hold(workflow_id, turns, size)
+        wall = time.perf_counter() - started
+        cpu = float(await self.worker.ask("cpu")) - spent
+        info = (await handle.describe()).raw_description.workflow_execution_info
+        return Sample(
+            turns,
+            wall,
+            cpu,
+            info.history_size_bytes,
+            info.history_length,
+            workflow_id,
+            info.execution.run_id,
+        )
+
+    @abstractmethod
+    async def _hold(self, workflow_id: str, turns: int, size: int) -> "WorkflowHandle[object, int]":
+        """Start a conversation and wait for its answer; return a handle of its history."""
+
+    async def replays(self, sample: Sample, folder: Path, count: int) -> list[float]:
+        """Return the seconds of processor time of so many replays of a conversation."""
+        handle = self._client.get_workflow_handle(sample.workflow_id, run_id=sample.run_id)
+        path = folder / f"{sample.workflow_id}.json"
+        path.write_text((await handle.fetch_history()).to_json())
+        answer = await self.worker.ask(f"replay {path} {count}")
+        path.unlink()
+        return [float(each) for each in answer.strip("[]").split(",")]
+
+
+class Plain(Way):
+    """A workflow that takes the question and returns the number of model calls."""
+
+    async def _hold(self, workflow_id: str, turns: int, size: int) -> "WorkflowHandle[object, int]":
+        handle = await self._client.start_workflow(
+            "transcript_agent",
+            story.question(turns, size),
+            id=workflow_id,
+            task_queue=self._queue,
+            result_type=int,
+            execution_timeout=LONGEST,
+        )
+        calls = await handle.result()
+        if calls != turns + 1:
+            raise RuntimeError(f"{self._queue}: {calls} calls of the model for {turns} entries")
+        return handle
+
+
+class Callboard(Way):
+    """A chat with one message."""
+
+    def __init__(
+        self, client: Client, worker: WorkerProcess, queue: str, home: Path, entries: Path
+    ) -> None:
+        super().__init__(client, worker, queue)
+        storage = open_storage(Settings(home=home))
+        self._entries, self._store = entries, storage.store
+        self._chats = Chats(Runs(client, storage.store, storage.spools), queue)
+
+    async def _hold(self, workflow_id: str, turns: int, size: int) -> "WorkflowHandle[object, int]":
+        header = await ours.header(self._store, self._entries, turns)
+        chat = await self._chats.open(workflow_id, header)
+        accepted = await chat.say(story.question(turns, size))
+        result = await chat.wait(accepted.turn)
+        if result.status is not AgentStatus.COMPLETED or len(result.tools) != turns:
+            raise RuntimeError(f"callboard: {result.status.value}: {result.error}")
+        first = await self._client.get_workflow_handle(workflow_id).describe()
+        return self._client.get_workflow_handle(
+            workflow_id, run_id=first.raw_description.workflow_execution_info.first_run_id
+        )
+
+
+PEERS = {
+    "pydantic-ai": "peers.pydantic_agent",
+    "openai-agents": "peers.openai_agent",
+    "langgraph": "peers.langgraph_agent",
+}
+
+
+@contextlib.asynccontextmanager
+async def all_ways(
+    client: Client, address: str, folder: Path, peers_python: Path | None, wanted: Sequence[str]
+) -> AsyncIterator[dict[str, Way]]:
+    """Start the workers; yield the ways by name."""
+    environment = {
+        story.FOLDER_VARIABLE: str(folder / "entries"),
+        "OPENAI_AGENTS_DISABLE_TRACING": "1",
+    }
+    here = Path(sys.executable)
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def started(name: str, module: str, python: Path) -> WorkerProcess:
+            home = {"BENCHMARK_HOME": str(folder / name)}
+            worker = await WorkerProcess.start(
+                python, module, address, name, {**environment, **home}
+            )
+            stack.push_async_callback(worker.stop)
+            return worker
+
+        ways: dict[str, Way] = {}
+        if "callboard" in wanted:
+            worker = await started("callboard", "ours", here)
+            home, entries = folder / "callboard", folder / "entries"
+            ways["callboard"] = Callboard(client, worker, "callboard", home, entries)
+        if "by-hand" in wanted:
+            worker = await started("by-hand", "hand", here)
+            ways["by-hand"] = Plain(client, worker, "by-hand")
+        for name, module in PEERS.items():
+            if name in wanted and peers_python is not None:
+                ways[name] = Plain(client, await started(name, module, peers_python), name)
+        yield ways
