@@ -143,8 +143,9 @@ class _TurnAttempt(Attempt):
         arguments = small_json(call.arguments)
         if arguments.size_bytes > INLINE_BYTES:
             arguments = await keep(self._store, call.arguments)
+        call_id = call.id if self._for_the_caller else ""
         return AskedTool(
-            id=call.id, name=call.name, arguments=arguments, problem=call.arguments_error
+            id=call_id, name=call.name, arguments=arguments, problem=call.arguments_error
         )
 
 

@@ -120,7 +120,7 @@ class _Call:
         self._unsafe = True
         self._events = ToolEvents(spools, request)
         self._claims = ToolClaims(store)
-        self._began, self._clock = datetime.now(UTC), time.monotonic()
+        self._began, self._clock = _to_the_ms(datetime.now(UTC)), time.monotonic()
 
     async def run(self) -> ToolOutcome:
         """Make the call."""
@@ -325,7 +325,7 @@ class _Call:
             attempt=activity.info().attempt,
             execution_time=time.monotonic() - self._clock,
             started_at=self._began,
-            ended_at=datetime.now(UTC),
+            ended_at=_to_the_ms(datetime.now(UTC)),
             **more,
         )
 
@@ -344,6 +344,11 @@ class _Call:
             with trial:
                 return Value(ref=await self._store.put_bytes(data, media_type))
         raise AssertionError("unreachable: the last trial returns or raises")
+
+
+def _to_the_ms(moment: datetime) -> datetime:
+    """Return a time as it is written: what is read again is the same."""
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 def _briefly(outcome: ToolOutcome) -> ToolOutcome:

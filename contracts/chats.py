@@ -10,9 +10,9 @@ Durations are seconds, money is dollars.
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, WrapSerializer
 
 from contracts.artifacts import ArtifactRef, Value
 from contracts.base import Frozen, Json, Slim
@@ -66,6 +66,22 @@ class NewMessage(Slim):
     tool_call_id: str | None = None
 
 
+def _message(given: Any) -> Any:
+    return {"role": "tool", "content": given} if isinstance(given, str) else given
+
+
+def _write_message(message: NewMessage, handler: SerializerFunctionWrapHandler) -> Any:
+    """Write a tool's result as its content, where that is all there is to say."""
+    written = handler(message)
+    alone = message.role == "tool" and written.keys() == {"role", "content"}
+    return written["content"] if alone and isinstance(written["content"], str) else written
+
+
+BriefMessage = Annotated[
+    NewMessage, BeforeValidator(_message), WrapSerializer(_write_message, when_used="json")
+]
+"""A message; a tool's result is written as no more than its reference."""
+
 IN_TOOLBOX = ArtifactRef(sha256="0" * 64, size_bytes=0)
 """In place of a reference that the first toolbox has."""
 
@@ -86,14 +102,17 @@ class TurnCall(ModelCall, Slim):
     first_token_timeout: float = 120.0
     idle_timeout: float = 60.0
     transcript: BriefRef | None = None
-    messages: tuple[NewMessage, ...] = ()
+    messages: tuple[BriefMessage, ...] = ()
     toolboxes: tuple[BriefRef, ...] = ()
 
 
 class AskedTool(Slim):
-    """A tool call that the model asks for. `problem`: its arguments are no JSON object."""
+    """A tool call that the model asks for. `problem`: its arguments are no JSON object.
 
-    id: str
+    `id` is the vendor's; only who calls tools outside of us is told it.
+    """
+
+    id: str = ""
     name: str
     arguments: BriefValue
     problem: str | None = None

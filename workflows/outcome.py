@@ -22,6 +22,7 @@ from temporalio.exceptions import TimeoutType as Clock
 
 from contracts.activities import ModelActivities
 from contracts.calls import CallFailure, CallProgress, ModelCall, ModelReply
+from contracts.chats import TurnCall
 from contracts.failures import FailureKind
 from contracts.messages import Usage
 from contracts.plans import Candidate
@@ -67,7 +68,7 @@ async def attempt_by(
         heartbeat_timeout=HEARTBEAT_TIMEOUT,
         retry_policy=RetryPolicy(non_retryable_error_types=_NEVER_BY_THE_SERVER),
         cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-        summary=f"{call.unit} · {candidate.provider} {candidate.model} · attempt {call.attempt}",
+        summary=_summary(call, candidate),
         priority=Priority(priority_key=(12 - priority) // 2),
     )
     try:
@@ -80,6 +81,12 @@ async def attempt_by(
             return await handle
         except ActivityError as error:
             return failure_of(error)
+
+
+def _summary(call: ModelCall, candidate: Candidate) -> str:
+    """Say who is asked for what; of a turn the unit alone tells which call it is."""
+    asked = f"{call.unit} · {candidate.provider} {candidate.model}"
+    return asked if isinstance(call, TurnCall) else f"{asked} · attempt {call.attempt}"
 
 
 async def count_tokens(call: ModelCall, candidate: Candidate) -> int | None:

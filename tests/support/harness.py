@@ -15,6 +15,7 @@ from temporalio.worker import Worker
 
 from activities.chats import CallTurn
 from activities.clients import Clients
+from activities.execution import ExecutionWork
 from activities.models import CallModel
 from activities.runs import RunWork
 from activities.tools import RunTools
@@ -33,6 +34,7 @@ from worker import (
     WORKFLOWS,
     activities_of,
     asking_activities,
+    execution_activities,
     tool_activities,
     workflow_runner,
 )
@@ -92,6 +94,7 @@ async def harness(
     spools = FileSpools(folder / "spools")
     served = clients or ScriptedClients(script)
     asking = asking_activities(CallModel(store, spools, served), CallTurn(store, spools, served))
+    asking += execution_activities(ExecutionWork(store, served))
     throttle = timedelta(seconds=1)
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(
