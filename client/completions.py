@@ -14,6 +14,7 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
+from client.chat_starting import AGENT, PURPOSE
 from client.chats import Chat, ChatError, Chats
 from client.connection import ServerUnreachable
 from client.runs import ASK_LIMIT
@@ -66,7 +67,7 @@ async def ask(chats: Chats, chat_id: str, question: Question) -> Chat:
             id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
             static_summary=f"a question to {header.name}",
-            memo={"agent": header.name, DIGEST: question.digest},
+            memo={AGENT: header.name, PURPOSE: "completion", DIGEST: question.digest},
             rpc_timeout=ASK_LIMIT,
         )
     except WorkflowAlreadyStartedError:

@@ -1,0 +1,418 @@
+"""The body of `POST /v1/chat/completions`: read, checked, and put into our own words.
+
+What OpenAI's clients can say is either done, ignored because it changes no answer (`IGNORED`), or
+refused by name: nothing that would change the answer is passed over in silence. Two fields are
+ours: `requires` (capabilities with the least level that will do) and nothing else.
+"""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, NoReturn, TypeVar
+
+import orjson
+from jsonschema.exceptions import SchemaError
+from jsonschema.validators import validator_for
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
+
+from contracts.messages import Message, ToolCall, ToolDefinition
+from serving.errors import ApiError, invalid
+
+IGNORED = frozenset(
+    {
+        "metadata",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+        "safety_identifier",
+        "service_tier",
+        "store",
+        "user",
+    }
+)
+
+_NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "n": (1,),
+    "logprobs": (False,),
+    "frequency_penalty": (0,),
+    "presence_penalty": (0,),
+    "logit_bias": ({},),
+    "parallel_tool_calls": (True,),
+    "modalities": (["text"],),
+}
+"""Fields that are taken with these values only: others would have to change the answer."""
+
+B = TypeVar("B", bound=BaseModel)
+
+MESSAGE_BYTES = 250
+"""What a message takes beside its text, where it is stored and counted."""
+
+MOST_MESSAGES = 10_000
+MOST_TOOLS = 128
+
+
+class _Lenient(BaseModel):
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
+
+
+class _TextPart(_Lenient):
+    type: Literal["text"]
+    text: str
+
+
+_Text = Annotated[
+    Annotated[str, Tag("text")] | Annotated[list[_TextPart], Tag("parts")],
+    Discriminator(lambda value: "text" if isinstance(value, str) else "parts"),
+]
+
+
+class _Function(_Lenient):
+    name: str
+    arguments: str
+
+
+class _Called(_Lenient):
+    id: Annotated[str, Field(min_length=1)]
+    type: Literal["function"] = "function"
+    function: _Function
+
+
+class _SystemMessage(_Lenient):
+    role: Literal["system", "developer"]
+    content: _Text
+
+
+class _UserMessage(_Lenient):
+    role: Literal["user"]
+    content: _Text
+    name: str | None = None
+
+
+class _AssistantMessage(_Lenient):
+    role: Literal["assistant"]
+    content: _Text | None = None
+    refusal: str | None = None
+    tool_calls: list[_Called] | None = None
+
+
+class _ToolMessage(_Lenient):
+    role: Literal["tool"]
+    content: _Text
+    tool_call_id: str
+
+
+_AnyMessage = Annotated[
+    _SystemMessage | _UserMessage | _AssistantMessage | _ToolMessage, Field(discriminator="role")
+]
+
+
+class _ToolFunction(_Lenient):
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+
+
+class _Tool(_Lenient):
+    type: Literal["function"]
+    function: _ToolFunction
+
+
+class _NamedFunction(_Lenient):
+    name: str
+
+
+class _NamedTool(_Lenient):
+    type: Literal["function"]
+    function: _NamedFunction
+
+
+class _JsonSchema(_Lenient):
+    name: str = ""
+    schema_: Annotated[dict[str, Any], Field(alias="schema")]
+
+
+class _TextForm(_Lenient):
+    type: Literal["text"]
+
+
+class _ObjectForm(_Lenient):
+    type: Literal["json_object"]
+
+
+class _SchemaForm(_Lenient):
+    type: Literal["json_schema"]
+    json_schema: _JsonSchema
+
+
+class _StreamOptions(_Lenient):
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None
+
+
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+Level = Literal["simulated", "limited", "native"]
+Requires = dict[str, Level] | list[str]
+"""Capabilities with the least level that will do; a list: any level will."""
+
+
+class Body(BaseModel):
+    """The body. Fields that it does not name are in `model_extra`."""
+
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True, strict=False)
+
+    model: Annotated[str, Field(min_length=1)]
+    messages: Annotated[list[_AnyMessage], Field(min_length=1, max_length=MOST_MESSAGES)]
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
+    temperature: Annotated[float | None, Field(ge=0, le=2, allow_inf_nan=False)] = None
+    top_p: Annotated[float | None, Field(ge=0, le=1, allow_inf_nan=False)] = None
+    max_tokens: Annotated[int | None, Field(ge=1)] = None
+    max_completion_tokens: Annotated[int | None, Field(ge=1)] = None
+    stop: str | list[str] | None = None
+    seed: int | None = None
+    reasoning_effort: Effort | None = None
+    response_format: Annotated[
+        _TextForm | _ObjectForm | _SchemaForm | None, Field(discriminator="type")
+    ] = None
+    tools: Annotated[list[_Tool], Field(max_length=MOST_TOOLS)] | None = None
+    tool_choice: Literal["auto", "none", "required"] | _NamedTool | None = None
+    requires: Requires | None = None
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """How an answer is wanted; None is the agent's own way.
+
+    `json_schema` {} is any JSON object. `requires` has the least level by capability.
+    """
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    stop: tuple[str, ...] | None = None
+    seed: int | None = None
+    reasoning_effort: Effort | None = None
+    json_form: bool = False
+    json_schema: dict[str, Any] | None = None
+    tool_choice: str | None = None
+    requires: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def any(self) -> bool:
+        """Whether something is wanted that the agent does not do by itself."""
+        return self != Wishes()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A whole request. `prompt_bytes` is what its texts take at most."""
+
+    model: str
+    messages: tuple[Message, ...]
+    tools: tuple[ToolDefinition, ...]
+    wishes: Wishes
+    stream: bool
+    include_usage: bool
+    prompt_bytes: int
+
+    @property
+    def text_bytes(self) -> int:
+        """The size of its texts alone."""
+        return sum(len(message.content.encode()) for message in self.messages)
+
+
+def parse(raw: bytes) -> Asked:
+    """Read a body. Raises ApiError (400), which names the field."""
+    body = checked(Body, load(raw))
+    _refuse_unknown(body)
+    tools = _tools(body)
+    messages = _messages(body)
+    return Asked(
+        model=body.model,
+        messages=messages,
+        tools=tools,
+        wishes=_wishes(body, tools),
+        stream=bool(body.stream),
+        include_usage=bool(body.stream_options and body.stream_options.include_usage),
+        prompt_bytes=len(raw) + MESSAGE_BYTES * len(messages),
+    )
+
+
+def load(raw: bytes) -> Any:
+    """Return what JSON says. Raises ApiError."""
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise invalid(f"the body is no JSON: {error}") from None
+
+
+def checked(model: type[B], data: Any) -> B:
+    """Return a body as its model has it. Raises ApiError, which names the first wrong field."""
+    if not isinstance(data, dict):
+        raise invalid("the body must be a JSON object")
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        steps = [step for step in first["loc"] if not _is_tag(step)]
+        param = _spelled(steps)
+        raise invalid(f"{param}: {first['msg']}", param) from None
+
+
+_TAGS = frozenset({"text", "parts", "_TextForm"})
+
+
+def _is_tag(step: int | str) -> bool:
+    return isinstance(step, str) and (
+        step in _TAGS or step in ("system", "developer", "user", "assistant", "tool")
+    )
+
+
+def _spelled(steps: list[int | str]) -> str:
+    written = ""
+    for step in steps:
+        written += f"[{step}]" if isinstance(step, int) else f".{step}" if written else step
+    return written or "body"
+
+
+def _refuse_unknown(body: Body) -> None:
+    for name, value in (body.model_extra or {}).items():
+        if name in IGNORED or value is None:
+            continue
+        if name not in _NEUTRAL:
+            raise invalid(f"{name}: is not supported here", name, "unsupported_parameter")
+        if value not in _NEUTRAL[name]:
+            taken = " or ".join(orjson.dumps(one).decode() for one in _NEUTRAL[name])
+            raise invalid(f"{name}: only {taken} is supported here", name, "unsupported_parameter")
+
+
+def _wishes(body: Body, tools: tuple[ToolDefinition, ...]) -> Wishes:
+    stop = (body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ())
+    if not all(stop):
+        raise invalid("stop: must not be empty", "stop")
+    form = body.response_format
+    return Wishes(
+        temperature=body.temperature,
+        top_p=body.top_p,
+        max_tokens=body.max_completion_tokens or body.max_tokens,
+        stop=stop or None,
+        seed=body.seed,
+        reasoning_effort=body.reasoning_effort,
+        json_form=isinstance(form, _ObjectForm | _SchemaForm),
+        json_schema=_schema(form) if isinstance(form, _SchemaForm) else None,
+        tool_choice=_choice(body, tools),
+        requires=levels(body.requires),
+    )
+
+
+def levels(requires: Requires | None) -> dict[str, str]:
+    """Return the least level by capability."""
+    if isinstance(requires, list):
+        return dict.fromkeys(requires, "simulated")
+    return dict(requires or {})
+
+
+def _schema(form: _SchemaForm) -> dict[str, Any]:
+    schema = form.json_schema.schema_
+    try:
+        validator_for(schema).check_schema(schema)
+    except SchemaError as error:
+        place = "response_format.json_schema.schema"
+        raise invalid(f"{place}: is no JSON Schema: {error.message}", place) from None
+    return schema
+
+
+def _tools(body: Body) -> tuple[ToolDefinition, ...]:
+    if body.tool_choice == "none":
+        return ()
+    names: set[str] = set()
+    found = []
+    for number, tool in enumerate(body.tools or ()):
+        function = tool.function
+        if function.name in names:
+            raise invalid(f"tools[{number}]: there are two tools {function.name}", "tools")
+        names.add(function.name)
+        schema = function.parameters or {"type": "object", "properties": {}}
+        found.append(ToolDefinition(function.name, function.description or "", schema=schema))
+    return tuple(found)
+
+
+def _choice(body: Body, tools: tuple[ToolDefinition, ...]) -> str | None:
+    choice = body.tool_choice
+    if choice in (None, "auto", "none"):
+        return None
+    if not tools:
+        raise invalid("tool_choice: there are no tools", "tool_choice")
+    if choice == "required":
+        return "required"
+    assert isinstance(choice, _NamedTool)
+    if choice.function.name not in {tool.name for tool in tools}:
+        raise invalid(f"tool_choice: there is no tool {choice.function.name}", "tool_choice")
+    return choice.function.name
+
+
+def _messages(body: Body) -> tuple[Message, ...]:
+    found: list[Message] = []
+    called: dict[str, str] = {}
+    for number, one in enumerate(body.messages):
+        place = f"messages[{number}]"
+        match one:
+            case _SystemMessage():
+                found.append(Message("system", _text(one.content)))
+            case _UserMessage():
+                found.append(Message("user", _filled(one.content, place), name=one.name))
+            case _AssistantMessage():
+                calls = tuple(_call(call, place) for call in one.tool_calls or ())
+                called |= {call.id: call.name for call in calls}
+                text = _text(one.content) if one.content is not None else one.refusal or ""
+                if not text and not calls:
+                    raise invalid(f"{place}: has neither content nor tool_calls", place)
+                found.append(Message("assistant", text, tool_calls=calls))
+            case _ToolMessage():
+                if one.tool_call_id not in called:
+                    _orphan(place, one.tool_call_id)
+                name = called[one.tool_call_id]
+                text = _text(one.content)
+                found.append(Message("tool", text, name=name, tool_call_id=one.tool_call_id))
+    _check_end(found)
+    return tuple(found)
+
+
+def _orphan(place: str, call_id: str) -> NoReturn:
+    raise invalid(f"{place}: no message before it has the tool call {call_id!r}", place)
+
+
+def _check_end(messages: list[Message]) -> None:
+    last = messages[-1]
+    if last.role not in ("user", "tool"):
+        place = f"messages[{len(messages) - 1}]"
+        raise invalid(f"{place}: the last message must be the user's or a tool's", place)
+    answered = {message.tool_call_id for message in messages if message.role == "tool"}
+    for number, message in enumerate(messages):
+        for call in message.tool_calls:
+            if call.id not in answered:
+                place = f"messages[{number}]"
+                raise invalid(f"{place}: the tool call {call.id!r} has no result", place)
+
+
+def _call(call: _Called, place: str) -> ToolCall:
+    try:
+        arguments = orjson.loads(call.function.arguments or "{}")
+    except orjson.JSONDecodeError:
+        arguments = None
+    if not isinstance(arguments, dict):
+        raise invalid(f"{place}: the arguments of {call.id!r} are no JSON object", place)
+    return ToolCall(call.id, call.function.name, arguments, raw_arguments=call.function.arguments)
+
+
+def _text(content: str | list[_TextPart]) -> str:
+    text = content if isinstance(content, str) else "".join(part.text for part in content)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ApiError(400, "the text contains half characters (surrogates)") from None
+    return text
+
+
+def _filled(content: str | list[_TextPart], place: str) -> str:
+    text = _text(content)
+    if not text.strip():
+        raise invalid(f"{place}: is empty", place)
+    return text

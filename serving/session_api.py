@@ -1,0 +1,175 @@
+"""The endpoints of sessions: begin, look, end, say, follow, allow a tool call.
+
+```text
+POST   /sessions                          {"agent": NAME, "id"?: ID, "max_messages"?: N}
+GET    /sessions                          a caller's own
+GET    /sessions/{id}      DELETE …       how it stands; end it
+POST   /sessions/{id}/messages            {"content": TEXT, "stream"?, "wait"?, "clear"?}
+GET    /sessions/{id}/messages            what is remembered; as an event stream: a turn (?turn=N)
+POST   /sessions/{id}/tools/{call_id}     {"approved": true, "comment"?: TEXT}
+POST   /sessions/{id}/stop                ends the answer under way
+```
+"""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from contracts.messages import Message
+from serving.asking import checked
+from serving.errors import ApiError, invalid
+from serving.gateway import Gateway, request_id
+from serving.sessions import Sessions, line, summary
+from serving.sse import EventStream
+from serving.turns import Position, Watch, outcome, stream
+
+LAST_EVENT_ID = "last-event-id"
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, strict=True)
+
+
+class _Begin(_Body):
+    agent: Annotated[str, Field(min_length=1)]
+    id: str | None = None
+    max_messages: Annotated[int, Field(ge=1, le=100_000)] = 50
+
+
+class _Say(_Body):
+    content: str
+    stream: bool = False
+    wait: bool = True
+    clear: bool = False
+
+
+class _Word(_Body):
+    approved: bool
+    comment: Annotated[str, Field(max_length=2000)] = ""
+
+
+class _Stop(_Body):
+    turn: int | None = None
+
+
+class SessionApi:
+    """The endpoints."""
+
+    def __init__(self, gateway: Gateway, sessions: Sessions) -> None:
+        self._gateway, self._sessions = gateway, sessions
+
+    async def begin(self, request: Request) -> Response:
+        """Begin a session, or join the one of that id."""
+        caller = self._gateway.caller(request)
+        body = checked(_Begin, await self._gateway.json(request))
+        served = self._gateway.catalogue.find(body.agent)
+        session, new = await self._sessions.created(caller, served, body.id, body.max_messages)
+        place = {"Location": f"/sessions/{session.id}"}
+        return JSONResponse(summary(session), 201 if new else 200, place)
+
+    async def every(self, request: Request) -> Response:
+        """List a caller's sessions."""
+        caller = self._gateway.caller(request)
+        found = await self._sessions.listed(caller)
+        return JSONResponse({"object": "list", "data": [line(one) for one in found]})
+
+    async def one(self, request: Request) -> Response:
+        """Tell how a session stands."""
+        session = await self._sessions.found(self._gateway.caller(request), _id(request))
+        return JSONResponse(summary(session))
+
+    async def end(self, request: Request) -> Response:
+        """End a session."""
+        id = await self._sessions.ended(self._gateway.caller(request), _id(request))
+        return JSONResponse({"id": id, "object": "session", "state": "terminated"})
+
+    async def say(self, request: Request) -> Response:
+        """Say something: the answer, its events as they come, or at once the turn's number."""
+        caller = self._gateway.caller(request)
+        body = checked(_Say, await self._gateway.json(request))
+        session = await self._sessions.found(caller, _id(request))
+        said = await self._sessions.say(
+            session, body.content, request_id(request), clear=body.clear
+        )
+        watch = Watch(said.chat, said.turn, self._gateway.accounts, said.entry, said.meter)
+        if body.stream or _wants_events(request):
+            return self._stream(request, watch, said.place)
+        if not body.wait:
+            return JSONResponse({"turn": said.turn, "state": "waiting"}, 202)
+        status, told = await outcome(watch, said.place)
+        return JSONResponse(told, status)
+
+    async def messages(self, request: Request) -> Response:
+        """Return what is remembered, or follow a turn: that under way, else the last one."""
+        caller = self._gateway.caller(request)
+        session = await self._sessions.found(caller, _id(request))
+        if not _wants_events(request):
+            told = [_message(one) for one in await session.chat.messages(session.view)]
+            return JSONResponse({"object": "list", "data": told})
+        back = Position.of(request.headers.get(LAST_EVENT_ID))
+        turn = back.turn if back else _turn(request) or session.view.turn or session.view.last_turn
+        if not turn:
+            raise ApiError(409, "nothing was said yet", code="no_turn")
+        return self._stream(request, Watch(session.chat, turn), 0)
+
+    async def decide(self, request: Request) -> Response:
+        """Give a person's word on a tool call that waits for one."""
+        caller = self._gateway.caller(request)
+        word = checked(_Word, await self._gateway.json(request))
+        session = await self._sessions.found(caller, _id(request))
+        call_id = str(request.path_params["call_id"])
+        if call_id not in {one.call_id for one in session.view.pending}:
+            said = f"no tool call {call_id} waits for a word"
+            raise ApiError(404, said, code="call_not_found")
+        done = await session.chat.decide(
+            call_id, approved=word.approved, comment=word.comment, by=caller.name
+        )
+        return JSONResponse({"call_id": call_id, "approved": word.approved, "status": done.status})
+
+    async def stop(self, request: Request) -> Response:
+        """End the answer under way."""
+        caller = self._gateway.caller(request)
+        wanted = checked(_Stop, await self._gateway.json(request))
+        session = await self._sessions.found(caller, _id(request))
+        done = await session.chat.stop(wanted.turn)
+        return JSONResponse({"status": done.status})
+
+    def _stream(self, request: Request, watch: Watch, place: int) -> Response:
+        """Follow a turn, from where the reader was if he comes back."""
+        back = Position.of(request.headers.get(LAST_EVENT_ID))
+        if back is None or back.turn != watch.turn:
+            back = Position(watch.turn, place, place)
+        if back.ended:
+            return Response(status_code=204)
+        return EventStream(stream(watch, back), {"Callboard-Turn": str(watch.turn)})
+
+
+def _id(request: Request) -> str:
+    return str(request.path_params["id"])
+
+
+def _wants_events(request: Request) -> bool:
+    return "text/event-stream" in request.headers.get("accept", "")
+
+
+def _turn(request: Request) -> int | None:
+    given = request.query_params.get("turn")
+    if given is None:
+        return None
+    if not given.isdigit() or not 0 < int(given) < 10**9:
+        raise invalid("turn: must be a number from 1", "turn")
+    return int(given)
+
+
+def _message(message: Message) -> dict[str, Any]:
+    told: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        told["tool_calls"] = [
+            {"id": call.id, "name": call.name, "arguments": call.arguments}
+            for call in message.tool_calls
+        ]
+    if message.tool_call_id is not None:
+        told |= {"tool_call_id": message.tool_call_id, "name": message.name}
+    return told
