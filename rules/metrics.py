@@ -4,21 +4,22 @@ What it is held against is the metric's `value`, else the case's ground truth. `
 measured here: a model does that, `judged` makes a verdict of what it said.
 """
 
-import math
 import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
-
-import orjson
 
 from contracts.agent_cases import AgentCase, CaseMetric
 from contracts.base import Json
 from rules.jsonanswers import read_json
-from rules.verdicts import CannotEvaluate, Verdict, plain, same
+from rules.verdicts import CannotEvaluate, Verdict, cut, plain, same, text_of
 
-_FIGURE = re.compile(r"[-−+]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:[eE][-+]?\d+)?")
+_FIGURE = re.compile(
+    r"(?:(?<![0-9A-Za-z.])[-−+])?"  # not the dash of 10-12
+    r"(?:(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+)"
+    r"(?:[eE][-+]?[0-9]{1,4}(?![0-9A-Za-z]))?"
+)
 _MISSING = object()
-SHOWN_CHARS = 80
 
 
 def metrics_of(case: AgentCase) -> tuple[CaseMetric, ...]:
@@ -55,7 +56,7 @@ def judged(metric: CaseMetric, said: Json) -> Verdict:
     """
     score = said.get("score") if isinstance(said, dict) else None
     if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
-        raise CannotEvaluate(f"the judge gave no score from 0 to 1: {_cut(_text(said))}")
+        raise CannotEvaluate(f"the judge gave no score from 0 to 1: {cut(text_of(said))}")
     reason = str(said.get("reason") or "") if isinstance(said, dict) else ""
     return Verdict("judge", float(score), metric.threshold, reason)
 
@@ -67,9 +68,9 @@ def _measure(metric: CaseMetric, answer: Json, truth: str | None) -> tuple[float
         case "equality":
             return _equality(_wanted(metric, truth), answer)
         case "contains":
-            return _contains(_wanted(metric, truth), _text(answer))
+            return _contains(_wanted(metric, truth), text_of(answer))
         case "regex":
-            return _regex(_text(_wanted(metric, truth)), _text(answer))
+            return _regex(text_of(_wanted(metric, truth)), text_of(answer))
         case "numeric":
             return _numeric(_wanted(metric, truth), metric.tolerance, answer)
     raise CannotEvaluate("a judge is a model: it is not measured")
@@ -88,18 +89,18 @@ def _equality(wanted: Json, answer: Json) -> tuple[float, str]:
         equal = wanted.strip() == answer.strip()
     else:
         equal = same(_value(wanted), _value(answer))
-    return float(equal), f"the answer is {_cut(_text(answer))}, not {_cut(_text(wanted))}"
+    return float(equal), f"the answer is {cut(text_of(answer))}, not {cut(text_of(wanted))}"
 
 
 def _contains(wanted: Json, answer: str) -> tuple[float, str]:
     """The share of the wanted texts that are in the answer, whatever their case."""
-    texts = [_text(one) for one in (wanted if isinstance(wanted, list) else [wanted])]
+    texts = [text_of(one) for one in (wanted if isinstance(wanted, list) else [wanted])]
     if not texts or not all(plain(one) for one in texts):
         raise CannotEvaluate("there is no text to look for")
     read = plain(answer)
     missing = [one for one in texts if plain(one) not in read]
-    told = ", ".join(_cut(one) for one in missing)
-    return 1 - len(missing) / len(texts), f"missing: {told} (the answer is {_cut(answer)})"
+    told = ", ".join(cut(one) for one in missing)
+    return 1 - len(missing) / len(texts), f"missing: {told} (the answer is {cut(answer)})"
 
 
 def _regex(pattern: str, answer: str) -> tuple[float, str]:
@@ -107,28 +108,26 @@ def _regex(pattern: str, answer: str) -> tuple[float, str]:
         found = re.search(pattern, answer)
     except re.error as error:
         raise CannotEvaluate(f"{pattern!r} is no regular expression: {error}") from None
-    return float(found is not None), f"nothing in {_cut(answer)} fits {pattern}"
+    return float(found is not None), f"nothing in {cut(answer)} fits {pattern}"
 
 
 def _numeric(wanted: Json, tolerance: float, answer: Json) -> tuple[float, str]:
-    """Whether some number of the answer is as near as `tolerance`."""
+    """Whether some number of the answer is as near as `tolerance`, in exact decimals."""
     target = _figures(wanted)
     if len(target) != 1:
-        raise CannotEvaluate(f"{_cut(_text(wanted))} is not one number")
-    found = _figures(answer)
-    nearest = min(found, key=lambda one: abs(one - target[0]), default=None)
+        raise CannotEvaluate(f"{cut(text_of(wanted))} is not one number")
+    nearest = min(_figures(answer), key=lambda one: abs(one - target[0]), default=None)
     if nearest is None:
-        return 0.0, f"there is no number in {_cut(_text(answer))}"
-    near = math.isclose(nearest, target[0], rel_tol=1e-12, abs_tol=tolerance)
-    return float(near), f"{nearest:g} is not within {tolerance:g} of {target[0]:g}"
+        return 0.0, f"there is no number in {cut(text_of(answer))}"
+    near = abs(nearest - target[0]) <= Decimal(str(tolerance))
+    return float(near), f"{nearest} is not within {tolerance:g} of {target[0]}"
 
 
-def _figures(value: Json) -> list[float]:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return [float(value)] if math.isfinite(value) else []
-    texts = (match.group().replace(",", "") for match in _FIGURE.finditer(_text(value)))
-    figures = (float(t.replace("−", "-")) for t in texts if any(c.isdigit() for c in t))
-    return [one for one in figures if math.isfinite(one)]
+def _figures(value: Json) -> list[Decimal]:
+    if isinstance(value, bool):
+        return []
+    texts = (match.group().replace(",", "") for match in _FIGURE.finditer(text_of(value)))
+    return [Decimal(t.replace("−", "-")) for t in texts]
 
 
 def _fields(metric: CaseMetric, answer: Json) -> tuple[float, str]:
@@ -137,13 +136,13 @@ def _fields(metric: CaseMetric, answer: Json) -> tuple[float, str]:
         raise CannotEvaluate("there are no fields to compare")
     value = _value(answer)
     if not isinstance(value, dict | list):
-        return 0.0, f"the answer is no JSON object: {_cut(_text(answer))}"
+        return 0.0, f"the answer is no JSON object: {cut(text_of(answer))}"
     wrong = []
     for path, wanted in metric.fields.items():
         found = _at(value, path)
         if not _alike(found, wanted, metric.tolerance):
-            told = "missing" if found is _MISSING else _cut(_text(found))
-            wrong.append(f"{path} is {told}, not {_cut(_text(wanted))}")
+            told = "missing" if found is _MISSING else cut(text_of(found))
+            wrong.append(f"{path} is {told}, not {cut(text_of(wanted))}")
     return 1 - len(wrong) / len(metric.fields), "; ".join(wrong)
 
 
@@ -174,12 +173,3 @@ def _value(value: Json) -> Json:
         return value
     read, errors = read_json(value, None)
     return value if errors else read
-
-
-def _text(value: Json) -> str:
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
-
-
-def _cut(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= SHOWN_CHARS else f"{text[: SHOWN_CHARS - 1]}…"

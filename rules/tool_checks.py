@@ -8,15 +8,13 @@ Order, where it is asked for, is that of the expectations: other calls may lie b
 import re
 from collections.abc import Sequence
 
-import orjson
 from rapidfuzz import fuzz
 
 from contracts.agent_cases import ArgumentMatch, ExpectedTool
 from contracts.base import Json
-from rules.verdicts import CannotEvaluate, ToolUse, Verdict, plain, same
+from rules.verdicts import CannotEvaluate, ToolUse, Verdict, cut, plain, same, text_of
 
 ORDER = "order of tools"
-SHOWN_CHARS = 60
 
 
 def check_tools(
@@ -42,9 +40,9 @@ def fits(match: ArgumentMatch, given: Json) -> bool:
     if match.mode == "literal":
         return same(match.value, given)
     if match.mode == "fuzzy":
-        return likeness(_text(match.value), _text(given)) >= match.threshold
+        return likeness(text_of(match.value), text_of(given)) >= match.threshold
     try:
-        return re.search(_text(match.value), _text(given)) is not None
+        return re.search(text_of(match.value), text_of(given)) is not None
     except re.error as error:
         raise CannotEvaluate(f"{match.value!r} is no regular expression: {error}") from None
 
@@ -72,7 +70,7 @@ def _why(
     if not calls:
         others = ", ".join(dict.fromkeys(one.name for one in used))
         return f"not called; called were {others}" if others else "not called; no tool was"
-    return f"called with {'; '.join(_cut(_text(one.arguments)) for one in calls[:3])}"
+    return f"called with {'; '.join(cut(text_of(one.arguments)) for one in calls[:3])}"
 
 
 def _order(expected: Sequence[ExpectedTool], used: Sequence[ToolUse]) -> Verdict:
@@ -102,16 +100,8 @@ _SIGNS = {"literal": "=", "fuzzy": "≈", "regex": "~"}
 def described(expected: ExpectedTool) -> str:
     """Return an expectation in short: `get_weather(city≈Bonn) ×1`."""
     given = ", ".join(
-        f"{name}{_SIGNS[match.mode]}{_cut(_text(match.value))}"
+        f"{name}{_SIGNS[match.mode]}{cut(text_of(match.value))}"
         for name, match in expected.arguments.items()
     )
     times = "" if expected.count is None else f" ×{expected.count}"
     return f"{expected.name}{f'({given})' if given else ''}{times}"
-
-
-def _text(value: Json) -> str:
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= SHOWN_CHARS else f"{text[: SHOWN_CHARS - 1]}…"

@@ -1,5 +1,6 @@
 """What an agent did in a test, and how each thing that was asked of it came out."""
 
+import json
 import math
 from dataclasses import dataclass
 
@@ -42,6 +43,17 @@ def same(one: Json, other: Json) -> bool:
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(map(same, one, other))
     return bool(one == other)
+
+
+def text_of(value: Json) -> str:
+    """Return a text as it is, any other value as its JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def cut(text: str, length: int = 80) -> str:
+    """Return a text as one line of at most `length` characters."""
+    line = " ".join(text[: 10 * length].split())
+    return line if len(line) <= length else f"{line[: length - 1]}…"
 
 
 def plain(text: str) -> str:

@@ -12,8 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-import orjson
-
 from client.agent_plans import PlannedAgent
 from client.chats import Chat, ChatError, Chats
 from client.connection import ServerUnreachable
@@ -29,7 +27,7 @@ from contracts.failures import FailureKind
 from contracts.teams import AgentStatus
 from rules.metrics import judged, measure, metrics_of
 from rules.tool_checks import check_tools
-from rules.verdicts import CannotEvaluate, ToolUse, Verdict
+from rules.verdicts import CannotEvaluate, ToolUse, Verdict, text_of
 from stores.exceptions import StoreError
 from stores.values import load_value
 
@@ -112,19 +110,21 @@ class _Case:
         self._chat_id, self._case, self._approve = chat_id, case, approve
         self._taken = _Taken()
         self._judge_cost = Decimal(0)
+        self._began = time.monotonic()
 
     async def run(self) -> CaseResult:
         """Return how it came out, whatever happens."""
-        began = time.monotonic()
         try:
             result = await self._talk()
         except TROUBLE as error:
             result = self._result("error", error=str(error))
-        return replace(result, seconds=time.monotonic() - began)
+        return replace(result, seconds=time.monotonic() - self._began)
 
     async def _talk(self) -> CaseResult:
         chat = await self._chats.open(self._chat_id, self._header, purpose=PURPOSE)
         try:
+            await chat.active()
+            self._began = time.monotonic()  # a worker that starts is no part of the case
             for text in self._case.turns:
                 await self._turn(chat, text)
                 last = self._taken.last
@@ -181,11 +181,10 @@ class _Case:
     async def _verdict(self, number: int, metric: CaseMetric, answer: Json) -> Verdict:
         if metric.metric != "judge":
             return measure(metric, answer, self._case.ground_truth)
-        text = answer if isinstance(answer, str) else orjson.dumps(answer).decode()
         name = f"{self._chat_id}-judge-{number}"
         try:
             said, cost = await self._tested.judges.ask(
-                self._chats, name, metric, question(metric, self._case, text)
+                self._chats, name, metric, question(metric, self._case, text_of(answer))
             )
         except TROUBLE as error:
             raise CannotEvaluate(f"the judge could not be asked: {error}") from None

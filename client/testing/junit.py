@@ -6,8 +6,8 @@ from typing import Any
 
 import junitparser
 
-from client.testing.reports import text_of
 from client.testing.results import CaseResult, SuiteResult
+from rules.verdicts import text_of
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 

@@ -5,10 +5,8 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
-import orjson
-
 from client.testing.results import CaseResult, Outcome, SuiteResult, pass_rate
-from contracts.base import Json
+from rules.verdicts import text_of
 
 _SPELLED: dict[Outcome, str] = {
     "failed": "failed",
@@ -111,8 +109,3 @@ def _case_data(case: CaseResult) -> dict[str, Any]:
         "judge_cost": str(case.judge_cost),
         "seconds": round(case.seconds, 3),
     }
-
-
-def text_of(value: Json) -> str:
-    """Return an answer as text."""
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
