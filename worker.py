@@ -30,7 +30,7 @@ from activities.own_client import Limiter
 from activities.runs import RunWork
 from activities.tools import RunTools
 from client.connection import ServerUnreachable, configured_address, connect
-from client.embedded import PARENT_VARIABLE
+from client.leash import PARENT_VARIABLE
 from client.searchability import ensure_search_attributes
 from client.storage import open_storage
 from client.tenants import registered

@@ -25,11 +25,11 @@ from pathlib import Path
 from types import TracebackType
 
 from client.devserver import DevServer, ServerBinary, find_server, free_port
+from client.leash import PARENT_VARIABLE
 from contracts import search
 from stores.locations import DataDir
 
 WORKER = Path(__file__).resolve().parent.parent / "worker.py"
-PARENT_VARIABLE = "CALLBOARD_EXIT_WITH_PARENT"
 HOST = "127.0.0.1"
 
 MOST_DEATHS = 5

@@ -7,8 +7,6 @@ is no boolean in YAML 1.2.
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, WithJsonSchema
 
 from providers.toolspecs import tool_definition
@@ -44,6 +42,9 @@ def _dollars(value: Any) -> Any:
 
 
 def _check_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import SchemaError
+
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from jsonschema import Draft202012Validator
 
 from contracts.base import Json
 
@@ -29,6 +28,9 @@ def read_json(text: str, schema: Mapping[str, Any] | None) -> tuple[Json, tuple[
 
 
 def _problems(value: Json, schema: Mapping[str, Any]) -> list[str]:
+    # A twentieth of a second, which most programs never need.
+    from jsonschema import Draft202012Validator
+
     validator = Draft202012Validator(dict(schema))
     problems = []
     errors = sorted(validator.iter_errors(value), key=lambda e: list(map(str, e.path)))

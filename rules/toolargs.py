@@ -2,7 +2,7 @@
 
 Validation never fetches anything: a schema that refers to something outside itself is refused
 when the tool is listed. A schema may come from a server that nobody here wrote, so its size and
-depth have bounds.
+depth have bounds. The library is imported with its first use: it takes longer than all else here.
 """
 
 import re
@@ -10,10 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
-from referencing import Registry
-from referencing.exceptions import Unresolvable
 
 from contracts.base import Json
 
@@ -24,6 +20,9 @@ SCHEMA_DEPTH = 40
 
 def unsound(schema: Any) -> str | None:
     """Return why a schema cannot be used for a tool's arguments, or None."""
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import SchemaError
+
     if not isinstance(schema, Mapping) or schema.get("type") != "object":
         return "its schema is not of type: object"
     try:
@@ -44,6 +43,10 @@ def unsound(schema: Any) -> str | None:
 
 def misfits(arguments: Json, schema: Mapping[str, Any]) -> tuple[str, ...]:
     """Return what is wrong with arguments, each beginning with the place; empty if nothing is."""
+    from jsonschema import Draft202012Validator
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
+
     validator = Draft202012Validator(dict(schema), registry=Registry())
     found = []
     try:

@@ -5,24 +5,29 @@ import hashlib
 from collections import OrderedDict
 
 from contracts.tools import BuiltinTool, FunctionTool, HttpTool, McpTool, ToolSpec
-from toolbox.builtin import BuiltinTools
 from toolbox.calls import Env, Tools
 from toolbox.exceptions import ToolUnavailable
 from toolbox.processes import FunctionTools
-from toolbox.requests import HttpTools
 
 KEPT = 64
 """Declarations that a worker keeps open; the one that was used longest ago is closed first."""
 
 
 def open_tools(spec: ToolSpec, env: Env) -> Tools:
-    """Return what calls a declaration's tools; nothing is started. Raises ToolUnavailable."""
+    """Return what calls a declaration's tools; nothing is started. Raises ToolUnavailable.
+
+    What brings an HTTP client along is imported by those who declare such a tool.
+    """
     match spec:
         case FunctionTool():
             return FunctionTools(spec, env)
         case HttpTool():
+            from toolbox.requests import HttpTools
+
             return HttpTools(spec, env)
         case BuiltinTool():
+            from toolbox.builtin import BuiltinTools
+
             return BuiltinTools(spec)
         case McpTool():
             return _mcp_tools(spec, env)

@@ -35,6 +35,7 @@ from client.devserver.child import kill_session
 from client.devserver.errors import ServerStartError
 from client.devserver.lock import DatabaseLock
 from client.devserver.ports import free_port, is_free, join, reachable
+from client.leash import PARENT_VARIABLE
 
 START_LIMIT_S = 30.0
 STOP_LIMIT_S = 8.0
@@ -43,8 +44,6 @@ LOG_LINES = 15
 RETENTION_DAYS = 30
 PROBE = "/api/v1/namespaces/default/workflows/callboard-is-it-up"
 """Answered with 404 once the frontend, the history service and the database serve."""
-
-PARENT_VARIABLE = "CALLBOARD_EXIT_WITH_PARENT"
 
 DYNAMIC_CONFIG: Mapping[str, object] = {
     # 20 polls a second is the default per shard, and there is one shard: every
