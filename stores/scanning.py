@@ -1,25 +1,30 @@
 """Finds the references in what artifacts and histories hold, without knowing what they are.
 
 Strategy: whatever refers to an artifact names its SHA-256, so every 64 hexadecimal digits that
-stand alone count as a reference. That is generous by intent: a text that happens to look like one
+stand alone count as a reference, and every 43 characters of URL-safe base64 before a colon and a
+number (contracts.brief: as turns spell it in histories). That is generous by intent: a text that happens to look like one
 keeps an object that could go, never the reverse, and no contract of a later version is missed.
 Only JSON refers to anything, plain or under zlib (as a run's carried state is); other artifacts
 are told by their first bytes and not read on.
 """
 
+import base64
 import re
 import zlib
 
 DIGEST_BYTES = 64
 
 _digest = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+_short = re.compile(rb"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{43}(?=:[0-9])")
 _JSON_BEGINS = b'{["'
 _INFLATED_BYTES = 1024 * 1024
 
 
 def digests_in(data: bytes) -> set[str]:
     """Return the hashes that bytes name."""
-    return {match.decode() for match in _digest.findall(data)}
+    found = {match.decode() for match in _digest.findall(data)}
+    found.update(base64.urlsafe_b64decode(match + b"=").hex() for match in _short.findall(data))
+    return found
 
 
 class ReferenceScanner:
