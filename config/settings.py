@@ -117,6 +117,7 @@ class Settings(BaseSettings):
         Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_folded)
     ] = "INFO"
     encryption_keys: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_names)] = ()
+    serve_keys: str | None = Field(None, repr=False)
     server_elsewhere: str | None = Field(
         None, validation_alias=AliasChoices("TEMPORAL_ADDRESS", "TEMPORAL_PROFILE")
     )

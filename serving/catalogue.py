@@ -120,13 +120,17 @@ class Catalogue:
         key = orjson.dumps([served.name, own], option=orjson.OPT_SORT_KEYS)
         found = self._plans.get(key)
         if found is None:
-            found = plan_agent(_wished(served.loaded, own), self._planner)
+            found = self.plan(_wished(served.loaded, own))
             found.plan = found.plan.model_copy(update={"tool_choice": own.tool_choice})
         self._plans[key] = found
         self._plans.move_to_end(key)
         while len(self._plans) > REMEMBERED_PLANS:
             self._plans.popitem(last=False)
         return found
+
+    def plan(self, loaded: LoadedAgent) -> PlannedAgent:
+        """Resolve who answers for an agent. Raises PlanError, RouterError."""
+        return plan_agent(loaded, self._planner)
 
     def _fitting(
         self, planned: PlannedAgent, requires: Mapping[str, str], model: str

@@ -182,3 +182,61 @@ def run_tests(
         as_json=as_json,
     )
     raise typer.Exit(testing.test_agents(wanted, Gating(submit, project, gates)))
+
+
+@app.command(rich_help_panel=PANEL)
+def serve(
+    agents: Annotated[
+        list[Path] | None,
+        typer.Option("--agent", "-a", metavar="FILE", help="An agent to serve; repeatable."),
+    ] = None,
+    personas: Annotated[
+        bool, typer.Option("--personas", help="Serve the policy's personas, too.")
+    ] = False,
+    host: Annotated[
+        str, typer.Option("--host", help="Where to listen; others than this machine need keys.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="0: a free one.")] = 8080,
+    provider: ProviderName = None,
+    simulation: SimulationPath = None,
+    origins: Annotated[
+        list[str] | None,
+        typer.Option("--cors", metavar="ORIGIN", help="A site whose pages may ask; repeatable."),
+    ] = None,
+    session_ttl: Annotated[
+        float,
+        typer.Option("--session-ttl", min=0, help="Seconds until a silent session ends; 0: never."),
+    ] = 1800.0,
+    max_sessions: Annotated[
+        int, typer.Option("--max-sessions", min=1, help="Sessions that may be open at once.")
+    ] = 1000,
+    max_body: Annotated[
+        int, typer.Option("--max-body", min=1000, metavar="BYTES", help="Of one request.")
+    ] = 4_000_000,
+    key_name: Annotated[
+        str | None,
+        typer.Option("--new-key", metavar="NAME", help="Print a fresh key for NAME, and leave."),
+    ] = None,
+) -> None:
+    """Serve agents and personas over HTTP: to OpenAI's clients, and as sessions.
+
+    CALLBOARD_SERVE_KEYS names who may ask, and what each may spend. Ctrl-C stops it; answers under
+    way go on the next time.
+    """
+    from client.cli import gateway
+
+    if key_name is not None:
+        raise typer.Exit(gateway.make_key(key_name))
+    wanted = gateway.ServeWanted(
+        agents=agents or (),
+        personas=personas,
+        host=host,
+        port=port,
+        provider=provider,
+        simulation=simulation,
+        origins=origins or (),
+        session_ttl=session_ttl,
+        max_sessions=max_sessions,
+        max_body=max_body,
+    )
+    raise typer.Exit(gateway.serve(wanted))
