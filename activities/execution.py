@@ -7,7 +7,7 @@ is the workflow's decision. Answers and files are in the store, only references 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from temporalio import activity
 
@@ -15,7 +15,7 @@ from activities.clients import Clients
 from activities.failures import CallState, guard
 from activities.heartbeats import beating
 from activities.keeping import keep
-from activities.known_caches import KnownCaches
+from activities.known_caches import Known
 from activities.prompts import likely_tokens
 from activities.reusing import KnownAnswers
 from activities.turns import turn
@@ -41,6 +41,7 @@ from contracts.messages import ChatRequest, Usage
 from contracts.plans import Candidate
 from contracts.prices import Price, Rate
 from contracts.runs import provider_queue
+from contracts.sharing import UPLOADS
 from providers import executing
 from providers.exceptions import ExecutionPlatformError, InvalidRequest, StreamInterrupted
 from providers.spi import Caching, ChatReply, LLMClient, Uploads
@@ -50,6 +51,9 @@ from stores.exceptions import ArtifactCorrupt, ArtifactMissing
 
 R = TypeVar("R")
 
+KEPT_AT_MOST_S = 365 * 86_400.0
+"""A vendor that says nothing keeps files for as long as anybody will look for them."""
+
 _FREE = Rate(base=Decimal(0))
 
 
@@ -58,7 +62,8 @@ class ExecutionWork(ExecutionActivities):
 
     def __init__(self, store: ArtifactStore, clients: Clients) -> None:
         self._store, self._clients = store, clients
-        self._caches = KnownCaches(store)
+        self._caches = Known(store)
+        self._uploads = Known(store, UPLOADS)
         self._answers = KnownAnswers(store)
 
     @activity.defn(name="execution_capabilities")
@@ -70,37 +75,78 @@ class ExecutionWork(ExecutionActivities):
 
     @activity.defn(name="execution_upload")
     async def execution_upload(self, call: UploadCall) -> UploadReply:
+        file = call.file
+        content = f"{call.provider}/{file.sha256}/{file.mime_type}"
+        own, kept = f"of/{call.execution_id}/{content}", f"kept/{content}"
+
+        async def known() -> UploadReply | None:
+            """Return what is there: this execution's from before its worker was lost, or kept."""
+            if call.fresh:
+                return None
+            if (found := await self._uploads.find(own)) and found.name:
+                return UploadReply(uri=found.name)
+            if call.keep_s and (found := await self._uploads.find(kept)) and found.name:
+                return UploadReply(uri=found.name, kept=True)
+            return None
+
         async def upload(state: CallState) -> UploadReply:
+            if (found := await known()) is not None:
+                return found
             client: Any = self._client(call)
-            data = await _StoredContents(self._store, call).file(call.file)
-            _sent(state)
-            uploads: Uploads = client
-            return UploadReply(
-                uri=await uploads.upload(data, call.file.mime_type, call.file.name or "file")
-            )
+            async with self._uploads.held(kept if call.keep_s else own):
+                if (found := await known()) is not None:
+                    return found
+                data = await _StoredContents(self._store, call).file(file)
+                _sent(state)
+                uploads: Uploads = client
+                uri = await uploads.upload(data, file.mime_type, file.name or "file")
+                lasts = getattr(client, "uploads_last_s", None) or KEPT_AT_MOST_S
+                await self._uploads.add(own, uri, lasts)
+                if call.keep_s:
+                    await self._uploads.add(kept, uri, min(call.keep_s, lasts))
+                return UploadReply(uri=uri)
 
         return await _guarded(upload, call)
 
     @activity.defn(name="execution_cache")
     async def execution_cache(self, call: CacheCall) -> CacheRef:
-        key = f"{call.provider}/{call.model}/{call.effect.content_key}"
+        effect = call.effect
+        kept = f"{call.provider}/{call.model}/{effect.content_key}"
+        own = kept if effect.keep else f"of/{call.execution_id}/{kept}"
+
+        async def known(resends: bool) -> CacheRef | None:
+            for key in dict.fromkeys((kept, own)):
+                if (found := await self._caches.find(key)) is not None:
+                    how: Literal["reused", "created"] = "created" if key != kept else "reused"
+                    return CacheRef(
+                        name=found.name,
+                        application=how,
+                        key=key,
+                        resends=resends,
+                        tokens=found.tokens,
+                    )
+            return None
 
         async def find_or_make(state: CallState) -> CacheRef:
             client: Any = self._client(call)
             resends = executing.capabilities_of(client).resends_prefix
-            async with self._caches.held(key):
-                name = await self._caches.find(key)
-                if name is not None:
-                    return CacheRef(name=name, application="reused", key=key, resends=resends)
-                if not call.effect.create:
-                    return CacheRef(key=key)
+            if (found := await known(resends)) is not None:
+                return found
+            if not effect.create:
+                return CacheRef(key=own)
+            async with self._caches.held(own):
+                if (found := await known(resends)) is not None:
+                    return found
                 contents = _StoredContents(self._store, call)
                 request = await executing.cache_request(call, contents)
                 _sent(state)
                 caching: Caching = client
-                made = await caching.create_cache(request, call.effect.ttl_s)
-                await self._caches.add(key, made, call.effect.ttl_s)
-                return CacheRef(name=made, application="created", key=key, resends=resends)
+                made = await caching.create_cache(request, effect.ttl_s)
+                tokens = getattr(made, "tokens", None)
+                await self._caches.add(own, made, effect.ttl_s, tokens)
+                return CacheRef(
+                    name=made, application="created", key=own, resends=resends, tokens=tokens
+                )
 
         return await _guarded(find_or_make, call)
 

@@ -1,58 +1,103 @@
-"""Which caches are there at the vendors: names in the artifact store, by what they hold.
+"""What is there at the vendors: names in the artifact store, by what they stand for.
 
-Executions of all workers find them there. Within a worker one that is being made is waited for;
-two workers that begin at the same moment may each make one, and the later name is kept.
+Executions of all workers find caches and uploads there. What is being made is waited for: within
+a worker by a lock, between workers by a lease, a name that only one can leave. A worker that is
+killed leaves its lease for others to wait for until it is over; whoever makes something for longer
+than that may find that another has made it too, and the later name is kept.
 """
 
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from secrets import token_hex
 from weakref import WeakValueDictionary
 
 from contracts.base import Frozen
+from contracts.sharing import CACHES, LEASES, Kept
 from stores.artifacts import ArtifactStore
 
 EARLY_S = 30.0
 """Before its end a cache is taken for gone: a call that uses it has to arrive in time."""
 
+LEASE_S = 120.0
+"""How long who makes something keeps others from making it."""
 
-class _Known(Frozen):
-    name: str | None = None
-    until: float = 0.0
+_LOOK_AGAIN_S = 0.25
+
+Sleep = Callable[[float], Awaitable[None]]
 
 
-class KnownCaches:
-    """Caches by key, on one store."""
+class _Lease(Frozen):
+    holder: str
+    until: float
 
-    def __init__(self, store: ArtifactStore) -> None:
-        self._store = store
+
+class Known:
+    """Things at vendors by key, on one store. `prefix` is what kind: "caches/", "uploads/"."""
+
+    def __init__(
+        self,
+        store: ArtifactStore,
+        prefix: str = CACHES,
+        *,
+        clock: Callable[[], float] = time.time,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self._store, self._prefix, self._clock, self._sleep = store, prefix, clock, sleep
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @contextlib.asynccontextmanager
     async def held(self, key: str) -> AsyncIterator[None]:
-        """Be the only one of this worker who looks for, or makes, the cache of a key."""
+        """Be the only one who makes what a key stands for."""
         lock = self._locks.setdefault(key, asyncio.Lock())
         async with lock:
-            yield
+            holder = await self._leased(key)
+            try:
+                yield
+            finally:
+                await self._give_back(key, holder)
 
-    async def find(self, key: str) -> str | None:
-        """Return the name of a cache that will last a little longer, or None."""
-        ref = await self._store.lookup(f"caches/{key}")
+    async def find(self, key: str) -> Kept | None:
+        """Return what will last a little longer, or None."""
+        ref = await self._store.lookup(self._prefix + key)
         if ref is None:
             return None
-        known = await self._store.get_model(ref, _Known)
-        return known.name if time.time() < known.until else None
+        known = await self._store.get_model(ref, Kept)
+        return known if known.name and self._clock() < known.until else None
 
-    async def add(self, key: str, name: str, ttl_s: float) -> None:
-        """Note a cache that was made just now."""
-        await self._note(
-            key, _Known(name=name, until=time.time() + ttl_s - min(EARLY_S, ttl_s / 2))
-        )
+    async def add(self, key: str, name: str, ttl_s: float, tokens: int | None = None) -> None:
+        """Note what was made just now."""
+        until = self._clock() + ttl_s - min(EARLY_S, ttl_s / 2)
+        await self._note(key, Kept(name=name, until=until, tokens=tokens))
 
     async def forget(self, key: str) -> None:
-        """Note that a cache is no more."""
-        await self._note(key, _Known())
+        """Note that something is no more."""
+        await self._note(key, Kept())
 
-    async def _note(self, key: str, known: _Known) -> None:
-        await self._store.note(f"caches/{key}", await self._store.put_json(known))
+    async def _note(self, key: str, known: Kept) -> None:
+        await self._store.note(self._prefix + key, await self._store.put_json(known))
+
+    async def _leased(self, key: str) -> str:
+        """Wait until nobody else makes it; return who we are."""
+        name, holder = f"{LEASES}{self._prefix}{key}", token_hex(8)
+        while True:
+            mine = _Lease(holder=holder, until=self._clock() + LEASE_S)
+            if await self._store.note_new(name, await self._store.put_json(mine)):
+                return holder
+            other = await self._lease(name)
+            if other is not None and other.until < self._clock():
+                await self._store.forget(name)
+            elif other is not None:
+                await self._sleep(_LOOK_AGAIN_S)
+
+    async def _lease(self, name: str) -> _Lease | None:
+        ref = await self._store.lookup(name)
+        return None if ref is None else await self._store.get_model(ref, _Lease)
+
+    async def _give_back(self, key: str, holder: str) -> None:
+        """Let others, unless the lease was over and is another's by now."""
+        name = f"{LEASES}{self._prefix}{key}"
+        lease = await self._lease(name)
+        if lease is not None and lease.holder == holder:
+            await self._store.forget(name)

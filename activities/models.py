@@ -14,7 +14,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities import answers, prompts
-from activities.attaching import attached
+from activities.attaching import attached, with_shared
 from activities.clients import Clients
 from activities.failures import CallState, InvalidOutput, guard
 from activities.heartbeats import beating
@@ -23,15 +23,25 @@ from activities.plans import PlanCache
 from activities.reusing import KnownAnswers, request_key, text_of
 from activities.turns import LIMITS_AWAY_S as LIMITS_AWAY_S
 from activities.turns import turn
+from activities.warming import Warming
 from contracts.activities import ModelActivities
 from contracts.artifacts import ArtifactRef
 from contracts.base import Json
-from contracts.calls import CallProgress, Continuation, ModelCall, ModelReply, Repair
+from contracts.calls import (
+    CallProgress,
+    Continuation,
+    ModelCall,
+    ModelReply,
+    Repair,
+    SharedUse,
+)
+from contracts.files import AttachedFile
 from contracts.messages import ChatRequest, Usage
-from contracts.plans import Candidate
+from contracts.plans import Candidate, Plan
 from contracts.teams import ModelStep, OutputSpec
 from providers.exceptions import ContentRefused, ProviderError, StreamInterrupted
 from providers.spi import ChatReply, ChatStream, LLMClient, Timeouts, TokenCounting
+from rules.planning import files_of
 from rules.seams import Seam
 from stores.artifacts import ArtifactStore
 from stores.exceptions import StoreError
@@ -78,6 +88,9 @@ class Attempt:
         self._before = ""
         self._seam: Seam | None = None
         self._file_tokens = 0
+        self._plain: ChatRequest | None = None
+        self._files: tuple[AttachedFile, ...] = ()
+        self._warming = Warming(call.warms)
 
     async def run(self) -> ModelReply:
         self._refuse_second_run()
@@ -103,9 +116,20 @@ class Attempt:
             step = step.model_copy(update={"prompt_template": self._call.prompt})
         request = prompts.build_request(plan, step, values, self._call.max_tokens, self._metadata())
         self._file_tokens = plan.file_tokens.get(step.name, 0)
-        request = await attached(request, step.files, self._store, self._call.run_id)
+        self._plain = request
+        self._files = files_of(plan.team, step)
+        request = await self._with_files(request, plan, step)
         request = await self._continued_or_repaired(request, candidate)
         return step.output, candidate, client, request
+
+    async def _with_files(self, request: ChatRequest, plan: Plan, step: ModelStep) -> ChatRequest:
+        """Add the step's own files, and the team's shared context before them."""
+        use, run_id = self._call.shared or SharedUse(), self._call.run_id
+        request = await attached(request, step.files, self._store, run_id, use.uris)
+        shared = plan.team.shared_context
+        if shared is None or not step.shared_context:
+            return request
+        return await with_shared(request, shared.files, self._store, run_id, use)
 
     async def _make(self) -> ModelReply:
         wanted, candidate, client, request = await self._prepared()
@@ -126,12 +150,13 @@ class Attempt:
     def _reuse_key(self, candidate: Candidate, request: ChatRequest) -> str | None:
         """Return what an answer is kept under; None where none is to be reused.
 
-        What repairs or continues an answer is about that one alone.
+        What repairs or continues an answer is about that one alone. Where its files lie makes no
+        difference, only what is in them.
         """
         call = self._call
         if not call.reuse_s or call.repair is not None or call.continuation is not None:
             return None
-        return request_key(candidate, request)
+        return request_key(candidate, self._plain or request, self._files)
 
     async def _reused(self, known: KnownAnswers, key: str) -> ModelReply | None:
         """Return an answer that was paid before; who follows the step is shown it as well."""
@@ -229,12 +254,14 @@ class Attempt:
             state.response_id = stream.response_id
             await stream.aclose()
             spool.close()
+            self._warming.close()
 
     async def _read(self, stream: ChatStream, spool: AttemptSpool) -> ChatReply:
         state = self._state
         async for chunk in stream:
             if state.first_token_at is None and (chunk.delta_text or chunk.delta_reasoning):
                 state.first_token_at = datetime.now(UTC)
+                self._warming.told()
             if chunk.usage is not None:
                 state.usage = chunk.usage
             if chunk.delta_text:

@@ -10,7 +10,7 @@ store that is away, or an answer that was collected, means that the request is m
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +19,7 @@ from temporalio import activity
 
 from contracts.base import Frozen, Json
 from contracts.calls import ANSWERS, ModelReply
+from contracts.files import AttachedFile
 from contracts.messages import ChatRequest, Usage
 from contracts.plans import Candidate
 from stores.artifacts import ArtifactStore
@@ -34,12 +35,15 @@ class _Given(Frozen):
     reply: ModelReply
 
 
-def request_key(candidate: Candidate, request: ChatRequest) -> str:
-    """Return the digest of all that decides an answer."""
+def request_key(
+    candidate: Candidate, request: ChatRequest, files: Iterable[AttachedFile] = ()
+) -> str:
+    """Return the digest of all that decides an answer; `files` are those it is asked about."""
     asked = {name: getattr(request, name) for name in request.__dataclass_fields__}
     del asked["metadata"], asked["cache_key"]
     asked |= {"model": request.model or candidate.model, "provider": candidate.provider}
     asked["options"] = candidate.options
+    asked["files"] = [[file.name, file.mime_type, file.sha256] for file in files]
     plain = to_jsonable_python(asked, bytes_mode="base64", serialize_unknown=True)
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

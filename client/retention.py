@@ -21,11 +21,12 @@ from client.storage import Storage
 from client.tenants import PREFIX as SERVERS
 from client.tenants import Seen
 from contracts.calls import ANSWERS
+from contracts.sharing import CACHES, LEASES, UPLOADS, Kept
 from contracts.tools import TOOL_CALLS
 from stores.artifacts import ArtifactStore
 from stores.backend import Entry
 from stores.collecting import GRACE, Garbage
-from stores.exceptions import StoreUnavailable
+from stores.exceptions import ArtifactCorrupt, ArtifactMissing, StoreUnavailable
 from stores.scanning import digests_in
 from stores.spooling import KeptSpool
 
@@ -90,6 +91,7 @@ async def find_leftovers(
     oldest = min(since, datetime.now(UTC) - GRACE)
     parents = await _parents(storage.store)
     gone = {SERVERS + seen.tenant.id for seen in others if not seen.counts}
+    gone |= await _over(storage.store)
 
     def expired(name: str, noted: datetime) -> bool:
         # A record is noted at its run's end; a child's stays as long as its parent's does.
@@ -138,6 +140,20 @@ async def _parents(store: ArtifactStore) -> dict[str, datetime]:
         ended = await store.noted_at(RUNS + parent)
         if ended is not None:
             found[parent] = ended
+    return found
+
+
+async def _over(store: ArtifactStore) -> set[str]:
+    """Return the names of what is no more at its vendor, and of leases that are over."""
+    found, now = set(), datetime.now(UTC).timestamp()
+    for name in [name for kind in (CACHES, UPLOADS, LEASES) for name in await store.names(kind)]:
+        ref = await store.lookup(name)
+        try:
+            known = Kept() if ref is None else await store.get_model(ref, Kept)
+        except (ArtifactMissing, ArtifactCorrupt):
+            known = Kept()
+        if known.until < now:
+            found.add(name)
     return found
 
 

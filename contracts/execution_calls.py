@@ -34,15 +34,22 @@ class Asked(Frozen):
 
 
 class UploadCall(Asked):
-    """Upload one file."""
+    """Upload one file.
+
+    `keep_s`: for so many seconds other executions may find it. `fresh`: whatever was uploaded
+    before is not to be used.
+    """
 
     file: SourceFile
+    keep_s: float = 0.0
+    fresh: bool = False
 
 
 class UploadReply(Frozen):
-    """The vendor's reference to an uploaded file."""
+    """The vendor's reference to an uploaded file. `kept`: another execution has uploaded it."""
 
     uri: str
+    kept: bool = False
 
 
 class CacheCall(Asked):

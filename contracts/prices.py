@@ -20,8 +20,9 @@ class Rate(Frozen):
 class Price(Frozen):
     """What one model costs. A kind without a rate of its own is billed as plain input or output.
 
-    `cache_storage` is for a million tokens that are kept for an hour. `per_request` is in dollars. `source` and `version` name the table it came from;
-    `is_default` marks a price that stands in for an unknown model.
+    `cache_storage` is for a million tokens that are kept for an hour, `per_request` in dollars.
+    `source` and `version` name the table it came from; `is_default` marks a price that stands in
+    for an unknown model.
     """
 
     model: str

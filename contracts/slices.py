@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from contracts.artifacts import ArtifactRef, Bindings, Value
 from contracts.base import Frozen, Slim
+from contracts.calls import SharedUse
 from contracts.messages import Usage
 from contracts.plans import StepNode
 
@@ -81,9 +82,10 @@ class SliceRequest(Frozen):
     `run_id` is the run whose items they are: spools and calls are named after it. `unit` names
     the child in the run's ledger. `node` is the step as if it stood alone: its `prompt_bytes` cover
     the values that the prompt reads beside the item, which are the `bindings`. `prompt` replaces
-    the plan's. Attempts are numbered from `first_attempt` + 1. After `may_fail` + 1 failures the
-    child stops; every `report_failures` ones it says so. A history of `most_events` starts no
-    further items: another child has the rest.
+    the plan's. `shared` is what the run has at the providers, by candidate. Attempts are numbered
+    from `first_attempt` + 1. After `may_fail` + 1 failures the child stops; every
+    `report_failures` ones it says so. A history of `most_events` starts no further items: another
+    child has the rest.
     """
 
     run_id: str
@@ -96,6 +98,7 @@ class SliceRequest(Frozen):
     number: int
     skip: int = 0
     bindings: Bindings = Bindings()
+    shared: dict[int, SharedUse] = {}
     first_attempt: int = 0
     most_slots: int = 1
     may_fail: int = 0

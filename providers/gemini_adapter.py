@@ -34,7 +34,7 @@ from providers.loops import PerLoop
 from providers.prompt_texts import prompt_texts
 from providers.reading import Answer, read_stream
 from providers.sdk_logs import hush_sdks
-from providers.spi import LLMClient
+from providers.spi import CacheName, LLMClient
 from providers.stops import StopCutter
 from providers.tls import tls_context
 
@@ -73,6 +73,7 @@ class GeminiClient(LLMClient):
     """
 
     provider: ClassVar[str] = VENDOR
+    uploads_last_s: ClassVar[float] = 48 * 3600.0
 
     def __init__(
         self,
@@ -209,7 +210,8 @@ class GeminiClient(LLMClient):
             )
         if not cache.name:
             raise interrupted(origin, "the answer names no cache")
-        return cache.name
+        counted = cache.usage_metadata.total_token_count if cache.usage_metadata else None
+        return CacheName(cache.name, counted)
 
     async def delete_cache(self, name: str) -> None:
         """Delete a cache. One that is gone already is no error."""

@@ -40,13 +40,11 @@ TABLE_IDS: dict[str, tuple[str, ...]] = {
 }
 """Which of the table's providers price ours, in order. Other names are the table's own."""
 
-CACHE_STORAGE: dict[str, tuple[tuple[str, Decimal], ...]] = {
-    "gemini": (
-        ("gemini-2.5-flash*", Decimal("1.00")),
-        ("gemini-3-flash*", Decimal("1.00")),
-        ("*", Decimal("4.50")),
-    )
-}
+CACHE_STORAGE = (
+    ("gemini-2.5-flash*", Decimal("1.00")),
+    ("gemini-3-flash*", Decimal("1.00")),
+    ("gemini*", Decimal("4.50")),
+)
 """Dollars for a million cached tokens kept for an hour, by name pattern; the genai-prices table
 has none. Where a model's own is not known, the dearest of the vendor's.
 (https://ai.google.dev/gemini-api/docs/pricing, 2026-11-21)"""
@@ -147,7 +145,7 @@ def _from_table(provider: str, model: str, at: date) -> Price | None:
         output=output,
         cached_input=_rate(prices.cache_read_mtok),
         cache_write=_rate(prices.cache_write_mtok),
-        cache_storage=_storage(provider, found.id),
+        cache_storage=_storage(found.id),
         per_request=_plain(prices.requests_kcount) / 1000,
         source=SOURCE,
         version=version(SOURCE),
@@ -203,8 +201,8 @@ def _on_day(model: "ModelInfo", at: date) -> "ModelPrice":
     )
 
 
-def _storage(provider: str, model: str) -> Rate | None:
-    for pattern, dollars in CACHE_STORAGE.get(provider, ()):
+def _storage(model: str) -> Rate | None:
+    for pattern, dollars in CACHE_STORAGE:
         if fnmatchcase(model, pattern):
             return Rate(base=dollars)
     return None

@@ -38,6 +38,7 @@ from providers.toolspecs import tool_definition
 
 __all__ = [
     "CAPABILITIES",
+    "CacheName",
     "Caching",
     "ChatChunk",
     "ChatReply",
@@ -212,6 +213,17 @@ async def _complete(client: LLMClient, req: ChatRequest) -> LLMResponse:
     return await client.complete(prompt or "", **arguments(client.complete, wanted))
 
 
+class CacheName(str):
+    """A cache's name, with its size in `tokens` where the vendor tells it."""
+
+    tokens: int | None
+
+    def __new__(cls, name: str, tokens: int | None = None) -> Self:
+        made = super().__new__(cls, name)
+        made.tokens = tokens
+        return made
+
+
 @runtime_checkable
 class Generation(Protocol):
     """Required of every provider."""
@@ -223,7 +235,11 @@ class Generation(Protocol):
 
 @runtime_checkable
 class Uploads(Protocol):
-    """Optional: the provider keeps files."""
+    """Optional: the provider keeps files.
+
+    A client whose vendor deletes them by itself says after how many seconds, by an attribute
+    `uploads_last_s`.
+    """
 
     async def upload(self, data: bytes, mime_type: str, name: str) -> str:
         """Upload a file and return the vendor's reference to it."""
@@ -243,7 +259,10 @@ class Caching(Protocol):
     """
 
     async def create_cache(self, req: ChatRequest, ttl_s: float) -> str:
-        """Cache the request's system text and messages; return the cache's name."""
+        """Cache the request's system text and messages; return the cache's name.
+
+        It may be a `CacheName`, which tells its size as well.
+        """
         ...
 
     async def delete_cache(self, name: str) -> None:

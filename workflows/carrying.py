@@ -19,6 +19,7 @@ from contracts.activities import CarriedState, RunActivities, StateRequest
 from contracts.artifacts import ArtifactRef
 from contracts.base import Frozen
 from contracts.runs import AttemptRecord, Question, StepResult
+from contracts.sharing import SharingState
 from contracts.teams import AgentStatus
 from contracts.updates import Answer
 from rules.graph import FrontierState
@@ -54,6 +55,7 @@ class Carried(Frozen):
     endings: dict[str, tuple[tuple[float, str | None], ...]] = {}
     paused: bool = False
     pause_reason: str = ""
+    at_vendors: SharingState = SharingState()
 
 
 def suggested() -> bool:
@@ -86,6 +88,7 @@ def dump(state: RunState) -> str:
         endings=state.endings,
         paused=state.paused,
         pause_reason=state.pause_reason,
+        at_vendors=state.at_vendors,
     ).model_dump_json(exclude_defaults=True)
 
 
@@ -107,6 +110,7 @@ def restore(state: RunState, text: str) -> None:
     state.commands = carried.commands
     state.endings = carried.endings
     state.paused, state.pause_reason = carried.paused, carried.pause_reason
+    state.at_vendors = carried.at_vendors
 
 
 async def store(state: RunState, text: str) -> ArtifactRef:

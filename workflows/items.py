@@ -46,6 +46,7 @@ with workflow.unsafe.imports_passed_through():
     from rules.graph import FAILURES
     from workflows import gathering, light
     from workflows.model_step import Item, ModelStepRun
+    from workflows.sharing import Lent
     from workflows.slice_money import SliceReserver
     from workflows.slots import Slots
     from workflows.state import RunState
@@ -102,6 +103,7 @@ class ItemsWorkflow:
         header, part = await self._load()
         state = self._state = SliceState(request, header)
         state.started_at = workflow.now()
+        state.sharing = Lent(request.shared)
         self._reserver = SliceReserver(state, self._tell)
         self._reserver.begin(request.control)
         self._items = self._listed(part)

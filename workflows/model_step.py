@@ -64,7 +64,13 @@ class ModelStepRun(Attempting):
     async def _make(
         self, call: ModelCall, candidate: Candidate, has_next: bool
     ) -> ModelReply | CallFailure:
-        return await attempt(call, candidate, self._node.priority, has_next)
+        async def ask(asked: ModelCall) -> ModelReply | CallFailure:
+            return await attempt(asked, candidate, self._node.priority, has_next)
+
+        node, sharing = self._node, self._state.sharing
+        if sharing is None or not (node.uploads or node.shared):
+            return await ask(call)
+        return await sharing.make(node, call, candidate, ask)
 
     async def _count_tokens(self, call: ModelCall, candidate: Candidate) -> int | None:
         return await count_tokens(call, candidate)

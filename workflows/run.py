@@ -31,6 +31,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows import carrying, closing, light
     from workflows.control import Control
     from workflows.reserving import Reserver
+    from workflows.sharing import Sharing, shares
     from workflows.state import RunState
     from workflows.steps import WORKING_KINDS, Steps
     from workflows.visibility import Display
@@ -63,12 +64,20 @@ class RunWorkflow(Control):
             # What a history before this one did and paid must not be lost.
             state, stopped = await loading, True
         self._reserver = Reserver(state)
+        sharing = Sharing(state, self._reserver) if shares(state.header) else None
+        state.sharing = sharing
         self._steps = Steps(state, self._reserver)
         self._steps.slots.open = not state.paused
         self._state = state
         display = Display(state)
         cancelled = await self._until_done(state, display, stopped)
         state.status = WorkflowStatus.CANCELLED if cancelled else closing.final_status(state)
+        if sharing is not None:
+            cleaning = asyncio.create_task(sharing.close())
+            try:
+                await asyncio.shield(cleaning)
+            except asyncio.CancelledError:
+                await cleaning  # too late to cancel, as below
         state.completed_at = workflow.now()
         archiving = asyncio.create_task(closing.archive(state))
         try:

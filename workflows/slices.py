@@ -16,6 +16,7 @@ from temporalio import workflow
 from contracts.activities import ListFacts
 from contracts.artifacts import ArtifactRef, Bindings, Value
 from contracts.base import Json
+from contracts.calls import SharedUse
 from contracts.plans import StepNode
 from contracts.runs import StepResult
 from contracts.slices import (
@@ -72,6 +73,7 @@ class SlicedRun:
         """By runner, as `_lent` is."""
         self._results: dict[int, SliceResult] = {}
         self._bindings = Bindings()
+        self._lent_uses: dict[int, SharedUse] = {}
         self._alone = _alone(state, node)
         self._first_attempt = max(
             (a.part.most_attempts for a in state.attempts_of(node.name) if a.part), default=0
@@ -90,6 +92,8 @@ class SlicedRun:
         self._bindings = await reading.bindings_of(
             state, state.names_of(node.uses), node.uses_inputs
         )
+        if state.sharing is not None and (node.uploads or node.shared):
+            self._lent_uses = await state.sharing.lend(node)
         workflow.set_signal_handler(report_signal(node.name), self._heard)
         self._show_progress()
         runners = [asyncio.create_task(self._take_slices(n)) for n in range(self._runners)]
@@ -189,6 +193,7 @@ class SlicedRun:
             number=work.number,
             skip=work.skip,
             bindings=self._bindings,
+            shared=self._lent_uses,
             first_attempt=self._first_attempt,
             most_slots=self._width,
             may_fail=max(0, may_fail - self._failed()),

@@ -19,7 +19,7 @@ from contracts.runs import (
     StepStatus,
     step_of,
 )
-from contracts.sharing import SHARED_UNIT
+from contracts.sharing import SHARED_UNIT, SharingState
 from contracts.teams import AgentStatus, WorkflowStatus
 from contracts.updates import Answer, Command
 from rules import templates
@@ -28,7 +28,7 @@ from rules.graph import Frontier, FrontierState, Node
 from rules.ledger import Ledger, LedgerState
 
 if TYPE_CHECKING:
-    from workflows.sharing import Sharing
+    from workflows.sharing import Sharer
 
 REMEMBERED = 1000
 """Commands whose request ids are known: a repetition of an older one is taken for a new one."""
@@ -80,7 +80,8 @@ class RunState:
         self.started_at: datetime | None = None
         self.completed_at: datetime | None = None
         self.tokens = 0
-        self.sharing: Sharing | None = None
+        self.at_vendors = SharingState()
+        self.sharing: Sharer | None = None
         """What agents share at their providers, where the team has anything of the kind."""
 
     def _graph_node(self, node: StepNode) -> Node:
