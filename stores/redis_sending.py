@@ -139,7 +139,8 @@ class Sender:
         due = {sink.key for sink, _ in batch if self._renewed.get(sink.key, 0.0) <= now}
         for key in due:
             pipe.expire(key, KEPT_S)
-        answers: list[Any] = await pipe.execute(raise_on_error=False)
+        async with self._server.asking():
+            answers: list[Any] = await pipe.execute(raise_on_error=False)
         for (sink, _), answer in zip(batch, answers, strict=False):
             if isinstance(answer, Exception):
                 sink.lost += 1
@@ -160,8 +161,7 @@ class Sender:
 
     def _note_away(self, error: Exception) -> None:
         if not self._away:
-            told = self._server.unavailable(error)
-            logger.warning("spools are not written: %s; answers are not touched by it", told)
+            logger.warning("spools are not written: %s; answers are not touched by it", error)
         self._away = True
         # What it kept may be gone when it is back, and the times to live with it.
         self._renewed.clear()

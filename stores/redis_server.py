@@ -4,8 +4,9 @@ The library repeats nothing by itself: whoever asks knows whether asking again i
 message holds a password: an address is shown without what stands before its `@`.
 """
 
+import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -33,8 +34,12 @@ class RedisServer:
         self._url = url
         self._check()
 
-    def connected(self, wait_s: float = 0.0) -> "Redis":
-        """Return a client of one connection; `aclose` it. It may wait so long for an answer."""
+    def connected(self) -> "Redis":
+        """Return a client of one connection; `aclose` it.
+
+        Without a limit of its own for answers, which is `asking`'s: the client's would be
+        `asyncio.wait_for`, and that loses cancellations before Python 3.12.
+        """
         from redis.asyncio import BlockingConnectionPool, Redis
         from redis.asyncio.retry import Retry
         from redis.backoff import NoBackoff
@@ -44,19 +49,23 @@ class RedisServer:
             max_connections=1,
             timeout=ANSWER_S,
             socket_connect_timeout=CONNECT_S,
-            socket_timeout=ANSWER_S + wait_s,
+            socket_timeout=None,
             retry=Retry(NoBackoff(), 0),
             protocol=2,
         )
         return Redis.from_pool(pool)
 
-    @contextlib.contextmanager
-    def asking(self) -> Iterator[None]:
-        """Turn the client's errors into StoreUnavailable."""
+    @contextlib.asynccontextmanager
+    async def asking(self, wait_s: float = 0.0) -> AsyncIterator[None]:
+        """Turn the client's errors, and a server that does not answer, into StoreUnavailable.
+
+        The server was asked to wait for `wait_s` before it answers.
+        """
         from redis.exceptions import RedisError
 
         try:
-            yield
+            async with asyncio.timeout(ANSWER_S + wait_s):
+                yield
         except (RedisError, OSError, TimeoutError) as error:
             raise self.unavailable(error) from None
 
@@ -81,6 +90,6 @@ class RedisServer:
 
 def _is_answer(error: BaseException) -> bool:
     """Say whether the server said it itself: the text is short then, and its own."""
-    from redis.exceptions import ResponseError
+    from redis.exceptions import AuthenticationError, AuthorizationError, ResponseError
 
-    return isinstance(error, ResponseError)
+    return isinstance(error, (ResponseError, AuthenticationError, AuthorizationError))

@@ -38,6 +38,9 @@ PREFIX = "callboard:spool:"
 BLOCK_S = 5.0
 """How long one question waits for the next entry."""
 
+LISTING_S = 60.0
+"""How long a list of all spools may take."""
+
 PAGE = 500
 """Entries of one answer: at most 64 kB each, mostly a hundred bytes."""
 
@@ -104,7 +107,7 @@ class RedisSpools(Spools):
     async def end(self, run_id: str) -> int:
         client = self._server.connected()
         try:
-            with self._server.asking():
+            async with self._server.asking():
                 last = await client.xrevrange(self._key(run_id), count=1)
             return _offset(last[0][0]) if last else 0
         except StoreUnavailable as error:
@@ -132,7 +135,7 @@ class RedisSpools(Spools):
         client = self._server.connected()
         found = []
         try:
-            with self._server.asking():
+            async with self._server.asking(LISTING_S):
                 async for key in client.scan_iter(match=f"{PREFIX}*", count=PAGE):
                     pipe = client.pipeline(transaction=False)
                     pipe.memory_usage(key)
@@ -148,7 +151,7 @@ class RedisSpools(Spools):
     async def remove(self, name: str) -> None:
         client = self._server.connected()
         try:
-            with self._server.asking():
+            async with self._server.asking():
                 await client.unlink(PREFIX + name)
         finally:
             await client.aclose()
@@ -160,7 +163,7 @@ class RedisSpools(Spools):
         """
         client, key = self._server.connected(), f"{PREFIX}={time.time_ns():x}"
         try:
-            with self._server.asking():
+            async with self._server.asking():
                 await client.xadd(key, {FIELD: b"doctor"})
                 await client.xread({key: "0"}, count=1)
                 await client.unlink(key)
@@ -189,11 +192,11 @@ class _Tail:
     def __init__(self, server: RedisServer, key: str, offset: int) -> None:
         self._server, self._key = server, key
         self._last = f"{offset // _COUNTS}-{offset % _COUNTS}"
-        self._client = server.connected(BLOCK_S)
+        self._client = server.connected()
 
     async def read(self, block_ms: int | None = None) -> list[tuple[bytes, int]]:
         """Return new entries' lines, each with the offset behind it. Raises StoreUnavailable."""
-        with self._server.asking():
+        async with self._server.asking((block_ms or 0) / 1000):
             answer: Any = await self._client.xread(
                 {self._key: self._last}, count=PAGE, block=block_ms
             )
@@ -220,7 +223,7 @@ class _Tail:
             await asyncio.gather(reading, stopping, return_exceptions=True)
         # The question that was given up is still open on the old connection.
         await self.aclose()
-        self._client = self._server.connected(BLOCK_S)
+        self._client = self._server.connected()
         return []
 
     async def aclose(self) -> None:

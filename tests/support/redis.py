@@ -21,25 +21,51 @@ def redis_binary() -> str:
     return found
 
 
+class RedisProcess:
+    """A server of one port, which may be killed, held and started again."""
+
+    def __init__(self, folder: Path, port: int | None = None, *options: str) -> None:
+        folder.mkdir(exist_ok=True)
+        self.port = port or free_port()
+        self._command = [
+            redis_binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
+            "--appendonly", "no", "--dir", str(folder), *options,
+        ]  # fmt: skip
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Start it, empty; wait until it answers."""
+        quiet = subprocess.DEVNULL
+        self._process = subprocess.Popen(self._command, stdout=quiet, stderr=quiet)
+        _wait_for(self.port, self._process)
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """End it at once, held or not; with all that it kept."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(10)
+            self._process = None
+
+
 @contextlib.contextmanager
 def running_redis(folder: Path, port: int | None = None) -> Iterator[str]:
     """Run a server for the duration of the context; return its URL."""
-    folder.mkdir(exist_ok=True)
-    port = port or free_port()
-    process = subprocess.Popen(
-        [
-            redis_binary(), "--port", str(port), "--bind", "127.0.0.1", "--save", "",
-            "--appendonly", "no", "--dir", str(folder),
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    process = RedisProcess(folder, port)
     try:
-        _wait_for(port, process)
-        yield f"redis://127.0.0.1:{port}/0"
+        process.start()
+        yield process.url
     finally:
-        process.terminate()
-        process.wait(10)
+        process.kill()
 
 
 def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
