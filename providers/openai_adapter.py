@@ -134,11 +134,14 @@ class OpenAIClient(LLMClient):
             written = chat_body(req, model, self._endpoint)
             parser = ChatParser(origin, StopCutter(written.cut))
             create = client.chat.completions.with_streaming_response.create
+            create = partial(create, model="", messages=[])
         else:
             written = responses_body(req, model, self._endpoint, self.background)
             parser = ResponsesParser(origin, StopCutter(written.cut))
             create = client.responses.with_streaming_response.create
-        response = await _sent(create(**written.body), origin)
+        # As `extra_body`: in its own parameters the SDK would look for keys to rename, in the
+        # whole conversation, and find none.
+        response = await _sent(create(stream=True, extra_body=written.body), origin)
         return Answer(response.aiter_bytes(), parser, origin, response.aclose, tuple(written.notes))
 
     def resume(self, req: ChatRequest, response_id: str, after: int) -> AsyncIterator[ChatChunk]:
