@@ -32,6 +32,10 @@ class ToolEvents:
         self._seq = 0
         self._told, self._last = 0, float("-inf")
 
+    def go_on(self) -> None:
+        """Tell of the end only: another activity told of the beginning."""
+        self._seq = MOST_PROGRESS
+
     def started(self, arguments: Json) -> None:
         """Tell that the call begins."""
         self._tell("started", {"parameters": shown(arguments)})

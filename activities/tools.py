@@ -156,6 +156,7 @@ class _Call:
     async def end(self, ending: ToolEnding) -> ToolOutcome:
         """Cut what a model or an agent answered, and tell viewers of the end."""
         self._unsafe, self._began = False, ending.began_at
+        self._events.go_on()
         self._clock -= (datetime.now(UTC) - ending.began_at).total_seconds()
         try:
             spec, _, _ = await self._prepared()

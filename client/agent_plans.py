@@ -4,29 +4,38 @@ An agent's calls are planned as those of a team with one step, by the same plann
 personas, capabilities, prices and keys are judged alike wherever the agent is used.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from client.agents import store_agent
+from client.agents import store_draft
 from client.planning import SIMULATED, PlanError, Planner
 from config.agentfile import LoadedAgent
 from contracts.agents import AgentModel, AgentSpec
-from contracts.chats import TURN, AgentHeader, AgentPlan
-from contracts.plans import Candidate, Plan, StepNode
+from contracts.chats import TURN
+from contracts.plans import AgentDraft, AgentHeader, AgentPlan, Candidate, Plan, StepNode
 from contracts.retry import RetryRule
 from contracts.teams import FallbackSpec, ModelStep, OutputSpec, TeamSpec
+from contracts.tools import AgentTool, PromptTool
 from providers.exceptions import RouterError
 from rules import planning
 from stores.artifacts import ArtifactStore
 
 
 class PlannedAgent:
-    """An agent with its candidates, ready to be stored. `notes` are for its author."""
+    """An agent with its candidates, ready to be stored. `notes` are for its author.
 
-    def __init__(self, loaded: LoadedAgent, plan: Plan, notes: tuple[str, ...] = ()) -> None:
+    `children` are the agents that its `prompt` and `agent` tools stand for.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedAgent,
+        plan: Plan,
+        notes: tuple[str, ...] = (),
+        children: Mapping[str, "PlannedAgent"] | None = None,
+    ) -> None:
         agent = loaded.agent
-        _refuse(agent)
-        self._loaded, self.agent, self.notes = loaded, agent, notes
+        self.agent, self.notes, self.children = agent, notes, dict(children or {})
         self._retry = plan.retry
         self.node: StepNode = planning.nodes(plan)[0]
         profile = plan.personas.get(agent.model.persona or "")
@@ -37,48 +46,46 @@ class PlannedAgent:
             temperature=profile.temperature if profile else None,
         )
 
+    def draft(self) -> AgentDraft:
+        """Return it as data."""
+        children = {name: child.draft() for name, child in self.children.items()}
+        return AgentDraft(plan=self.plan, node=self.node, retry=self._retry, children=children)
+
     async def stored(self, store: ArtifactStore) -> AgentHeader:
         """Store the agent; return what a workflow needs of it. Raises StoreUnavailable."""
-        agent, execution = self.agent, self.agent.execution
-        return AgentHeader(
-            name=agent.name,
-            plan=await store.put_json(self.plan),
-            agent=await store_agent(store, self._loaded),
-            candidates=tuple(c.model_copy(update={"options": {}}) for c in self.plan.candidates),
-            retry=self._retry,
-            node=self.node,
-            budget=agent.budget.session,
-            on_budget=agent.budget.on_budget,
-            max_calls=execution.max_turns,
-            turn_timeout=execution.turn_timeout,
-            argument_repairs=execution.argument_repairs,
-            max_parallel_tools=execution.max_parallel_tools,
-            approval_timeout=execution.approval_timeout,
-            queues=tuple(dict.fromkeys(tool.queue for tool in agent.tools)),
-        )
-
-
-NOT_YET = ("prompt", "agent")
-"""Kinds of tools that are checked like all others, and then refused: turns cannot call them yet."""
-
-
-def _refuse(agent: AgentSpec) -> None:
-    """Raise PlanError for tools that could be offered to a model, but not be called."""
-    found = [tool for tool in agent.tools if tool.kind in NOT_YET]
-    if found:
-        raise PlanError(
-            f"tool {tool.name}: a tool of type {tool.kind} cannot be called yet" for tool in found
-        )
+        return await store_draft(store, self.draft())
 
 
 def plan_agent(loaded: LoadedAgent, planner: Planner) -> PlannedAgent:
-    """Resolve an agent's model. Raises PlanError: nobody fits, no price, a budget too small."""
-    agent, model = loaded.agent, loaded.agent.model
+    """Resolve an agent's model, and those of its tools.
+
+    Raises PlanError: nobody fits, no price, a budget too small.
+    """
+    children, problems = {}, list[str]()
+    for name, child in tools_that_ask(loaded).items():
+        try:
+            children[name] = plan_agent(child, planner)
+        except PlanError as error:
+            problems += [f"tool {name}: {line}" for line in error.problems]
+        except RouterError as error:
+            problems.append(f"tool {name}: {error}")
+    if problems:
+        raise PlanError(problems)
+    plan, notes = _plan_of(loaded.agent, planner)
+    notes += tuple(
+        f"tool {name}: {note}" for name, child in children.items() for note in child.notes
+    )
+    return PlannedAgent(loaded, plan, notes, children)
+
+
+def _plan_of(agent: AgentSpec, planner: Planner) -> tuple[Plan, tuple[str, ...]]:
+    """Plan the calls of an agent's own model."""
+    model = agent.model
     own = model.provider if planner.provider is None else planner.provider
     first = replace(planner, provider=own)
     if own in (None, SIMULATED) or not model.fallback:
         plan = _planned(agent, first, model)
-        return PlannedAgent(loaded, plan, plan.notes)
+        return plan, plan.notes
     # A planner that keeps to one provider leaves fallbacks of others out: each has its own.
     plan = _planned(agent, first, model.model_copy(update={"fallback": ()}))
     found, notes = list(plan.candidates), list(plan.notes)
@@ -92,7 +99,7 @@ def plan_agent(loaded: LoadedAgent, planner: Planner) -> PlannedAgent:
         notes += further.notes
     every = {TURN: tuple(range(len(found)))}
     plan = plan.model_copy(update={"candidates": tuple(found), "step_candidates": every})
-    return PlannedAgent(loaded, plan, tuple(notes))
+    return plan, tuple(notes)
 
 
 def plan_own(
@@ -106,7 +113,59 @@ def plan_own(
         step_candidates={TURN: (0,)},
         retry=retry,
     )
-    return PlannedAgent(loaded, plan)
+    asked = tools_that_ask(loaded).items()
+    children = {name: plan_own(child, candidate, retry) for name, child in asked}
+    return PlannedAgent(loaded, plan, children=children)
+
+
+def tools_that_ask(loaded: LoadedAgent) -> dict[str, LoadedAgent]:
+    """Return the agents that an agent's `prompt` and `agent` tools stand for, by the tool's name.
+
+    What a tool may cost is the cap of their turn; a prompt is an agent without tools, whose one
+    call it is.
+    """
+    found = {}
+    for tool in loaded.agent.tools:
+        if isinstance(tool, PromptTool):
+            found[tool.name] = replace(loaded, agent=_prompt(loaded.agent, tool), children={})
+        elif isinstance(tool, AgentTool) and tool.name in loaded.children:
+            child = loaded.children[tool.name]
+            found[tool.name] = replace(child, agent=_within(child.agent, tool))
+    return found
+
+
+def _within(agent: AgentSpec, tool: AgentTool) -> AgentSpec:
+    """Return an agent with the bounds of the tool that it is."""
+    budget, execution = agent.budget, agent.execution
+    if tool.cost_limit is not None:
+        budget = budget.model_copy(update={"turn": tool.cost_limit})
+    limit = min(tool.timeout, execution.turn_timeout)
+    execution = execution.model_copy(update={"turn_timeout": limit})
+    return agent.model_copy(update={"budget": budget, "execution": execution})
+
+
+def _prompt(agent: AgentSpec, tool: PromptTool) -> AgentSpec:
+    """Return a prompt as an agent; without a persona or a model it has those of its owner."""
+    named = tool.persona or tool.provider or tool.params.model
+    own = {k: v for k, v in tool.params.model_dump().items() if v is not None}
+    if named:
+        model = AgentModel(persona=tool.persona, provider=tool.provider, params=tool.params)
+        if tool.persona is None and tool.provider is None:
+            owner = {"persona": agent.model.persona, "provider": agent.model.provider}
+            model = model.model_copy(update=owner)
+    else:
+        params = agent.model.params.model_copy(update=own)
+        model = agent.model.model_copy(update={"params": params})
+    budget = agent.budget
+    if tool.cost_limit is not None:
+        budget = budget.model_copy(update={"turn": tool.cost_limit})
+    return AgentSpec(
+        name=tool.name,
+        model=model,
+        instructions="",
+        execution=agent.execution.model_copy(update={"max_turns": 1, "turn_timeout": tool.timeout}),
+        budget=budget,
+    )
 
 
 def _of_fallback(

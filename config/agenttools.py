@@ -159,6 +159,9 @@ class McpToolFile(ToolBaseFile):
 
 class _Asking(ToolBaseFile, DeclaredArguments):
     cost_limit: Dollars | None = Field(None, description="Dollars for one call.")
+    timeout: Seconds = Field(
+        600.0, description="The whole call, people's time left out; an agent's own is kept too."
+    )
 
 
 class PromptToolFile(_Asking):
