@@ -20,7 +20,7 @@ from typing import Any
 
 from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+from temporalio.worker.workflow_sandbox import SandboxRestrictions
 
 from activities.chats import CallTurn
 from activities.clients import Clients, OwnClient, RegisteredClients
@@ -43,7 +43,7 @@ from contracts.tool_activities import ToolActivities
 from contracts.tools import tool_queue
 from contracts.version import VERSION
 from providers import registry
-from providers.account_limits import AccountLimits
+from providers.account_limits import AccountLimits, LimitsUnreachable
 from providers.accounts import open_limits, queue_rates
 from providers.exceptions import RouterError
 from providers.policy import load_policy
@@ -53,6 +53,7 @@ from workflows.chat import ChatWorkflow
 from workflows.execution import ExecutionWorkflow
 from workflows.items import ItemsWorkflow
 from workflows.run import RunWorkflow
+from workflows.sandbox import ContextFreeSandbox
 
 WORKFLOWS = (RunWorkflow, ItemsWorkflow, ExecutionWorkflow, ChatWorkflow)
 HEARTBEAT_THROTTLE = timedelta(seconds=1)
@@ -201,9 +202,9 @@ def tool_activities(tools: RunTools) -> list[Callable[..., Any]]:
     return [getattr(tools, name) for name in sorted(ToolActivities.__abstractmethods__)]
 
 
-def workflow_runner() -> SandboxedWorkflowRunner:
+def workflow_runner() -> WorkflowRunner:
     """Return Temporal's sandbox, with our pure modules passed through it."""
-    return SandboxedWorkflowRunner(
+    return ContextFreeSandbox(
         restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
     )
 
@@ -250,6 +251,7 @@ async def serve(settings: Settings, only: Sequence[str] | None = None) -> int:
     if client is None:
         return 0
     await ensure_search_attributes(client)
+    await _note_limits_away(settings.redis_url)
     providers = usable_providers(only)
     registry.warm(providers)
     clients = RegisteredClients(kept.accounts)
@@ -261,6 +263,18 @@ async def serve(settings: Settings, only: Sequence[str] | None = None) -> int:
     leash.cancel()
     await asyncio.sleep(0.05)
     return 0
+
+
+async def _note_limits_away(redis_url: str | None) -> None:
+    """Say at the start that the limits cannot be asked; each call is told again, and waits."""
+    if redis_url is None:
+        return
+    from providers.redis_limits import RedisServer
+
+    try:
+        await RedisServer(redis_url).ping()
+    except LimitsUnreachable as error:
+        log.warning("%s", error)
 
 
 async def _connect(stop: asyncio.Event) -> Client | None:

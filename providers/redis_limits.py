@@ -90,10 +90,25 @@ class RedisServer:
             async with asyncio.timeout(2 * TIMEOUT_S):
                 return int(await self._script(keys=keys, args=arguments))
         except (RedisError, OSError, TimeoutError) as error:
-            raise LimitsUnreachable(
-                f"the limits that workers share cannot be asked: Redis at {self.address} "
-                f"({SETTING}) failed with {type(error).__name__}; nothing is sent meanwhile"
-            ) from error
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: Exception) -> LimitsUnreachable:
+        return LimitsUnreachable(
+            f"the limits that workers share cannot be asked: Redis at {self.address} "
+            f"({SETTING}) failed with {type(error).__name__}; nothing is sent meanwhile"
+        )
+
+    async def ping(self) -> None:
+        """Ask whether the server is there, then disconnect. Raises LimitsUnreachable."""
+        from redis.exceptions import RedisError
+
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                await self._redis.ping()
+        except (RedisError, OSError, TimeoutError) as error:
+            raise self._unreachable(error) from None
+        finally:
+            await self._redis.aclose()
 
     async def release(self) -> None:
         """Close the connections with the last account that is closed."""

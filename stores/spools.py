@@ -69,6 +69,16 @@ class FileSpools(Spools):
         """Return where a run's spool lies, whether it exists or not."""
         return self._directory / f"{file_name(run_id)}{SUFFIX}"
 
+    def check(self) -> None:
+        """Make the folder and write to it. Raises StoreUnavailable."""
+        probe = self._directory / f"doctor-{time.time_ns():x}"
+        try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            probe.write_bytes(b"x")
+            probe.unlink()
+        except OSError as error:
+            raise StoreUnavailable(f"{self._directory}: {error.strerror}") from None
+
     async def kept(self) -> list[KeptSpool]:
         """Return all spools that there are, links left out."""
         try:

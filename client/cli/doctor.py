@@ -11,16 +11,18 @@ import secrets
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from client.cli.console import DONE, USAGE, clean, run_async, stdout
+from client.cli.doctor_redis import SPOOL_CURE, redis_findings
+from client.cli.findings import Finding
 from client.cli.session import Session, open_session
 from config.problems import ConfigError
 from stores.exceptions import StoreError
+from stores.redis_server import SETTING as SPOOLS
 from stores.sealing import AesGcm
 
 if TYPE_CHECKING:
@@ -30,16 +32,6 @@ OLDEST, NEWEST = (3, 11), (3, 13)
 LEAST_FREE_BYTES = 1_000_000_000
 STORE_S = 20
 STORE_CURE = "see CALLBOARD_ARTIFACTS_URL in .env.example, and docs/storage.md"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the report; `cure` says what to do."""
-
-    state: Literal["ok", "note", "fault"]
-    subject: str
-    text: str
-    cure: str = ""
 
 
 MARKS = {"ok": ("✓", "green"), "note": ("·", "yellow"), "fault": ("✗", "red")}
@@ -53,7 +45,9 @@ def examine() -> int:
     except ConfigError as error:
         findings.append(Finding("fault", "settings", str(error), "see .env.example"))
     except StoreError as error:
-        findings.append(Finding("fault", "artifacts", str(error), STORE_CURE))
+        of_spools = SPOOLS in str(error)
+        subject, cure = ("spools", SPOOL_CURE) if of_spools else ("artifacts", STORE_CURE)
+        findings.append(Finding("fault", subject, str(error), cure))
     else:
         findings += [*_binary(), *_providers(), *_policy(session), *_storage(session)]
         run_async(lambda: _ask(session, findings))
@@ -165,8 +159,9 @@ def _storage(session: Session) -> Iterator[Finding]:
 
 
 async def _ask(session: Session, findings: list[Finding]) -> int:
-    """Ask the artifact store and the server."""
+    """Ask the artifact store, Redis and the server."""
     findings.append(await _artifacts(session))
+    findings += [finding async for finding in redis_findings(session)]
     findings.append(await _server(session))
     return DONE
 
