@@ -12,7 +12,7 @@ from contracts.artifacts import ArtifactRef
 from contracts.base import Frozen, Json
 from contracts.execution_parts import AnyPart, FilePlaceholder
 
-DEFAULT_STAGES = ("upload", "cache")
+DEFAULT_STAGES = ("kept", "upload", "cache")
 """What may apply before generation, in the order in which it is asked."""
 
 

@@ -136,9 +136,9 @@ class Perform(Strict):
 
 
 class Decline(Strict):
-    """There is nothing to be done after all; the reason is shown in the diagnostics."""
+    """There is nothing to be done after all; a reason is shown in the diagnostics."""
 
-    reason: str
+    reason: str = ""
 
 
 class Refuse(Strict):

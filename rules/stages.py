@@ -1,9 +1,11 @@
 """The stages before generation: when each applies, what it decides, how it changes the state.
 
 Pure. Which stages a plan has, and in which order, is in the plan; a program adds its own with
-`register_stage` in the process that executes, and nothing else changes. The two that come with
+`register_stage` in the process that executes, and nothing else changes. Those that come with
 Callboard:
 
+- kept: a cache of the shared parts that is there, at a vendor who keeps them, stands for them.
+  Their files are then not uploaded again.
 - upload: placeholders become references to uploaded files. Without the capability it declines
   (the files are then sent inline) or, where an upload is required, refuses.
 - cache: the shared parts become a cache reference. A name of the caller's own needs no
@@ -15,7 +17,6 @@ from typing import Any, NamedTuple
 
 from contracts.execution import (
     CacheEffect,
-    CachePlan,
     CacheRef,
     Capabilities,
     ConversationPart,
@@ -45,6 +46,31 @@ class _Work(NamedTuple):
     required: bool
 
 
+class KeptStage:
+    """Finds a cache that an execution before this one has left, where files are shared."""
+
+    name = "kept"
+
+    def applies_to(self, state: ExecutionState) -> bool:
+        """Tell whether a cache is asked for that would save uploads."""
+        if self.name in state.declined or state.cache is not None or state.plan.cache is None:
+            return False
+        files = any(isinstance(part, FilePlaceholder) for part in state.shared_parts)
+        return files and state.api_call.cache_name is None and _why_not(state) is None
+
+    def decide(self, state: ExecutionState, capabilities: Capabilities) -> Decision:
+        """Look for it, where the vendor keeps what is cached."""
+        if "caching" not in capabilities or capabilities.resends_prefix:
+            return Decline()
+        return Perform(effects=(_cache_effect(state, create=False),))
+
+    def transform(self, state: ExecutionState, outcomes: Mapping[str, Any]) -> ExecutionState:
+        """Refer to the cache, if there is one."""
+        found = _named(outcomes)
+        changed = state.but(declined=(*state.declined, self.name))
+        return changed if found is None else changed.but(cache=found)
+
+
 class UploadStage:
     """Replaces placeholders by uploaded files."""
 
@@ -63,7 +89,7 @@ class UploadStage:
         required = [task for task in left if task.required]
         if "uploads" not in capabilities:
             if required:
-                return Refuse(message=f"{NOT_SUPPORTED} by the provider{_named(state, work)}")
+                return Refuse(message=f"{NOT_SUPPORTED} by the provider{_told(state, work)}")
             return Decline(reason="the provider takes no uploads; files are sent inline")
         known = {(item.shared, item.at) for item in work}
         for task in required:
@@ -93,13 +119,17 @@ class UploadStage:
 
 
 def _placeholders(state: ExecutionState) -> list[_Work]:
-    """Return the placeholders that are left; one without a task is an optional upload."""
+    """Return the placeholders that are left; one without a task is an optional upload.
+
+    What a cache at the vendor has is not uploaded.
+    """
+    cached = _keeps_shared(state)
     required = {(t.call is None, t.part_index) for t in _tasks(state) if t.required}
     return [
         _Work(shared, index, part.index, (shared, index) in required)
         for shared, parts in ((True, state.shared_parts), (False, state.parts))
         for index, part in enumerate(parts)
-        if isinstance(part, FilePlaceholder)
+        if isinstance(part, FilePlaceholder) and not (shared and cached)
     ]
 
 
@@ -109,7 +139,8 @@ def _tasks(state: ExecutionState) -> list[UploadTask]:
 
 
 def _unfulfilled(state: ExecutionState) -> list[UploadTask]:
-    return [task for task in _tasks(state) if not isinstance(_target(state, task), FileRefPart)]
+    tasks = [task for task in _tasks(state) if not (task.call is None and _keeps_shared(state))]
+    return [task for task in tasks if not isinstance(_target(state, task), FileRefPart)]
 
 
 def _target(state: ExecutionState, task: UploadTask) -> object:
@@ -124,7 +155,7 @@ def _misplaced(state: ExecutionState, task: UploadTask) -> str:
     return f"an upload is required of part {task.part_index} of {where}, which is no file"
 
 
-def _named(state: ExecutionState, work: list[_Work]) -> str:
+def _told(state: ExecutionState, work: list[_Work]) -> str:
     names = [state.plan.files[item.file] for item in work if item.required]
     return f": {', '.join(file.name or file.path for file in names)}" if names else ""
 
@@ -145,38 +176,55 @@ class CacheStage:
         cache = state.plan.cache
         if state.api_call.cache_name is not None or cache is None:
             return Perform()
-        reason = _why_not(state, cache)
+        reason = _why_not(state)
         if reason is not None:
             return Decline(reason=reason)
         if "caching" not in capabilities:
             if cache.required:
                 return Refuse(message="Caching required but not supported by the provider")
             return Decline(reason="the provider makes no caches")
-        settings = state.api_call.settings
-        effect = CacheEffect(
-            content_key=content_key(
-                state.plan.model, settings.system, state.plan.shared_parts, state.plan.files
-            ),
-            parts=state.shared_parts,
-            settings=settings,
-            ttl_s=cache.ttl_s,
-            create=not cache.reuse_only,
-            required=cache.required,
-        )
-        return Perform(effects=(effect,))
+        return Perform(effects=(_cache_effect(state, create=not cache.reuse_only),))
 
     def transform(self, state: ExecutionState, outcomes: Mapping[str, Any]) -> ExecutionState:
         """Refer to the cache; without one the call goes on uncached."""
         own = state.api_call.cache_name
         if own is not None:
             return state.but(cache=CacheRef(name=own, application="override"))
-        found = next((o for o in outcomes.values() if isinstance(o, CacheRef)), None)
-        if found is None or found.name is None:
+        found = _named(outcomes)
+        if found is None:
             return state.but(declined=(*state.declined, self.name))
         return state.but(cache=found)
 
 
-def _why_not(state: ExecutionState, cache: CachePlan) -> str | None:
+def _cache_effect(state: ExecutionState, *, create: bool) -> CacheEffect:
+    plan, settings = state.plan, state.api_call.settings
+    assert plan.cache is not None
+    return CacheEffect(
+        content_key=content_key(plan.model, settings.system, plan.shared_parts, plan.files),
+        parts=state.shared_parts,
+        settings=settings,
+        ttl_s=plan.cache.ttl_s,
+        create=create,
+        keep=plan.cache.keep,
+        required=plan.cache.required and create,
+    )
+
+
+def _named(outcomes: Mapping[str, Any]) -> CacheRef | None:
+    """Return the cache that was found or made, if any was."""
+    found = (o for o in outcomes.values() if isinstance(o, CacheRef) and o.name is not None)
+    return next(found, None)
+
+
+def _keeps_shared(state: ExecutionState) -> bool:
+    """Whether the vendor has the shared parts: nothing of them is sent."""
+    return state.cache is not None and state.cache.name is not None and not state.cache.resends
+
+
+def _why_not(state: ExecutionState) -> str | None:
+    cache = state.plan.cache
+    if cache is None:
+        return "no cache is asked for"
     if not state.plan.shared_parts:
         return "there are no shared parts"
     talk = any(isinstance(p, ConversationPart) for p in (*state.shared_parts, *state.parts))
@@ -190,7 +238,9 @@ def _why_not(state: ExecutionState, cache: CachePlan) -> str | None:
     return None
 
 
-_stages: dict[str, ExecutionStage] = {stage.name: stage for stage in (UploadStage(), CacheStage())}
+_stages: dict[str, ExecutionStage] = {
+    stage.name: stage for stage in (KeptStage(), UploadStage(), CacheStage())
+}
 
 
 class UnknownStage(ValueError):

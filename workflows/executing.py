@@ -171,7 +171,7 @@ class Execution:
         if isinstance(effect, CacheEffect):
             made = CacheCall(**who, effect=effect, files=plan.files)
             found = await self._retrying(lambda: self._effects.cache(made))
-            if isinstance(found, CacheRef) and found.name and plan.cache and not plan.cache.keep:
+            if isinstance(found, CacheRef) and _to_be_deleted(found, plan):
                 self._caches.setdefault(asked, []).append(found.name)
                 self._dead.setdefault(asked, []).append(found.key)
             return found
@@ -230,6 +230,15 @@ class Execution:
                 self.note(problem)
 
 
+def _to_be_deleted(cache: CacheRef, plan: ExecutionPlan) -> bool:
+    """Whether a cache is deleted at the end: ours, and not kept.
+
+    Plans of before there was the stage "kept" deleted what others had made as well.
+    """
+    ours = cache.application == "created" or "kept" not in plan.stages
+    return cache.name is not None and plan.cache is not None and not plan.cache.keep and ours
+
+
 class _Call:
     """One call of a plan. `index` is what its result is called, and how many answer as it."""
 
@@ -279,7 +288,8 @@ class _Call:
         if isinstance(decision, Refuse):
             raise refusal(decision.message)
         if isinstance(decision, Decline):
-            self._whole.note(f"{stage.name} skipped: {decision.reason}")
+            if decision.reason:
+                self._whole.note(f"{stage.name} skipped: {decision.reason}")
             return state.but(declined=(*state.declined, stage.name))
         outcomes = await self._outcomes(stage.name, decision.effects)
         return stage.transform(state, outcomes)
@@ -312,7 +322,11 @@ class _Call:
             failures.append(reply)
             if state.cache is not None and execution.drops_cache(reply):
                 dropped = True
-                state = self._without_cache(state, state.cache, reply)
+                try:
+                    state = await self._staged(self._without_cache(state, state.cache, reply))
+                except Refused as error:
+                    refused = self._refused(error.error)
+                    return self._after(refused, failures, len(failures) - 1, dropped)
                 continue
             wait = None
             if self._retries:
@@ -327,7 +341,8 @@ class _Call:
     ) -> ExecutionState:
         self._whole.forget(self._asked, cache)
         self._whole.note(f"asked again without the cache: {failure.kind}: {failure.message}")
-        return state.but(cache=None, declined=(*state.declined, "cache"))
+        declined = dict.fromkeys((*state.declined, "kept", "cache"))
+        return state.but(cache=None, declined=tuple(declined))
 
     async def _generate(self, state: ExecutionState, attempt: int) -> GenerateReply | CallFailure:
         return await self._whole.generate(

@@ -90,7 +90,8 @@ async def test_B1_plain_text_only_generates() -> None:
     result = ResultBuilder().handle(done)
     assert result.telemetry is not None
     durations = result.telemetry.durations
-    assert set(durations) == {"upload", "cache", "generation", "APIHandler", "ResultBuilder"}
+    own = {"kept", "upload", "cache", "generation"}
+    assert set(durations) == own | {"APIHandler", "ResultBuilder"}
     assert durations["generation"] > 0
     assert durations["upload"] == durations["cache"] == 0
 
@@ -599,3 +600,46 @@ async def test_settings_reach_the_request() -> None:
         "temperature": 0.5,
     }
     assert {name: asked[name] for name in wanted} == wanted
+
+
+def cached_file(paper: Path, **more: Any) -> ExecutionPlan:
+    """A plan that shares a file, which is uploaded and cached."""
+    more.setdefault("cache", CachePlan())
+    return plan(
+        shared_parts=(FilePlaceholder(index=0),),
+        files=(describe_file(paper),),
+        upload_tasks=(UploadTask(part_index=0, call=None),),
+        **more,
+    )
+
+
+async def test_a_kept_cache_is_found_before_its_files_are_uploaded_again(paper: Path) -> None:
+    client, caches = CachingClient(), CacheRegistry()
+    first = await execute(client, cached_file(paper), caches=caches)
+    second = await execute(client, cached_file(paper), caches=caches)
+    assert (len(client.uploads), len(client.caches)) == (1, 1)
+    used = [done.results[0].cache for done in (first, second)]
+    assert [cache.application for cache in used if cache is not None] == ["created", "reused"]
+    assert client.requests[1].cache_key == "cache-1"
+    assert second.diagnostics == ()
+
+
+async def test_a_kept_cache_that_has_expired_in_between_has_its_files_uploaded(
+    paper: Path,
+) -> None:
+    client, caches = CachingClient(), CacheRegistry()
+    await execute(client, cached_file(paper), caches=caches)
+    client.turns = ["", InvalidRequest("CachedContent not found", status=403), "An answer."]
+    done = await execute(client, cached_file(paper), caches=caches)
+    assert done.retried_without_cache
+    assert len(client.uploads) == 2
+    assert client.requests[-1].cache_key is None
+    (turn,) = client.requests[-1].messages
+    assert isinstance(turn.parts[0], FileRefPart)
+
+
+async def test_a_cache_of_another_execution_is_not_deleted(paper: Path) -> None:
+    client, caches = CachingClient(), CacheRegistry()
+    await execute(client, cached_file(paper), caches=caches)
+    await execute(client, cached_file(paper, cache=CachePlan(keep=False)), caches=caches)
+    assert client.caches_deleted == []

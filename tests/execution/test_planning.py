@@ -73,7 +73,7 @@ def test_uploads_required_and_never(paper: Path) -> None:
     required = plan_execution([paper], "Hi", model="m", uploads="required")
     assert [task.required for task in required.upload_tasks] == [True]
     never = plan_execution([paper], "Hi", model="m", uploads="never")
-    assert (never.upload_tasks, never.stages) == ((), ("cache",))
+    assert (never.upload_tasks, never.stages) == ((), ("kept", "cache"))
 
 
 def test_the_same_file_has_one_number(paper: Path) -> None:

@@ -1,0 +1,94 @@
+"""What is known to be at vendors: found until shortly before its end, made by one at a time."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+
+from activities.known_caches import EARLY_S, LEASE_S, Known
+from contracts.sharing import LEASES, UPLOADS
+from stores.artifacts import ArtifactStore
+
+pytestmark = pytest.mark.unit
+
+
+class Clock:
+    """A clock that is set; who sleeps sets it forward."""
+
+    def __init__(self) -> None:
+        self.now = datetime.now(UTC).timestamp()
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store() -> ArtifactStore:
+    return ArtifactStore.open("memory://")
+
+
+async def test_it_is_found_until_shortly_before_its_end(store: ArtifactStore, clock: Clock) -> None:
+    known = Known(store, clock=clock)
+    assert await known.find("k") is None
+    await known.add("k", "cache-1", 100, tokens=7)
+    found = await known.find("k")
+    assert found is not None
+    assert (found.name, found.tokens) == ("cache-1", 7)
+    clock.now += 100 - EARLY_S
+    assert await known.find("k") is None
+
+
+async def test_what_was_forgotten_is_not_found(store: ArtifactStore) -> None:
+    known = Known(store, UPLOADS)
+    await known.add("k", "file-1", 100)
+    await known.forget("k")
+    assert await known.find("k") is None
+
+
+async def test_B10_two_workers_make_one(store: ArtifactStore) -> None:
+    made: list[int] = []
+
+    async def work(worker: int) -> None:
+        known = Known(store)  # its locks are its own: only the store is shared
+        async with known.held("k"):
+            if await known.find("k") is None:
+                await asyncio.sleep(0.05)
+                made.append(worker)
+                await known.add("k", f"cache-{worker}", 100)
+
+    await asyncio.gather(*(work(n) for n in range(4)))
+    assert len(made) == 1
+    assert await store.names(LEASES) == []
+
+
+async def test_the_lease_of_a_killed_worker_is_waited_for(
+    store: ArtifactStore, clock: Clock
+) -> None:
+    killed = Known(store, clock=clock, sleep=clock.sleep)
+    lost = killed.held("k")
+    await lost.__aenter__()
+    began = clock.now
+    async with Known(store, clock=clock, sleep=clock.sleep).held("k"):
+        assert LEASE_S <= clock.now - began < LEASE_S + 1
+        await lost.__aexit__(None, None, None)  # late, and no longer its own
+        assert await store.names(LEASES) != []
+    assert await store.names(LEASES) == []
+
+
+async def test_who_fails_lets_others_try(store: ArtifactStore) -> None:
+    known = Known(store)
+    with pytest.raises(RuntimeError, match="the vendor"):
+        async with known.held("k"):
+            raise RuntimeError("the vendor")
+    async with asyncio.timeout(1):
+        async with known.held("k"):
+            pass
