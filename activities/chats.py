@@ -7,6 +7,7 @@ answer, every tool call with its result. Without an answer nothing is appended.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from temporalio import activity
 
@@ -15,6 +16,7 @@ from activities.failures import CallState, guard
 from activities.keeping import keep, lasting
 from activities.models import Attempt
 from activities.plans import PlanCache
+from activities.tool_listing import KnownAgents
 from contracts.agents import AgentSpec
 from contracts.artifacts import ArtifactRef, Value
 from contracts.brief import INLINE_BYTES, small_json
@@ -38,7 +40,7 @@ class CallTurn(TurnActivities):
 
     def __init__(self, store: ArtifactStore, spools: Spools, clients: Clients) -> None:
         self._store, self._spools, self._clients = store, spools, clients
-        self._plans = PlanCache(store)
+        self._plans, self._known = PlanCache(store), Known(KnownAgents(store), Transcripts(store))
 
     @activity.defn(name="call_turn")
     async def call_turn(self, call: TurnCall) -> TurnReply:
@@ -55,7 +57,17 @@ class CallTurn(TurnActivities):
     def _attempt(self, call: TurnCall, state: CallState) -> "_TurnAttempt":
         if not call.run_id:
             call = call.model_copy(update={"run_id": activity.info().workflow_id or ""})
-        return _TurnAttempt(self._store, self._spools, self._clients, self._plans, call, state)
+        return _TurnAttempt(
+            self._store, self._spools, self._clients, self._plans, call, state, self._known
+        )
+
+
+@dataclass(frozen=True)
+class Known:
+    """What this worker remembers: agents, toolboxes and conversations."""
+
+    agents: KnownAgents
+    transcripts: Transcripts
 
 
 class _TurnAttempt(Attempt):
@@ -69,18 +81,19 @@ class _TurnAttempt(Attempt):
         plans: PlanCache,
         call: TurnCall,
         state: CallState,
+        known: Known,
     ) -> None:
         super().__init__(store, spools, clients, plans, call, state)
         self._turn_call = call
-        self._transcripts = Transcripts(store)
+        self._agents, self._transcripts = known.agents, known.transcripts
         self._new: list[Message] = []
         self._for_the_caller = False
 
     async def _prepared(self) -> tuple[OutputSpec, Candidate, LLMClient, ChatRequest]:
         call = self._turn_call
-        boxes = [await self._store.get_model(ref, Toolbox) for ref in call.toolboxes]
+        boxes = [await self._agents.toolbox(ref) for ref in call.toolboxes]
         self._for_the_caller = any(box.agent is None for box in boxes)
-        plan = await self._store.get_model(_plan_of(call, boxes), AgentPlan)
+        plan = await self._agents.plan(_plan_of(call, boxes))
         candidate = plan.candidates[call.candidate]
         self._state.provider, self._state.model = candidate.provider, candidate.model
         client = self._clients.client(candidate)
@@ -107,8 +120,6 @@ class _TurnAttempt(Attempt):
     async def _reply(self, wanted: OutputSpec, reply: ChatReply) -> ModelReply:
         paid = await super()._reply(wanted, reply)
         update: dict[str, object] = {}
-        if reply.tool_calls and not self._for_the_caller:
-            update["output"] = Value()
         if paid.model == self._state.model:
             update["model"] = None
         calls = tuple(self._named(number, one) for number, one in enumerate(reply.tool_calls, 1))
@@ -117,14 +128,20 @@ class _TurnAttempt(Attempt):
         )
         new = [*self._new, answer]
         ref = await lasting(lambda: self._transcripts.append(self._turn_call.transcript, new))
-        node = await self._transcripts.node(ref)
+        length, tokens = await self._transcripts.size(ref)
         return TurnReply(
             **(paid.__dict__ | update),
             transcript=ref,
-            size=node.tokens,
-            length=node.length,
+            size=tokens,
+            length=length,
             asked=tuple([await self._tool_asked(one) for one in calls]),
         )
+
+    async def _kept(self, output: object, reply: ChatReply) -> Value:
+        """Store what was said; what is said beside tool calls is in the conversation only."""
+        if reply.tool_calls and not self._for_the_caller:
+            return Value()
+        return await super()._kept(output, reply)
 
     async def _output(self, wanted: OutputSpec, reply: ChatReply) -> object:
         """Return what was said; beside tool calls that may be nothing, and need not fit."""

@@ -1,5 +1,6 @@
 """Keeping what was paid for: a store that is away for a while loses no answer."""
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -29,6 +30,9 @@ async def keep(store: ArtifactStore, value: object, *, want_inline: bool = False
 
 async def lasting(write: Callable[[], Awaitable[R]]) -> R:
     """Write to a store, and outlast one that is away for a while."""
+    with contextlib.suppress(StoreUnavailable):
+        return await write()
+    # What counts tries is made only once the first has failed: most writes need one.
     async for trial in AsyncRetrying(
         retry=retry_if_exception_type(StoreUnavailable),
         stop=stop_after_delay(KEEP_TRYING_S),

@@ -25,7 +25,7 @@ from activities.turns import LIMITS_AWAY_S as LIMITS_AWAY_S
 from activities.turns import turn
 from activities.warming import Warming
 from contracts.activities import ModelActivities
-from contracts.artifacts import ArtifactRef
+from contracts.artifacts import ArtifactRef, Value
 from contracts.base import Json
 from contracts.calls import (
     CallProgress,
@@ -306,7 +306,7 @@ class Attempt:
             notes.append(f"cut at max_tokens ({self._call.max_tokens})")
         value = await self._output(wanted, reply)
         return ModelReply(
-            output=await keep(self._store, value, want_inline=self._call.want_inline),
+            output=await self._kept(value, reply),
             usage=usage,
             finish_reason=reply.finish_reason,
             model=reply.model,
@@ -316,6 +316,10 @@ class Attempt:
             ended_at=datetime.now(UTC),
             notes=tuple(notes),
         )
+
+    async def _kept(self, output: object, reply: ChatReply) -> Value:
+        """Store what an answer came to."""
+        return await keep(self._store, output, want_inline=self._call.want_inline)
 
     def _estimated(self) -> Usage:
         return Usage(self._call.input_bound, _tokens_seen(len(self._state.text)), estimated=True)

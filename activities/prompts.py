@@ -7,6 +7,8 @@ so the reservation covers it; `request_bytes` is the check before sending.
 import json
 from collections.abc import Mapping
 
+from pydantic_core import to_json
+
 from contracts.base import Json
 from contracts.messages import ChatRequest, Message
 from contracts.plans import PersonaProfile, Plan
@@ -89,7 +91,8 @@ def request_bytes(request: ChatRequest) -> int:
     for message in request.messages:
         texts.append(message.content)
         texts += [
-            f"{c.name}{c.raw_arguments or json.dumps(c.arguments)}" for c in message.tool_calls
+            f"{c.name}{c.raw_arguments or to_json(c.arguments).decode()}"
+            for c in message.tool_calls
         ]
         if message.vendor_state is not None:
             texts.append(json.dumps(message.vendor_state, default=str))

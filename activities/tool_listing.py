@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from contracts.agents import AgentSpec
 from contracts.artifacts import ArtifactRef
+from contracts.chats import AgentPlan
 from contracts.tools import (
     MOST_LISTED,
     AgentTool,
@@ -42,7 +43,7 @@ UNSAFE_TRIES = 2
 
 
 class KnownAgents:
-    """The agents and toolboxes that this worker used last, by digest."""
+    """The agents, their plans and toolboxes that this worker used last, by digest."""
 
     def __init__(self, store: ArtifactStore) -> None:
         self._store = store
@@ -55,6 +56,10 @@ class KnownAgents:
     async def toolbox(self, ref: ArtifactRef) -> Toolbox:
         """Return a stored toolbox. Raises the store's errors."""
         return await self._get(ref, Toolbox)
+
+    async def plan(self, ref: ArtifactRef) -> AgentPlan:
+        """Return an agent's stored plan. Raises the store's errors."""
+        return await self._get(ref, AgentPlan)
 
     async def _get(self, ref: ArtifactRef, model: type[M]) -> M:
         found = self._kept.get(ref.sha256)

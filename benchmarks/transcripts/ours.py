@@ -58,7 +58,9 @@ async def header(store: ArtifactStore, folder: Path, turns: int) -> AgentHeader:
     candidate = Candidate(
         provider=PROVIDER, model="stub", queue=provider_queue(PROVIDER), price=PRICE
     )
-    planned = plan_own(LoadedAgent(agent, folder / "agent.yaml", {}), lambda _: candidate, RetryRule())
+    planned = plan_own(
+        LoadedAgent(agent, folder / "agent.yaml", {}), lambda _: candidate, RetryRule()
+    )
     made = await planned.stored(store)
     return made.model_copy(update={"max_calls": turns + 1, "turn_timeout": 3600.0})
 

@@ -166,3 +166,59 @@ async def test_what_is_no_node_is_corrupt() -> None:
     ref = await store.put_json({"messages": "no"})
     with pytest.raises(ArtifactCorrupt, match="TranscriptNode"):
         await Transcripts(store).read(ref)
+
+
+async def test_a_conversation_that_goes_on_is_read_one_node_at_a_time() -> None:
+    backend = CountingBackend()
+    store = ArtifactStore(backend, cache_bytes=0)
+    writer, reader = Transcripts(store), Transcripts(store)
+    ref = await writer.append(None, [user("0")])
+    for number in range(1, 6):
+        await reader.read(ref)
+        backend.gets = 0
+        ref = await writer.append(ref, [user(str(number))])
+        assert backend.gets == 0
+        assert [m.content for m in await reader.read(ref)] == [str(n) for n in range(number + 1)]
+        assert backend.gets == 1
+
+
+async def test_a_fork_of_what_is_known_leaves_the_other_as_it_was() -> None:
+    transcripts = Transcripts(ArtifactStore.open("memory://"))
+    root = await transcripts.append(None, [user("root")])
+    left = await transcripts.append(root, [user("left")])
+    right = await transcripts.append(root, [user("right")])
+    further = await transcripts.append(left, [user("further")])
+    for ref, shown in ((right, ["root", "right"]), (further, ["root", "left", "further"])):
+        assert [m.content for m in await transcripts.read(ref)] == shown
+    assert [m.content for m in await transcripts.read(left)] == ["root", "left"]
+    assert await transcripts.size(further) == await Transcripts(transcripts._store).size(further)
+
+
+async def test_what_a_reader_does_to_its_list_is_its_own() -> None:
+    transcripts = Transcripts(ArtifactStore.open("memory://"))
+    ref = await transcripts.append(None, [user("kept")])
+    (await transcripts.read(ref)).clear()
+    assert [m.content for m in await transcripts.read(ref)] == ["kept"]
+
+
+async def test_what_is_remembered_is_bounded_and_the_rest_is_read_again() -> None:
+    backend = CountingBackend()
+    store = ArtifactStore(backend, cache_bytes=0)
+    transcripts = Transcripts(store, known_bytes=5_000)
+    refs = [await transcripts.append(None, [user(str(n) + "x" * 2_000)]) for n in range(4)]
+    backend.gets = 0
+    for ref in reversed(refs):
+        await transcripts.read(ref)
+    assert backend.gets == 2
+    large = await transcripts.append(refs[0], [user("y" * 9_000)])
+    assert len(await transcripts.read(large)) == 2
+
+
+async def test_a_summary_is_where_reading_begins_and_what_follows_is_added() -> None:
+    transcripts = Transcripts(ArtifactStore.open("memory://"))
+    ref = await transcripts.append(None, [user("long"), user("story")])
+    ref = await transcripts.compact(ref, user("short"), by="writer")
+    assert await transcripts.size(ref) == (1, (await transcripts.node(ref)).tokens)
+    ref = await transcripts.append(ref, [user("on")])
+    assert [m.content for m in await transcripts.read(ref)] == ["short", "on"]
+    assert [m.content for m in await transcripts.read_original(ref)] == ["long", "story", "on"]

@@ -76,9 +76,7 @@ class LangGraphAgent:
     async def run(self, asked: str) -> int:
         """Answer; return the number of model calls."""
         app = graph("reader").compile()
-        result = await app.ainvoke(
-            {"messages": [HumanMessage(asked)]}, {"recursion_limit": 10_000}
-        )
+        result = await app.ainvoke({"messages": [HumanMessage(asked)]}, {"recursion_limit": 10_000})
         return sum(_field(message, "type") == "ai" for message in result["messages"])
 
 

@@ -100,9 +100,7 @@ class OpenAIAgent:
 async def working(address: str, queue: str) -> AsyncIterator[None]:
     """Work on a queue."""
     client = await Client.connect(address, plugins=[plugin()])
-    async with Worker(
-        client, task_queue=queue, workflows=[OpenAIAgent], activities=[read_file]
-    ):
+    async with Worker(client, task_queue=queue, workflows=[OpenAIAgent], activities=[read_file]):
         yield
 
 
