@@ -16,6 +16,7 @@ from pathlib import Path
 
 from temporalio.client import Client
 from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from benchmarks.engine.bare import QUEUE, Asking, BareGraph, Graph
 from benchmarks.engine.graph import MAX_TOKENS, Agent
@@ -29,7 +30,7 @@ from contracts.runs import provider_queue
 from contracts.teams import ModelParams, ModelStep, TeamSpec, WorkflowStatus
 from providers import registry
 from providers.spi import LLMClient, Timeouts
-from worker import HEARTBEAT_THROTTLE, workers, workflow_runner
+from worker import HEARTBEAT_THROTTLE, PASSED_THROUGH, workers
 
 PARALLEL = 10
 PROVIDER = "openai"
@@ -150,7 +151,9 @@ def _bare_worker(client: Client, client_of: Callable[[str], LLMClient]) -> Worke
         workflows=[BareGraph],
         activities=[Asking(client_of).ask],
         max_concurrent_activities=PARALLEL,
-        workflow_runner=workflow_runner(),
+        workflow_runner=SandboxedWorkflowRunner(
+            restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
+        ),
         max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
     )
 
