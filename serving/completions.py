@@ -45,7 +45,8 @@ COMPLETION_ID = "completion"
 class Going:
     """An answer under way. `entry` is its name in the accounts.
 
-    `brought` counts the messages that the request brought; None in a session.
+    `brought` counts the messages that the request brought; None in a session. `known`: it was
+    asked before.
     """
 
     chat: Chat
@@ -56,6 +57,7 @@ class Going:
     meter: Meter
     brought: int | None = None
     place: int = 0
+    known: bool = False
 
 
 class Completions:
@@ -125,6 +127,7 @@ class Completions:
             structured=_structured(served.agent, asked),
             meter=Meter(admitted.tokens_left, asked.text_bytes),
             brought=len(asked.messages),
+            known=admitted.known,
         )
 
     async def _in_session(
@@ -148,6 +151,7 @@ class Completions:
             structured=served.agent.response_format is not None,
             meter=said.meter,
             place=said.place,
+            known=said.known,
         )
 
     # the whole answer
@@ -203,6 +207,8 @@ class Completions:
 
     async def _chunks(self, going: Going, asked: Asked) -> AsyncGenerator[bytes, None]:
         telling, envelope = Telling(), going.envelope
+        # Of what was written before, some may have been given up: it is told as it stands.
+        behind = await going.chat.place() if going.known else 0
         async with aclosing(follow_placed(going.chat, going.turn, going.place)) as found:
             async for placed in found:
                 match placed.event if placed is not None else None:
@@ -211,8 +217,9 @@ class Completions:
                     case TextPart() as part:
                         if going.meter.over(part):
                             await self._cut(going)
-                        text = "" if going.structured else telling.feed(part)
-                        if text:
+                        assert placed is not None
+                        text = telling.feed(part, held=placed.after < behind)
+                        if text and not going.structured:
                             yield event(envelope.chunk({"content": text}))
                     case PendingTool() as pending:
                         await self._refuse_approval(going, pending)
@@ -227,7 +234,7 @@ class Completions:
         envelope, answer = going.envelope, await self._told(going, result)
         if going.meter.spent(result):
             raise token_limit()
-        rest = telling.finish(answer.text)
+        rest = answer.text if going.structured else telling.finish(answer.text)
         if rest is None:
             said = "the answer became another one while it was given: ask again with the same"
             raise ApiError(409, f"{said} Idempotency-Key to get it", code="answer_restarted")

@@ -47,13 +47,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Said:
-    """A message that has its turn. `place` is where the spool was before it."""
+    """A message that has its turn. `place` is where the spool was before it.
+
+    `known`: it was said before, and `place` is the beginning.
+    """
 
     chat: Chat
     turn: int
     entry: str
     meter: Meter
     place: int
+    known: bool = False
 
 
 @dataclass(frozen=True)
@@ -200,6 +204,7 @@ class Sessions:
             entry=entry,
             meter=Meter(admitted.tokens_left, len(text.encode())),
             place=0 if said.known else place,
+            known=said.known,
         )
 
     # upkeep

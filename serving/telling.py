@@ -20,12 +20,14 @@ class Telling:
         self._told = 0
         self._told_text: list[str] = []
 
-    def feed(self, part: TextPart) -> str:
-        """Take a part; return what of the answer can be told now."""
+    def feed(self, part: TextPart, *, held: bool = False) -> str:
+        """Take a part; return what of the answer can be told now. `held`: nothing, not yet."""
         last = next(reversed(self._texts), None)
         before = self._texts.get(part.unit, "")
         text = before[: part.keep] + part.added
         self._texts[part.unit] = text
+        if held:
+            return ""
         grown = part.keep == len(before) and last in (None, part.unit)
         if grown and self._told == self._size() - len(part.added):
             return self._tell(part.added)
