@@ -1,8 +1,8 @@
 """A sequential activity on the embedded server, beside the same on the server's own poll limits.
 
-Two servers of the same binary run at once and take turns: one as we configure it and connect to
-it, one with the four limits on polling back at the 20 a second that Temporal ships with, and a
-client as the SDK connects it.
+Two servers of the same binary run at once and take turns: one with our settings, our client and
+our worker's sandbox; one with the four limits on polling back at the 20 a second that Temporal
+ships with, and client and worker as the SDK makes them.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from pathlib import Path
 from temporalio import activity, workflow
 from temporalio.client import Client
 from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 ACTIVITIES = 100
 ROUNDS = 3
@@ -57,9 +58,11 @@ async def measure() -> None:
     from client.connection import connect
     from client.devserver.binary import find_server
     from client.devserver.server import DevServer
+    from worker import workflow_runner
 
     binary = find_server(lambda line: print(f"  {line}", file=sys.stderr))
     cases = {"as shipped": SHIPPED, "as embedded": {}}
+    runners = {"as shipped": SandboxedWorkflowRunner(), "as embedded": workflow_runner()}
     connects = {"as shipped": Client.connect, "as embedded": connect}
     async with AsyncExitStack() as stack:
         clients = {}
@@ -71,7 +74,11 @@ async def measure() -> None:
             await stack.enter_async_context(server)
             clients[name] = await connects[name](server.address)
             worker = Worker(
-                clients[name], task_queue=QUEUE, workflows=[Sequence], activities=[nothing]
+                clients[name],
+                task_queue=QUEUE,
+                workflows=[Sequence],
+                activities=[nothing],
+                workflow_runner=runners[name],
             )
             await stack.enter_async_context(worker)
         taken: dict[str, list[float]] = {name: [] for name in cases}
