@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -63,6 +64,7 @@ async def measure() -> None:
     binary = find_server(lambda line: print(f"  {line}", file=sys.stderr))
     cases = {"as shipped": SHIPPED, "as embedded": {}}
     runners = {"as shipped": SandboxedWorkflowRunner(), "as embedded": workflow_runner()}
+    connects: dict[str, Callable[[str], Awaitable[Client]]]
     connects = {"as shipped": Client.connect, "as embedded": connect}
     async with AsyncExitStack() as stack:
         clients = {}
