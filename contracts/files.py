@@ -17,6 +17,13 @@ MOST_BYTES = 200_000_000
 """Of one call's files together, uploaded ones among them."""
 
 
+NAME_BYTES = 1_024
+"""A file's name and what stands around it; no file system takes a longer one."""
+
+REPLACED = 3
+"""Bytes that stand in a text for one that is no UTF-8."""
+
+
 def is_text(mime_type: str) -> bool:
     """Whether a file of this type is sent as text, which every model reads."""
     kind = mime_type.split(";")[0].strip().lower()

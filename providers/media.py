@@ -11,7 +11,8 @@ import re
 import zlib
 from collections.abc import Iterable
 
-from contracts.files import is_text
+from contracts.files import NAME_BYTES as NAME_BYTES
+from contracts.files import REPLACED, is_text
 from providers.capabilities import CapabilityTable
 
 NOT_KNOWN_WINDOW = 2_000_000
@@ -31,12 +32,6 @@ SOUND_BYTES_A_TOKEN = 25
 """32 tokens a second (Gemini, the dearest) at 8 kbit, 1,000 bytes, a second."""
 
 VIDEO_BYTES_A_TOKEN = 25
-
-NAME_BYTES = 1_024
-"""A file's name and what stands around it; no file system takes a longer one."""
-
-_REPLACED = 3
-"""Bytes that stand in a text for one that is no UTF-8."""
 
 _MOST_INFLATED = 64 << 20
 _PAGE = re.compile(rb"/Type\s*/Page(?![A-Za-z])")
@@ -76,7 +71,7 @@ def file_tokens(
     most = window or NOT_KNOWN_WINDOW
     kind = modality(mime_type)
     if kind == "text":
-        return size_bytes * _REPLACED
+        return size_bytes * REPLACED
     if kind == "image":
         return min(most, _of(IMAGE_TOKENS, model, OTHER_IMAGE))
     if kind == "pdf":

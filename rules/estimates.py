@@ -22,6 +22,7 @@ from contracts.messages import Usage
 from contracts.plans import Candidate, Plan, StepNode
 from rules import bounds, graph, planning, prices
 from rules.foresight import LIKELY_BYTES_PER_TOKEN, LIKELY_SHARE, Foresight, Given
+from rules.sharing import SharedEstimate, shared_estimates
 from rules.usual import Usual, UsualStep
 
 TOKENS_PER_S = 60
@@ -76,6 +77,9 @@ class StepEstimate:
 class Estimate:
     """A whole run. `calls`: each agent asks its first candidate once at full length.
 
+    `shared` is what caching the shared context costs and saves: it is in `expected`, and what is
+    reserved for caches of a name of their own in `steps_most`.
+
     `most` is the smaller of the steps' sum (`steps_most`, None: not known) and `cap`. `path` is
     the longest chain of steps in likely seconds; `runs` how many earlier runs were looked at.
     """
@@ -89,6 +93,7 @@ class Estimate:
     path: tuple[str, ...]
     path_seconds: float
     runs: int
+    shared: tuple[SharedEstimate, ...] = ()
 
 
 def estimate(plan: Plan, inputs: Mapping[str, Given], usual: Usual | None = None) -> Estimate:
@@ -104,7 +109,9 @@ def _estimate(ahead: Foresight, cap: Decimal) -> Estimate:
         for number, node in enumerate(ahead.nodes)
         if node.kind in kinds
     )
-    steps_most = _sum(step.most for step in steps)
+    shared = shared_estimates(ahead.plan, ahead.nodes, {step.name: step.calls for step in steps})
+    steps_most = _sum([*(step.most for step in steps), *(one.most for one in shared)])
+    expected = sum((step.expected for step in steps), ZERO) - sum((s.saves for s in shared), ZERO)
     most = cap if steps_most is None else min(steps_most, cap)
     seconds = _seconds(ahead, {step.name: step.seconds for step in steps})
     path = tuple(graph.critical_path(planning.graph_nodes(ahead.nodes), seconds))
@@ -112,12 +119,13 @@ def _estimate(ahead: Foresight, cap: Decimal) -> Estimate:
         steps=steps,
         cap=cap,
         calls=min(sum((step.call for step in steps), ZERO), cap),
-        expected=min(sum((step.expected for step in steps), ZERO), most),
+        expected=min(max(expected, ZERO), most),
         steps_most=steps_most,
         most=most,
         path=path,
         path_seconds=sum(seconds.get(name, 0.0) for name in path),
         runs=ahead.usual.runs,
+        shared=shared,
     )
 
 

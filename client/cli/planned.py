@@ -13,6 +13,7 @@ from rich.table import Table
 
 from client.cli.console import DONE, USAGE, run_async, say, stdout
 from client.cli.earlier import earlier
+from client.cli.planned_sharing import shared_data, shared_lines
 from client.cli.preparing import Prepared, Wanted, dollars, make_plan, prepare
 from client.cli.session import Session, open_session
 from client.cli.spelling import about, at_most, cap, duration, plural
@@ -59,7 +60,7 @@ def _usual(session: Session, team: str) -> Usual:
 def _show(prepared: Prepared, plan: Plan, guess: Estimate) -> None:
     console = stdout()
     console.print(_table(guess))
-    for line in (*_candidates(guess), *_loops(guess)):
+    for line in (*_candidates(guess), *_loops(guess), *shared_lines(plan, guess.shared)):
         console.print(line, soft_wrap=True)
     console.print(f"expected {about(guess.expected)}: {_assumed(guess)}", soft_wrap=True)
     console.print(_bound(guess), soft_wrap=True)
@@ -210,6 +211,7 @@ def _estimate_data(guess: Estimate) -> dict[str, Any]:
         "budget": str(guess.cap),
         "tokens": {"prompts": prompts, "answers": answers},
         "critical_path": {"steps": list(guess.path), "seconds": round(guess.path_seconds, 1)},
+        "shared_context": shared_data(guess.shared),
         "assumed": {"expected": _assumed(guess), "seconds": _pace(guess)},
         "earlier_runs": guess.runs,
     }

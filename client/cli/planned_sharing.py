@@ -1,0 +1,72 @@
+"""What `plan` says of a team's shared context: what caching costs, saves, and from when it pays."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from client.cli.spelling import about, at_most, duration
+from contracts.plans import Plan
+from rules.sharing import SharedEstimate
+
+_HOW = {
+    "prefix": "cached with the requests that repeat it",
+    "named": "cached under a name of its own",
+    "none": "not cached",
+}
+
+
+def shared_lines(plan: Plan, found: tuple[SharedEstimate, ...]) -> Iterator[str]:
+    """Say it in a line for each provider and model that may be asked."""
+    shared = plan.team.shared_context
+    if shared is None or not found:
+        return
+    names = ", ".join(file.name for file in shared.files)
+    yield f"shared context ({names}), at these prices:"
+    for one in found:
+        yield f"  {one.provider} {one.model}: {_spelt(one, shared.ttl)}"
+
+
+def _spelt(one: SharedEstimate, ttl_s: float) -> str:
+    size = f"about {one.tokens:,} tokens"
+    if one.why_not:
+        return f"{size}, not cached: {one.why_not}"
+    told = [f"{size}, {_HOW[one.caching]}"]
+    if one.calls:
+        word = "saves" if one.saves >= 0 else "costs more by"
+        told.append(
+            f"{one.calls.normalize():f} calls {about(one.uncached)} uncached, "
+            f"{about(one.cached)} cached ({word} {about(abs(one.saves))})"
+        )
+    kept = f", {about(one.storage)} to keep it for {duration(ttl_s)}" if one.storage else ""
+    told.append(f"{about(one.write)} to write{kept}, {about(one.read)} a call to read")
+    told.append("never pays" if one.pays_from is None else f"pays from {_calls(one.pays_from)} on")
+    if one.most:
+        told.append(f"reserves {at_most(one.most)}")
+    return "; ".join(told)
+
+
+def _calls(count: int) -> str:
+    return "the first call" if count == 1 else f"{count} calls"
+
+
+def shared_data(found: tuple[SharedEstimate, ...]) -> list[dict[str, Any]]:
+    """Return the same as JSON; dollars are exact decimals in strings."""
+    return [
+        {
+            "provider": one.provider,
+            "model": one.model,
+            "caching": one.caching,
+            "tokens": one.tokens,
+            "calls": float(one.calls),
+            "writes": one.writes,
+            "uncached": str(one.uncached),
+            "cached": str(one.cached),
+            "saves": str(one.saves),
+            "write": str(one.write),
+            "storage": str(one.storage),
+            "read": str(one.read),
+            "pays_from": one.pays_from,
+            "most": str(one.most),
+            "why_not": one.why_not or None,
+        }
+        for one in found
+    ]
