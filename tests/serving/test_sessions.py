@@ -1,0 +1,358 @@
+"""Sessions over HTTP: durable, followed by events that can be gone on with, one turn at a time."""
+
+import asyncio
+import uuid
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from contracts.tools import FunctionTool
+from providers.exceptions import AuthenticationFailed, StreamInterrupted
+from tests.serving.stage import Event, Stage, events, served_agent, stage
+from tests.support.scripted import Say, Script
+from tests.support.server import LocalServer
+
+pytestmark = pytest.mark.integration
+
+SSE = {"Accept": "text/event-stream"}
+TOOLS = '''
+def weather(city: str) -> str:
+    """Tell the weather."""
+    return "sun in " + city
+'''
+
+
+async def followed(
+    on: Stage, path: str, method: str = "GET", last: str | None = None, **more: Any
+) -> list[Event]:
+    """Return all events of a stream."""
+    headers = {**SSE, **({"Last-Event-ID": last} if last else {}), **more.pop("headers", {})}
+    async with on.http.stream(method, path, headers=headers, **more) as answer:
+        assert answer.status_code == 200, (await answer.aread()).decode()
+        return [event async for event in events(answer)]
+
+
+def text_of(told: list[Event]) -> str:
+    """Return the text of a turn's last call, as a reader holds it who does what he is told."""
+    texts: dict[str, str] = {}
+    for one in told:
+        if one.name == "superseded":
+            texts[one.data["unit"]] = texts.get(one.data["unit"], "")[: one.data["keep"]]
+        if one.name == "text":
+            before = texts.get(one.data["unit"], "")[: one.data["offset"]]
+            texts[one.data["unit"]] = before + one.data["text"]
+    return list(texts.values())[-1] if texts else ""
+
+
+def names(told: list[Event]) -> list[str]:
+    """Return the kinds of events, runs of one kind as one."""
+    found: list[str] = []
+    for one in told:
+        if found[-1:] != [one.name]:
+            found.append(one.name)
+    return found
+
+
+def weather(folder: Path, **more: Any) -> FunctionTool:
+    file = folder / "own.py"
+    file.write_text(TOOLS)
+    return FunctionTool(
+        name="weather", function="weather", file=str(file), folder=str(folder), **more
+    )
+
+
+async def test_a_session_from_its_beginning_to_its_end(server: LocalServer, tmp_path: Path) -> None:
+    async with stage(server.address, tmp_path) as on:
+        begun = await on.http.post("/sessions", json={"agent": "tested", "max_messages": 5})
+        assert begun.status_code == 201
+        path = begun.headers["location"]
+        assert (begun.json()["state"], begun.json()["max_messages"]) == ("active", 5)
+        for text in ("Hello", "And now?"):
+            said = await on.http.post(f"{path}/messages", json={"content": text})
+            assert said.json()["text"] == "An answer.", said.text
+            assert said.json()["usage"]["total_tokens"] == 150
+            assert said.json()["cost_usd"] == "0.006"
+        assert said.json()["turn"] == 2
+        told = (await on.http.get(f"{path}/messages")).json()["data"]
+        assert [one["content"] for one in told] == ["Hello", "An answer.", "And now?", "An answer."]
+        stands = (await on.http.get(path)).json()
+        assert (stands["messages"], stands["last_turn"], stands["cost_usd"]) == (2, 2, "0.012")
+        ended = await on.http.delete(path)
+        assert ended.json()["state"] == "terminated"
+        assert (await on.http.delete(path)).status_code == 200
+        listed = (await on.http.get("/sessions")).json()["data"]
+        assert path.removeprefix("/sessions/") in [one["id"] for one in listed]
+
+
+async def test_an_ended_session_takes_no_message(server: LocalServer, tmp_path: Path) -> None:
+    async with stage(server.address, tmp_path) as on:
+        path = await on.begin()
+        await on.http.delete(path)
+        answers = [
+            await on.http.post(f"{path}/messages", json={"content": "Hello"}),
+            await on.http.get(path),
+            await on.http.post("/sessions", json={"agent": "tested", "id": path.split("/")[-1]}),
+        ]
+    assert [answer.status_code for answer in answers] == [410, 410, 410]
+    assert {answer.json()["error"]["code"] for answer in answers} == {"session_ended"}
+    assert on.script.count() == 0
+
+
+async def test_C30_an_unknown_session_is_404(server: LocalServer, tmp_path: Path) -> None:
+    async with stage(server.address, tmp_path) as on:
+        for method, path in (
+            ("GET", "/sessions/nobody"),
+            ("DELETE", "/sessions/nobody"),
+            ("GET", "/sessions/nobody/messages"),
+        ):
+            answer = await on.http.request(method, path)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (
+                404,
+                "session_not_found",
+            )
+        said = await on.http.post("/sessions/nobody/messages", json={"content": "x"})
+        assert said.status_code == 404
+
+
+async def test_C30_a_silent_session_expires(server: LocalServer, tmp_path: Path) -> None:
+    now = [0.0]
+
+    def clock() -> float:
+        import time
+
+        return time.time() + now[0]
+
+    async with stage(server.address, tmp_path, None, clock=clock) as on:
+        path = await on.begin()
+        now[0] = 1700.0
+        assert (await on.http.post(f"{path}/messages", json={"content": "x"})).status_code == 200
+        now[0] += 1799.0
+        assert (await on.http.get(path)).status_code == 200
+        now[0] += 1801.0
+        gone = await on.http.get(path)
+        again = await on.http.post(f"{path}/messages", json={"content": "x"})
+    for answer in (gone, again):
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "session_expired")
+
+
+async def test_C30_expired_sessions_are_ended_though_nobody_asks(
+    server: LocalServer, tmp_path: Path
+) -> None:
+    async with stage(server.address, tmp_path, None, ttl_s=0.6) as on:
+        path = await on.begin()
+        chat = on.gateway.chats.get(f"serve-local-{path.split('/')[-1]}")
+        result = await asyncio.wait_for(chat.handle.result(), 15)
+    assert result.reason == "expired"
+
+
+async def test_C30_there_are_so_many_sessions_at_most(server: LocalServer, tmp_path: Path) -> None:
+    async with stage(server.address, tmp_path, None, most=2) as on:
+        on.sessions._touched.clear()  # those of other tests on this server
+        first = await on.begin()
+        await on.begin()
+        refused = await on.http.post("/sessions", json={"agent": "tested"})
+        await on.http.delete(first)
+        after = await on.http.post("/sessions", json={"agent": "tested"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "too_many_sessions")
+    assert after.status_code == 201
+
+
+async def test_C24_an_id_is_one_session_with_one_agent(server: LocalServer, tmp_path: Path) -> None:
+    agents = (served_agent("one"), served_agent("two"))
+    wanted = {"agent": "one", "id": f"s-{uuid.uuid4()}"}
+    async with stage(server.address, tmp_path, None, *agents) as on:
+        codes = [(await on.http.post("/sessions", json=wanted)).status_code for _ in range(2)]
+        other = await on.http.post("/sessions", json={**wanted, "agent": "two"})
+        bad = await on.http.post("/sessions", json={"agent": "one", "id": "../x"})
+    assert codes == [201, 200]
+    assert (other.status_code, other.json()["error"]["code"]) == (409, "session_exists")
+    assert bad.status_code == 400
+
+
+# events
+
+
+async def test_A30_tool_call_tool_result_usage_done(server: LocalServer, tmp_path: Path) -> None:
+    asks = Say("I look.", calls=(("weather", {"city": "Rome"}),), finish="tool_calls")
+    script = Script({"t1.1": [asks], "t1.2": [Say("There is sun.")]})
+    one = served_agent(tools=(weather(tmp_path),))
+    async with stage(server.address, tmp_path, script, one, tools=True) as on:
+        path = await on.begin()
+        told = await followed(on, f"{path}/messages", "POST", json={"content": "Rome?"})
+    order = [name for name in names(told) if name not in ("text", "superseded")]
+    assert order == ["tool_call", "tool_result", "usage", "done"]
+    call, result = (next(e for e in told if e.name == n).data for n in ("tool_call", "tool_result"))
+    assert (call["name"], call["arguments"]) == ("weather", {"city": "Rome"})
+    assert (result["call_id"], result["status"]) == (call["call_id"], "completed")
+    assert result["result"] == "sun in Rome"
+    assert told[-2].data["total_tokens"] == 300
+    assert told[-1].data["text"] == "I look.\n\nThere is sun."
+    assert text_of(told) == "There is sun."
+
+
+async def test_who_comes_back_at_any_event_misses_and_doubles_nothing(
+    server: LocalServer, tmp_path: Path
+) -> None:
+    broken = Say("one two three", seconds=0.3, fails=StreamInterrupted("cut"))
+    whole = Say("one two other four five six", seconds=0.6)
+    script = Script({"t1.1": [broken, whole]})
+    async with stage(server.address, tmp_path, script) as on:
+        path = await on.begin()
+        told = await followed(on, f"{path}/messages", "POST", json={"content": "Hello"})
+        assert text_of(told) == "one two other four five six"
+        assert sum(one.name == "text" for one in told) >= 4
+        for number, one in enumerate(told[:-2], 1):
+            rest = await followed(on, f"{path}/messages", last=one.id)
+            assert text_of([*told[:number], *rest]) == "one two other four five six"
+            assert [e.id for e in rest if e.id] == [e.id for e in told[number:] if e.id]
+        over = await on.http.get(f"{path}/messages", headers={**SSE, "Last-Event-ID": told[-1].id})
+        assert over.status_code == 204
+
+
+async def test_a_second_viewer_sees_the_one_text(server: LocalServer, tmp_path: Path) -> None:
+    script = Script(default=Say("one two three four five six", seconds=1.0))
+    async with stage(server.address, tmp_path, script) as on:
+        path = await on.begin()
+        first = asyncio.create_task(
+            followed(on, f"{path}/messages", "POST", json={"content": "Hello"})
+        )
+        await asyncio.sleep(0.5)
+        second = await followed(on, f"{path}/messages?turn=1")
+        told = await first
+    assert text_of(told) == text_of(second) == "one two three four five six"
+    assert told[-1].data == second[-1].data
+    assert script.count() == 1
+
+
+async def test_who_hangs_up_in_mid_answer_comes_back_for_the_rest(
+    server: LocalServer, tmp_path: Path
+) -> None:
+    script = Script(default=Say("one two three four five six", seconds=1.0))
+    seen: list[Event] = []
+    async with stage(server.address, tmp_path, script) as on:
+        path = await on.begin()
+        asked = {"json": {"content": "Hello", "stream": True}}
+        async with on.http.stream("POST", f"{path}/messages", **asked) as answer:
+            async for one in events(answer):
+                seen.append(one)
+                if len(seen) == 3:
+                    break
+        rest = await followed(on, f"{path}/messages", last=seen[-1].id)
+        await on.settled()
+        assert (await on.http.get(path)).json()["cost_usd"] == "0.006"
+    assert text_of([*seen, *rest]) == "one two three four five six"
+    assert rest[-1].name == "done"
+
+
+async def test_a_message_under_a_key_is_said_once(server: LocalServer, tmp_path: Path) -> None:
+    key = {"Idempotency-Key": "m1"}
+    async with stage(server.address, tmp_path) as on:
+        path = await on.begin()
+        asked = [
+            on.http.post(f"{path}/messages", json={"content": "Hello"}, headers=key)
+            for _ in range(3)
+        ]
+        answers = await asyncio.gather(*asked)
+    assert {answer.json()["turn"] for answer in answers} == {1}
+    assert on.script.count() == 1
+
+
+async def test_an_answer_that_fails_ends_with_an_error_and_the_talk_goes_on(
+    server: LocalServer, tmp_path: Path
+) -> None:
+    script = Script({"t1.1": [AuthenticationFailed("no")]})
+    async with stage(server.address, tmp_path, script) as on:
+        path = await on.begin()
+        told = await followed(on, f"{path}/messages", "POST", json={"content": "Hello"})
+        after = await on.http.post(f"{path}/messages", json={"content": "Again"})
+    assert told[-1].name == "error"
+    assert told[-1].data["code"] == "no_answer"
+    assert "done" not in names(told)
+    assert after.json()["text"] == "An answer."
+
+
+# a person's word, stopping, waiting
+
+
+async def test_a_tool_call_waits_for_a_word(server: LocalServer, tmp_path: Path) -> None:
+    asks = Say("", calls=(("weather", {"city": "Rome"}),), finish="tool_calls")
+    script = Script(
+        {"t1.1": [asks], "t2.1": [asks], "t1.2": [Say("Sun.")], "t2.2": [Say("I may not look.")]}
+    )
+    one = served_agent(tools=(weather(tmp_path, approval="always"),))
+    async with stage(server.address, tmp_path, script, one, tools=True) as on:
+        path = await on.begin()
+        said = await on.http.post(f"{path}/messages", json={"content": "Rome?"})
+        assert said.status_code == 202
+        (pending,) = said.json()["pending"]
+        assert (pending["name"], pending["arguments"]) == ("weather", {"city": "Rome"})
+        unknown = await on.http.post(f"{path}/tools/none", json={"approved": True})
+        assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "call_not_found")
+        word = await on.http.post(f"{path}/tools/{pending['call_id']}", json={"approved": True})
+        assert word.json()["status"] == "done"
+        told = await followed(on, f"{path}/messages")
+        assert told[-1].data["text"] == "Sun."
+
+        async with on.http.stream(
+            "POST", f"{path}/messages", json={"content": "Again?", "stream": True}
+        ) as answer:
+            told = []
+            async for event in events(answer):
+                told.append(event)
+                if event.name == "approval":
+                    no = {"approved": False, "comment": "not today"}
+                    await on.http.post(f"{path}/tools/{event.data['call_id']}", json=no)
+        assert told[-1].data["text"] == "I may not look."
+    assert "not today" in script.requests[-1][2].messages[-1].content
+
+
+async def test_in_a_single_answer_nobody_can_give_a_word(
+    server: LocalServer, tmp_path: Path
+) -> None:
+    asks = Say("", calls=(("weather", {"city": "Rome"}),), finish="tool_calls")
+    one = served_agent(tools=(weather(tmp_path, approval="always"),))
+    opened = stage(server.address, tmp_path, Script(default=asks), one, tools=True)
+    body = {"model": "tested", "messages": [{"role": "user", "content": "Rome?"}]}
+    async with opened as on:
+        answer = await on.http.post("/v1/chat/completions", json=body)
+        await on.settled()
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "approval_required")
+
+
+async def test_an_answer_is_stopped(server: LocalServer, tmp_path: Path) -> None:
+    script = Script({"t1.1": [Say("one two three four", seconds=8.0)]})
+    async with stage(server.address, tmp_path, script) as on:
+        path = await on.begin()
+        asked = on.http.post(f"{path}/messages", json={"content": "Hello"})
+        waiting = asyncio.create_task(asked)
+        await asyncio.sleep(0.5)
+        assert (await on.http.post(f"{path}/stop", json={})).json()["status"] == "done"
+        stopped = await asyncio.wait_for(waiting, 5)
+        after = await on.http.post(f"{path}/messages", json={"content": "Again"})
+    assert (stopped.status_code, stopped.json()["error"]["code"]) == (409, "stopped")
+    assert after.json()["text"] == "An answer."
+
+
+async def test_two_clients_at_once_are_answered_one_by_one_and_too_many_are_refused(
+    server: LocalServer, tmp_path: Path
+) -> None:
+    script = Script(default=Say("An answer.", seconds=0.4))
+    async with stage(server.address, tmp_path, script) as on:
+        path = await on.begin()
+        both = await asyncio.gather(
+            *(on.http.post(f"{path}/messages", json={"content": f"m{n}"}) for n in range(2))
+        )
+        assert sorted(answer.json()["turn"] for answer in both) == [1, 2]
+        assert script.most_in_flight == 1
+        script.default = Say("slow", seconds=20.0)
+        quick = [await _no_wait(on, path, n) for n in range(12)]
+        await on.http.delete(path)
+    assert [answer.status_code for answer in quick] == [202] * 11 + [409]
+    assert quick[-1].json()["error"]["code"] == "session_busy"
+    assert quick[-1].headers["retry-after"] == "1"
+
+
+async def _no_wait(on: Stage, path: str, number: int) -> httpx2.Response:
+    return await on.http.post(f"{path}/messages", json={"content": f"n{number}", "wait": False})
