@@ -20,8 +20,14 @@ from contracts.chats import TurnResult, TurnView, turn_unit
 from stores.assembling import TextAssembler
 from stores.spooling import Spools
 
+TOOLS_FOLLOW = "tool_calls"
+"""How an answer ends that is not the turn's last: nobody need ask for the turn's end then."""
+
 FIRST_LOOK_S, LATER_LOOK_S = 0.02, 0.5
 """Between two questions whether a turn has ended: more often once its answer has."""
+
+QUIET_S, LONGEST_S = 1.0, 10.0
+"""While text came in within the last second nothing is asked, for ten seconds at most."""
 
 WAITING_EVENTS = 100
 """So many may wait for a slow reader; the rest stays in the spool until he has taken them."""
@@ -57,6 +63,7 @@ class _Follower:
         self._spools, self._chat_id, self._ask, self._turn = spools, chat_id, ask, turn
         self.events: asyncio.Queue[TurnEvent | Exception] = asyncio.Queue(WAITING_EVENTS)
         self._nudge = asyncio.Event()
+        self._read_at = float("-inf")
 
     async def read(self, place: int) -> None:
         """Pass the turn's text and its tools' events on; nudge whoever asks for its end."""
@@ -66,13 +73,14 @@ class _Follower:
             async for record in records:
                 if not record.agent.startswith(own):
                     continue
+                self._read_at = time.monotonic()
                 if record.tool is not None:
                     await self.events.put(record)
                     continue
                 change = assembler.feed(record)
                 if change is not None and record.kind != "ended":
                     await self.events.put(TextPart(record.agent, change.keep, change.added))
-                if record.kind == "ended":
+                if record.kind == "ended" and record.note != TOOLS_FOLLOW:
                     self._nudge.set()
 
     def _troubled(self, why: str) -> None:
@@ -99,10 +107,23 @@ class _Follower:
                 return
             if await self._told(view, asked):
                 return
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._nudge.wait(), wait)
+            await self._quiet(wait)
             wait = FIRST_LOOK_S if self._nudge.is_set() else min(wait * 1.5, LATER_LOOK_S)
             self._nudge.clear()
+
+    async def _quiet(self, wait: float) -> None:
+        """Wait, and then as long as text comes in: the turn has no end before its text has.
+
+        Returns at once when that ended.
+        """
+        until = time.monotonic() + LONGEST_S
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._nudge.wait()
+            now = time.monotonic()
+            if self._nudge.is_set() or now > self._read_at + QUIET_S or now > until:
+                return
 
     async def _told(self, view: TurnView, asked: set[str]) -> bool:
         """Pass on what a query has told; return whether the turn has ended."""

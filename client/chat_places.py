@@ -16,6 +16,7 @@ import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
+from client.chat_following import TOOLS_FOLLOW
 from client.chat_sending import PATIENCE_S
 from client.chats import Chat, ChatOver, TextPart, TurnEvent
 from client.connection import ServerUnreachable
@@ -111,7 +112,8 @@ class _Follower:
         else:
             change = self._assembler.feed(record)
             if record.kind == "ended":
-                self._nudge.set()
+                if record.note != TOOLS_FOLLOW:
+                    self._nudge.set()
             elif change is not None:
                 event = TextPart(record.agent, change.keep, change.added)
         if event is not None and end > self._after:
