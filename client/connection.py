@@ -8,39 +8,21 @@ environment is asked here, so that nobody who connects can forget to.
 
 import asyncio
 import os
-from collections.abc import Mapping
 
 from temporalio.client import Client
 from temporalio.envconfig import ClientConfig
 from temporalio.service import GrpcCompression, RPCError
 
-from client.encryption import data_converter, environment_sealer
+from client.absence import NoServer, ServerUnreachable
+from client.addresses import configured_address
+from client.encryption import data_converter
+from client.sealers import environment_sealer
 from providers.keys import is_loopback
+
+__all__ = ["NoServer", "ServerUnreachable", "configured_address", "connect"]
 
 CONNECT_TIMEOUT_S = 5.0
 DEFAULT_ADDRESS = "localhost:7233"
-
-
-class ServerUnreachable(Exception):
-    """No Temporal server answers at the address; the text says how to start one."""
-
-
-class NoServer(ServerUnreachable):
-    """No server is configured and none runs here."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "no Temporal server is running: start one with `python starter.py dev`, or name "
-            "yours in TEMPORAL_ADDRESS"
-        )
-
-
-def configured_address(env: Mapping[str, str] = os.environ) -> str | None:
-    """Return the address that the environment or a profile names, or None for none at all."""
-    own = env.get("CALLBOARD_TEMPORAL_ADDRESS")
-    if own:
-        return own
-    return ClientConfig.load_client_connect_config(override_env_vars=dict(env)).get("target_host")
 
 
 async def connect(address: str | None = None, *, timeout: float = CONNECT_TIMEOUT_S) -> Client:

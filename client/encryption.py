@@ -10,8 +10,7 @@ In clear remain what the server itself works with: ids, types, queues, times, si
 a failure, and the search attributes (team, status, personas, cost, tokens).
 """
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from temporalio.api.common.v1 import Payload
@@ -23,36 +22,13 @@ from temporalio.converter import (
     PayloadCodec,
 )
 
-from config.problems import ConfigError, Problem
-from config.settings import KEYS_VARIABLE, encryption_key_names
+from config.settings import KEYS_VARIABLE
 from stores.exceptions import SealBroken, WrongKey
 from stores.sealing import PLAIN, AesGcm, Sealer
 
 ENCODING = b"binary/encrypted"
 KEY_ID = "encryption-key-id"
 """Metadata of a sealed payload: which key sealed it. For people; opening reads the seal itself."""
-
-
-def configured_sealer(names: Sequence[str], env: Mapping[str, str] = os.environ) -> Sealer:
-    """Return what seals with the keys that the variables of these names hold; Plain for none.
-
-    Raises ConfigError, which names variables and never shows a key.
-    """
-    if not names:
-        return PLAIN
-    absent = [name for name in names if not env.get(name)]
-    if absent:
-        problem = f"names {', '.join(absent)}, which is not set"
-        raise ConfigError([Problem(KEYS_VARIABLE, 0, "", problem)])
-    try:
-        return AesGcm((name, env[name]) for name in names)
-    except ValueError as error:
-        raise ConfigError([Problem(KEYS_VARIABLE, 0, "", str(error))]) from None
-
-
-def environment_sealer(env: Mapping[str, str] = os.environ) -> Sealer:
-    """Return what seals as CALLBOARD_ENCRYPTION_KEYS says. Raises ConfigError."""
-    return configured_sealer(encryption_key_names(env), env)
 
 
 def data_converter(sealer: Sealer = PLAIN) -> DataConverter:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
-from client.encryption import configured_sealer
+from client.sealers import configured_sealer
 from config.settings import Settings
 from stores.artifacts import ArtifactStore
 from stores.locations import DataDir

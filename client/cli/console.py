@@ -25,13 +25,12 @@ PLAIN_WIDTH = 110
 """Columns of tables that are written to a file or a pipe."""
 
 MENDABLE = {
+    "client.absence": "ServerUnreachable UnknownRun NoWorker",
     "client.chats": "ChatError",
     "client.cli.console": "Refusal",
-    "client.connection": "ServerUnreachable",
     "client.devserver.errors": "DevServerError",
     "client.embedded": "EmbeddedFailed",
     "client.planning": "PlanError",
-    "client.runs": "UnknownRun NoWorker",
     "config.inputs": "InputError",
     "config.problems": "ConfigError",
     "config.sourcefiles": "SourceError",

@@ -15,10 +15,10 @@ from client.cli.console import DONE, USAGE, run_async, say, stdout
 from client.cli.earlier import earlier
 from client.cli.planned_sharing import shared_data, shared_lines
 from client.cli.preparing import Prepared, Wanted, dollars, make_plan, prepare
-from client.cli.session import Session, open_session
 from client.cli.spelling import about, at_most, cap, duration, plural
 from client.cli.tables import new_table, plain
-from client.runs import Runs
+from client.storage import open_storage
+from config.settings import Settings, load_settings
 from contracts.plans import Candidate, Plan
 from rules.estimates import FIRST_TOKEN_S, TOKENS_PER_S, Estimate, StepEstimate, estimate
 from rules.usual import Usual
@@ -30,10 +30,10 @@ MOST_NAMED = 5
 def show_plan(wanted: Wanted, *, as_json: bool, max_cost: str | None = None) -> int:
     """Show whom each agent would ask and what a run could cost; refuse one over `max_cost`."""
     limit = dollars(max_cost, "--max-cost") if max_cost is not None else None
-    session = open_session()
-    prepared = prepare(session.settings, wanted, need_inputs=False)
-    plan = make_plan(session.settings, prepared)
-    guess = estimate(plan, prepared.given, _usual(session, plan.team.name))
+    settings = load_settings()
+    prepared = prepare(settings, wanted, need_inputs=False)
+    plan = make_plan(settings, prepared)
+    guess = estimate(plan, prepared.given, _usual(settings, plan.team.name))
     if as_json:
         print(json.dumps(_data(plan, guess, limit), indent=2))
     else:
@@ -44,13 +44,13 @@ def show_plan(wanted: Wanted, *, as_json: bool, max_cost: str | None = None) -> 
     return DONE
 
 
-def _usual(session: Session, team: str) -> Usual:
+def _usual(settings: Settings, team: str) -> Usual:
     """Return what the team's earlier runs used, from the store alone."""
-    found = Usual()
+    store, found = open_storage(settings).store, Usual()
 
     async def main() -> int:
         nonlocal found
-        found = await earlier(Runs(None, session.storage.store, session.storage.spools), team)
+        found = await earlier(store, team)
         return DONE
 
     run_async(main)

@@ -1,22 +1,27 @@
 """What a command works with: the settings, the stores, the server that is there.
 
 A server is the configured one, else the embedded one that another process of this home keeps,
-else none. What has ended is read without any.
+else none. What has ended is read without any. Temporal's client, most of a command's time to
+start, is imported by what needs it.
 """
 
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
+from client.absence import NoServer, UnknownRun
+from client.addresses import configured_address
 from client.cli.console import Refusal, say
-from client.connection import NoServer, configured_address, connect
-from client.embedded import Place, running_place
-from client.runs import Run, Runs, UnknownRun
 from client.storage import Storage, open_storage
 from config.problems import did_you_mean
 from config.settings import Settings, load_settings
 from contracts.runs import RunRecord, RunStatus
 from stores.exceptions import ArtifactLost
+
+if TYPE_CHECKING:
+    from client.embedded import Place
+    from client.runs import Run, Runs
 
 LAST = "last"
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
@@ -38,8 +43,10 @@ class Session:
         return configured_address()
 
     @cached_property
-    def place(self) -> Place | None:
+    def place(self) -> "Place | None":
         """The embedded server that another process keeps, where none is configured."""
+        from client.embedded import running_place
+
         return None if self.configured else running_place(self.storage.data)
 
     @property
@@ -47,19 +54,24 @@ class Session:
         """Where the server is, or None."""
         return self.configured or (self.place.address if self.place else None)
 
-    async def runs(self) -> Runs:
+    async def runs(self) -> "Runs":
         """Return the runs of the server, or of the store alone. Raises ServerUnreachable."""
+        from client.connection import connect
+        from client.runs import Runs
+
         client = await connect(self.address) if self.address else None
         return Runs(client, self.storage.store, self.storage.spools)
 
-    async def server_runs(self) -> Runs:
+    async def server_runs(self) -> "Runs":
         """Return the runs of a server. Raises ServerUnreachable, also where there is none."""
         if self.address is None:
             raise NoServer
         return await self.runs()
 
-    async def find(self, name: str) -> Run:
+    async def find(self, name: str) -> "Run":
         """Return the run of an id, of a unique beginning of one, or the last. Raises Refusal."""
+        from client.runs import Runs
+
         if RUN_ID.fullmatch(name) is None:
             raise Refusal(f"{name!r} is no run's id; `starter.py list` shows them")
         alone = Runs(None, self.storage.store, self.storage.spools)
@@ -70,18 +82,18 @@ class Session:
             return runs.get(await self._last(runs))
         return runs.get(await self._only(runs, name))
 
-    async def find_on_server(self, name: str) -> Run:
+    async def find_on_server(self, name: str) -> "Run":
         """Return a run of the server. Raises Refusal, ServerUnreachable."""
         run = await self.find(name)
         return (await self.server_runs()).get(run.run_id)
 
-    async def _last(self, runs: Runs) -> str:
+    async def _last(self, runs: "Runs") -> str:
         known = await recent(runs, 1)
         if not known:
             raise Refusal("there are no runs yet")
         return known[0].run_id
 
-    async def _only(self, runs: Runs, beginning: str) -> str:
+    async def _only(self, runs: "Runs", beginning: str) -> str:
         """Return the only run that begins so."""
         names = await runs.store.names(f"runs/{beginning}")
         found = {name.removeprefix("runs/") for name in names}
@@ -105,7 +117,7 @@ def open_session() -> Session:
     return Session(settings, open_storage(settings))
 
 
-async def recent(runs: Runs, limit: int) -> list[RunStatus]:
+async def recent(runs: "Runs", limit: int) -> list[RunStatus]:
     """Return the latest runs of server and store, newest first, without their steps.
 
     Those that another run started are left out: they are looked at through that one.

@@ -11,10 +11,9 @@ from temporalio.exceptions import ApplicationError
 from client.encryption import (
     ENCODING,
     KEY_ID,
-    configured_sealer,
     data_converter,
-    environment_sealer,
 )
+from client.sealers import configured_sealer, environment_sealer
 from config.problems import ConfigError
 from contracts.artifacts import Value
 from stores.exceptions import SealBroken, WrongKey
