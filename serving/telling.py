@@ -7,6 +7,8 @@ has caught up with what was told. Mostly it goes on from there (`on_interrupt: c
 turns out differently in the end, that is said instead of an answer that was never given.
 """
 
+from collections.abc import Iterable
+
 from client.chats import TextPart
 
 BETWEEN = "\n\n"
@@ -17,48 +19,37 @@ class Telling:
 
     def __init__(self) -> None:
         self._texts: dict[str, str] = {}
-        self._told = 0
-        self._told_text: list[str] = []
+        self._told: list[str] = []
+        self._in_step = True
+        """Whether all of the text as it stands was told, and nothing else."""
 
     def feed(self, part: TextPart, *, held: bool = False) -> str:
         """Take a part; return what of the answer can be told now. `held`: nothing, not yet."""
-        last = next(reversed(self._texts), None)
         before = self._texts.get(part.unit, "")
-        text = before[: part.keep] + part.added
-        self._texts[part.unit] = text
+        follows = bool(before) and next(reversed(self._texts)) == part.unit
+        self._texts[part.unit] = before[: part.keep] + part.added
         if held:
+            self._in_step = False
             return ""
-        grown = part.keep == len(before) and last in (None, part.unit)
-        if grown and self._told == self._size() - len(part.added):
-            return self._tell(part.added)
-        return self._caught_up(self.text)
+        if self._in_step and follows and part.keep == len(before):
+            self._told.append(part.added)
+            return part.added
+        return self._caught_up()
 
     def finish(self, text: str) -> str | None:
         """Return what is left to be told of the whole answer; None where it became another one."""
-        told = "".join(self._told_text)
+        told = "".join(self._told)
         return text[len(told) :] if text.startswith(told) else None
 
-    @property
-    def text(self) -> str:
-        """The text as it stands."""
-        return joined(self._texts.values())
-
-    def _size(self) -> int:
-        filled = [len(text) for text in self._texts.values() if text]
-        return sum(filled) + len(BETWEEN) * max(len(filled) - 1, 0)
-
-    def _caught_up(self, text: str) -> str:
-        told = "".join(self._told_text)
-        self._told_text = [told]
-        return self._tell(text[len(told) :]) if text.startswith(told) else ""
-
-    def _tell(self, added: str) -> str:
-        if added:
-            self._told += len(added)
-            self._told_text.append(added)
-        return added
+    def _caught_up(self) -> str:
+        told, text = "".join(self._told), joined(self._texts.values())
+        self._in_step = text.startswith(told)
+        if not self._in_step:
+            return ""
+        self._told = [text]
+        return text[len(told) :]
 
 
-def joined(texts: object) -> str:
+def joined(texts: Iterable[str]) -> str:
     """Return the text of several calls as one."""
-    return BETWEEN.join(text for text in texts if text)  # type: ignore[attr-defined]
+    return BETWEEN.join(text for text in texts if text)
