@@ -44,6 +44,9 @@ from stores.values import load_bindings, load_value, store_value
 
 PIECE_BYTES = 12_000
 
+PROMPT = "prompt"
+"""The name of an agent's rendered prompt."""
+
 
 class RunWork(SliceWork, RunActivities):
     """The activities, on one artifact store."""
@@ -100,9 +103,12 @@ class RunWork(SliceWork, RunActivities):
     async def render(self, call: RenderCall) -> RenderReply:
         plan = await self._plans.get(call.plan)
         values = await load_bindings(self._store, call.bindings)
+        if call.item is not None:
+            items = await self._store.get_json(call.item.items)
+            values[call.item.name] = items[call.item.index]
         outputs = {}
-        for name, text in _templates(plan, call.step).items():
-            rendered = _rendered(text, values)
+        for name, text in _templates(plan, call).items():
+            rendered = _prompt(text, values) if name == PROMPT else _rendered(text, values)
             outputs[name] = await store_value(
                 self._store, rendered, want_inline=call.step is not None
             )
@@ -184,16 +190,27 @@ def _own_workflow() -> WorkflowHandle[Any, Any]:
     )
 
 
-def _templates(plan: Plan, step: str | None) -> Mapping[str, Json]:
+def _templates(plan: Plan, call: RenderCall) -> Mapping[str, Json]:
     """Return the templates to render by name: the team's outputs, or a step's own."""
-    if step is None:
+    if call.step is None:
         return plan.team.outputs
-    for spec in plan.team.agents:
-        if spec.name == step and isinstance(spec, ApprovalStep):
+    spec = next((spec for spec in plan.team.agents if spec.name == call.step), None)
+    match spec:
+        case ApprovalStep():
             return {"ask": spec.ask}
-        if spec.name == step and isinstance(spec, TeamStep | AgentStep):
+        case TeamStep():
             return spec.inputs
-    raise _final(f"step {step} has no templates")
+        case AgentStep():
+            return {PROMPT: spec.prompt_template if call.prompt is None else call.prompt}
+    raise _final(f"step {call.step} has no templates")
+
+
+def _prompt(text: str, values: Mapping[str, Json]) -> str:
+    """Render what an agent is told; what it needs and does not find is final."""
+    try:
+        return templates.render(templates.parse(text), values)
+    except templates.TemplateError as error:
+        raise _final(str(error)) from None
 
 
 def _whole(values: Mapping[str, Json], form: str) -> Json:

@@ -14,10 +14,10 @@ from typing import Any
 from config.problems import ConfigError
 from config.teamfile import load_team
 from contracts.files import INLINE_BYTES, MOST_BYTES, AttachedFile
-from contracts.plans import Candidate, PersonaProfile, Plan, StepNode
+from contracts.plans import AgentDraft, Candidate, PersonaProfile, Plan, StepNode
 from contracts.retry import RetryRule
 from contracts.runs import provider_queue
-from contracts.teams import FallbackSpec, ModelStep, TeamSpec, TeamStep
+from contracts.teams import AgentStep, FallbackSpec, ModelStep, TeamSpec, TeamStep
 from providers import media, registry
 from providers.capabilities import ProviderEntry
 from providers.exceptions import NoProviderError, RouterError
@@ -75,6 +75,7 @@ class Planner:
         problems: list[str] = []
         notes: dict[str, None] = {}
         children: dict[str, Plan] = {}
+        agents: dict[str, AgentDraft] = {}
         shared_files = team.shared_context.files if team.shared_context else ()
         for step in team.agents:
             if isinstance(step, TeamStep):
@@ -82,6 +83,11 @@ class Planner:
                     children[step.name] = self._child(step, chain)
                 except (PlanError, ConfigError) as error:
                     problems.append(f"team {step.name}: {error}")
+            if isinstance(step, AgentStep):
+                try:
+                    agents[step.name] = self._agent(step, chain, notes)
+                except (PlanError, ConfigError, RouterError) as error:
+                    problems.append(f"agent {step.name}: {error}")
             if not isinstance(step, ModelStep):
                 continue
             try:
@@ -99,13 +105,14 @@ class Planner:
         if problems:
             raise PlanError(problems)
         plan = Plan(
-            team=team,
+            team=_with_limits(team, agents),
             candidates=tuple(candidates),
             step_candidates=by_step,
             personas=personas,
             retry=self.retry,
             notes=(*notes, *(note for child in children.values() for note in child.notes)),
             children=children,
+            agents=agents,
             file_tokens=file_tokens,
             shared_tokens=tuple(_file_tokens(shared_files, one) for one in candidates)
             if shared_files
@@ -115,6 +122,19 @@ class Planner:
         if problems:
             raise PlanError(problems)
         return plan
+
+    def _agent(
+        self, step: AgentStep, chain: tuple[Path, ...], notes: dict[str, None]
+    ) -> AgentDraft:
+        """Return the plan of an agent within a team."""
+        from client.agent_plans import plan_agent  # which plans an agent as a team of one step
+        from config.agentfile import load_agent
+
+        if not chain:
+            raise PlanError([f"{step.file} is looked up beside the team's file, and there is none"])
+        planned = plan_agent(load_agent(chain[-1].parent / step.file), self)
+        notes.update({f"agent {step.name}: {note}": None for note in planned.notes})
+        return planned.draft()
 
     def _child(self, step: TeamStep, chain: tuple[Path, ...]) -> Plan:
         """Return the plan of a team within a team."""
@@ -269,6 +289,19 @@ class Planner:
             options=dict(self.simulation) if simulated else {},
             why=f"simulated, as {routed.provider}" if simulated else routed.why,
         )
+
+
+def _with_limits(team: TeamSpec, agents: Mapping[str, AgentDraft]) -> TeamSpec:
+    """Return a team whose agents have the limits of their own files where it gives none."""
+    if not agents:
+        return team
+    steps = tuple(
+        step.model_copy(update={"cost_limit": agents[step.name].plan.agent.budget.turn})
+        if isinstance(step, AgentStep) and step.cost_limit is None
+        else step
+        for step in team.agents
+    )
+    return team.model_copy(update={"agents": steps})
 
 
 def _index(candidates: list[Candidate], candidate: Candidate) -> int:

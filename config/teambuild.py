@@ -5,7 +5,6 @@ from typing import Any
 from config.teammodel import (
     AgentStepFile,
     ApprovalStepFile,
-    ChildStepFile,
     EndStepFile,
     ForEachFile,
     GateStepFile,
@@ -84,7 +83,7 @@ def build_input(spec: InputFile) -> InputSpec:
 
 
 def build_step(step: StepFile, prompt: str = "", files: tuple[AttachedFile, ...] = ()) -> StepSpec:
-    """Return a step of any kind; `prompt` is a model step's template in strict syntax."""
+    """Return a step of any kind; `prompt` is a model's or agent's template in strict syntax."""
     common = _common(step)
     match step:
         case ModelStepFile():
@@ -100,9 +99,17 @@ def build_step(step: StepFile, prompt: str = "", files: tuple[AttachedFile, ...]
         case ApprovalStepFile():
             return _approval(step, common)
         case TeamStepFile():
-            return TeamStep(**common, file=step.team, **_child(step))
+            limit = step.cost_limit
+            return TeamStep(**common, file=step.team, inputs=step.inputs, cost_limit=limit)
         case AgentStepFile():
-            return AgentStep(**common, file=step.agent, **_child(step))
+            return AgentStep(
+                **common,
+                file=step.agent,
+                prompt_template=prompt,
+                cost_limit=step.cost_limit,
+                for_each=_for_each(step.for_each),
+                repeat=_repeat(step.repeat),
+            )
     raise TypeError(f"{type(step).__name__} is no kind of step")
 
 
@@ -194,7 +201,3 @@ def _approval(step: ApprovalStepFile, common: dict[str, Any]) -> ApprovalStep:
         timeout=approval.timeout,
         on_timeout=approval.on_timeout,
     )
-
-
-def _child(step: ChildStepFile) -> dict[str, Any]:
-    return {"inputs": step.inputs, "cost_limit": step.cost_limit}

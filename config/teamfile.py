@@ -30,7 +30,9 @@ from config.problems import (
 from config.promptfiles import PromptFile, read_prompt
 from config.teambuild import build_input, build_step, build_team
 from config.teammodel import (
+    PROMPTS,
     STEP_KINDS,
+    AgentStepFile,
     ModelStepFile,
     SharedFile,
     StepFile,
@@ -43,9 +45,6 @@ from contracts.files import AttachedFile
 from contracts.plans import Plan
 from contracts.teams import ModelStep, StepSpec, TeamSpec
 from rules import planning, teamcheck
-
-NOT_YET = frozenset({"agent"})
-"""Keys that are checked like all others, and then refused: what runs cannot do yet."""
 
 
 class TeamFileError(ConfigError):
@@ -65,27 +64,25 @@ class LoadedTeam:
 def load_team(
     path: Path,
     env: Mapping[str, str] | None = None,
-    allow: Collection[str] = (),
     cost_budget: Decimal | None = None,
 ) -> LoadedTeam:
     """Read, validate and resolve a team file.
 
-    `env` fills `${VAR}` (default: the process's environment), `allow` lifts entries of `NOT_YET`,
-    `cost_budget` stands in where the file has none. Raises `TeamFileError`.
+    `env` fills `${VAR}` (default: the process's environment), `cost_budget` stands in where the
+    file has none. Raises `TeamFileError`.
     """
     try:
         file = read_yaml(path, os.environ if env is None else env, refuse_secrets=True)
     except ConfigError as error:
         raise TeamFileError(error.problems) from None
-    return _Loader(file, NOT_YET - set(allow)).load(cost_budget)
+    return _Loader(file).load(cost_budget)
 
 
 class _Loader:
     """One file on its way: what was read, and what was wrong."""
 
-    def __init__(self, file: YamlFile, refused: Collection[str]) -> None:
+    def __init__(self, file: YamlFile) -> None:
         self._file = file
-        self._refused = refused
         self._problems: list[Problem] = list(file.problems)
         self._prompts: dict[int, PromptFile] = {}
 
@@ -205,9 +202,6 @@ class _Loader:
         model = self._kind(path, raw)
         if model is None:
             return None
-        for key in raw:
-            if key in self._refused:
-                self._add((*path, key), "not supported yet by this version")
         try:
             return model.model_validate(_with_defaults(raw, defaults, model))
         except ValidationError as error:
@@ -218,6 +212,8 @@ class _Loader:
     def _kind(self, path: KeyPath, raw: Mapping[str, Json]) -> type[StepFile] | None:
         """Return the model of the one kind that a step's keys name."""
         keys = [key for key in raw if key in STEP_KINDS]
+        if "agent" in keys:
+            keys = [key for key in keys if key not in PROMPTS]
         if len(keys) == 1:
             return STEP_KINDS[keys[0]]
         kinds = ", ".join(STEP_KINDS)
@@ -233,9 +229,9 @@ class _Loader:
         return None
 
     def _step(self, number: int, file: StepFile, names: Collection[str]) -> StepSpec | None:
-        if not isinstance(file, ModelStepFile):
+        if not isinstance(file, ModelStepFile | AgentStepFile):
             return build_step(file)
-        files = self._files(number, file)
+        files = self._files(number, file) if isinstance(file, ModelStepFile) else ()
         if file.prompt_file is None:
             return build_step(file, file.prompt_template or "", files)
         item = {file.for_each.item} if file.for_each is not None else set()

@@ -237,8 +237,8 @@ class DefaultsFile(CallSettings):
     priority: Whole = Field(5, ge=1, le=10, description="10 goes first.")
 
 
-class ModelStepFile(StepFile, CallSettings):
-    """A model call."""
+class PromptedFile(FileModel):
+    """What a model or an agent is told: once, for each item of a list, or until it is good."""
 
     prompt_template: FilledText | None = Field(
         None,
@@ -249,14 +249,19 @@ class ModelStepFile(StepFile, CallSettings):
         None,
         description="A prompt beside this file; its braces are literal unless the name is known.",
     )
+    for_each: ForEachFile | None = None
+    repeat: RepeatFile | None = None
+
+
+class ModelStepFile(StepFile, CallSettings, PromptedFile):
+    """A model call."""
+
     files: list[AttachmentSpelling] = Field(
         [],
         description="Sent along with the prompt: texts, PDF, images, sound; paths and patterns "
         "beside this file, or artifacts.",
         examples=[["report.pdf", "charts/*.png"]],
     )
-    for_each: ForEachFile | None = None
-    repeat: RepeatFile | None = None
 
 
 class SetStepFile(StepFile):
@@ -315,23 +320,27 @@ class EndStepFile(StepFile):
     end: EndFile
 
 
-class ChildStepFile(StepFile):
-    """What a child run has: its inputs and its slice of the budget."""
+class TeamStepFile(StepFile):
+    """Another team as a step: a child run."""
 
+    team: FilledText = Field(description="A team file beside this one.")
     inputs: dict[Name, Json] = Field({}, description="The child's inputs; texts are templates.")
     cost_limit: Dollars = Field(Decimal("1.0"), description="Dollars for the whole child run.")
 
 
-class TeamStepFile(ChildStepFile):
-    """Another team as a step."""
-
-    team: FilledText = Field(description="A team file beside this one.")
-
-
-class AgentStepFile(ChildStepFile):
-    """An agent with tools as a step."""
+class AgentStepFile(StepFile, PromptedFile):
+    """An agent with tools as a step: one turn of it, that begins with the prompt."""
 
     agent: FilledText = Field(description="An agent file beside this one.")
+    cost_limit: Dollars | None = Field(
+        None, description="Dollars for all its calls, its tools' too. Default: its budget.turn."
+    )
+
+    @model_validator(mode="after")
+    def _one_prompt(self) -> Self:
+        if (self.prompt_template is None) == (self.prompt_file is None):
+            raise ValueError("give either prompt_template or prompt_file: what the agent is told")
+        return self
 
 
 AnyStepFile = (
@@ -357,6 +366,9 @@ STEP_KINDS: dict[str, type[StepFile]] = {
     "end": EndStepFile,
 }
 """The key that tells what a step does, exactly one of which it has."""
+
+PROMPTS = frozenset({"prompt_template", "prompt_file"})
+"""Keys that an agent's step has beside its own: what the agent is told."""
 
 
 class TeamHead(FileModel):

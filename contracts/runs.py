@@ -1,5 +1,6 @@
 """A run: what starts it, what it answers to queries, what it leaves behind."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal
@@ -47,8 +48,11 @@ class StateQuery(Frozen):
 
 
 def step_of(unit: str) -> str:
-    """Return the step that a unit of work belongs to: "risk" of its item "risk[3]"."""
-    return unit.partition("[")[0]
+    """Return the step that a unit of work belongs to: "risk" of its item "risk[3]".
+
+    And of what an agent's tools asked a model for: "risk.2.1", "risk[3].2.1".
+    """
+    return unit.partition("[")[0].partition(".")[0]
 
 
 class SlicePart(Slim):
@@ -116,6 +120,13 @@ class AttemptRecord(Slim):
     def id(self) -> str:
         """The attempt's name in ledgers, spools and summaries."""
         return f"{self.step}#{self.number}"
+
+
+def attempt_shown(kind: str, attempts: Sequence[AttemptRecord]) -> int:
+    """Return which attempt a step is at; of an agent's many calls none is another try."""
+    if kind == "agent":
+        return min(len(attempts), 1)
+    return attempts[-1].number if attempts else 0
 
 
 class StepResult(Slim):

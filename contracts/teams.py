@@ -206,12 +206,18 @@ class TeamStep(StepBase):
 
 
 class AgentStep(StepBase):
-    """An agent with tools as a step: a child run."""
+    """An agent with tools as a step: a turn of it, that begins with the prompt.
+
+    `cost_limit` is for all that it takes, tools that ask models included; None: the `budget.turn`
+    of the agent's own file.
+    """
 
     kind: Literal["agent"] = "agent"
     file: str
-    inputs: dict[str, Json] = {}
-    cost_limit: Dollars = Decimal("1.0")
+    prompt_template: str = ""
+    cost_limit: Dollars | None = None
+    for_each: ForEachSpec | None = None
+    repeat: RepeatSpec | None = None
 
 
 StepSpec = Annotated[

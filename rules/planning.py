@@ -256,7 +256,7 @@ def _further_expressions(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the agents and inputs that the conditions beside `when` read."""
     sources: list[str] = []
-    if isinstance(step, ModelStep):
+    if isinstance(step, ModelStep | AgentStep):
         sources += [step.for_each.in_] if step.for_each is not None else []
         sources += [step.repeat.until] if step.repeat is not None else []
     found = [_expression(source, index, plan) for source in sources]
@@ -266,11 +266,11 @@ def _further_expressions(
 def _texts(step: StepSpec) -> list[str]:
     """Return the templates that a step renders."""
     match step:
-        case ModelStep():
+        case ModelStep() | AgentStep():
             return [step.prompt_template]
         case ApprovalStep():
             return [step.ask]
-        case TeamStep() | AgentStep():
+        case TeamStep():
             return [text for text in step.inputs.values() if isinstance(text, str)]
     return []
 
@@ -308,9 +308,13 @@ def _node(
             values["expression"] = step.expression
         case EndStep():
             values |= {"end_status": step.status, "because": step.because}
-        case TeamStep() | AgentStep():
+        case TeamStep():
             values["cost_limit"] = step.cost_limit
             values["child_plan"] = plan.child_plans.get(step.name)
+        case AgentStep():
+            values |= _agent_values(step, read, plan)
+            values |= _for_each_values(step, index, plan) if step.for_each else {}
+            values |= _repeat_values(step, index, plan) if step.repeat else {}
         case ApprovalStep():
             values |= {
                 "choices": step.choices,
@@ -322,7 +326,16 @@ def _node(
     return StepNode(**values)
 
 
-def _for_each_values(step: ModelStep, index: Mapping[str, int], plan: Plan) -> dict[str, Any]:
+def _agent_values(step: AgentStep, read: _Reads, plan: Plan) -> dict[str, Any]:
+    """Return what is known of an agent within a team; its own plan has the rest."""
+    limit = {} if step.cost_limit is None else {"cost_limit": step.cost_limit}
+    child_plan = plan.child_plans.get(step.name)
+    return {"child_plan": child_plan, "prompt_bytes": read.literal_bytes, **limit}
+
+
+def _for_each_values(
+    step: ModelStep | AgentStep, index: Mapping[str, int], plan: Plan
+) -> dict[str, Any]:
     spec = step.for_each
     assert spec is not None
     agents, inputs = _expression(spec.in_, index, plan)
@@ -338,7 +351,9 @@ def _for_each_values(step: ModelStep, index: Mapping[str, int], plan: Plan) -> d
     }
 
 
-def _repeat_values(step: ModelStep, index: Mapping[str, int], plan: Plan) -> dict[str, Any]:
+def _repeat_values(
+    step: ModelStep | AgentStep, index: Mapping[str, int], plan: Plan
+) -> dict[str, Any]:
     spec = step.repeat
     assert spec is not None
     agents, inputs = _expression(spec.until, index, plan)

@@ -138,7 +138,7 @@ class _Check:
         for number, step in self._steps():
             yield from self._dependencies(number, step)
             yield from self._catch(number, step)
-            if isinstance(step, ModelStep) and step.repeat is not None:
+            if isinstance(step, ModelStep | AgentStep) and step.repeat is not None:
                 yield from self._repeated(number, step, step.repeat)
         for cycle in find_cycles(self._edges):
             shown = " -> ".join(str(self._draft.names[number]) for number in cycle)
@@ -163,7 +163,7 @@ class _Check:
         elif step.catch is not None and step.catch not in self._index:
             yield Finding(path, self._no_step(step.catch))
 
-    def _repeated(self, number: int, step: ModelStep, repeat: RepeatSpec) -> Iterator[Finding]:
+    def _repeated(self, number: int, step: StepSpec, repeat: RepeatSpec) -> Iterator[Finding]:
         path: TeamPath = ("agents", number, "repeat", "with")
         for name in repeat.with_:
             member = self._index.get(name)
@@ -197,22 +197,24 @@ class _Check:
 
     def _content(self, at: TeamPath, number: int, step: StepSpec) -> Iterator[Finding]:
         match step:
-            case ModelStep():
-                yield from self._model(at, number, step)
+            case ModelStep() | AgentStep():
+                yield from self._prompted(at, number, step)
             case SetStep():
                 yield from self._condition((*at, "set"), step.expression, number)
             case GateStep():
                 yield from self._condition((*at, "gate"), step.expression, number)
             case ApprovalStep():
                 yield from self._template((*at, "approval", "ask"), step.ask, number)
-            case TeamStep() | AgentStep():
+            case TeamStep():
                 for name, value in step.inputs.items():
                     if isinstance(value, str):
                         yield from self._template((*at, "inputs", name), value, number)
             case _:
                 pass
 
-    def _model(self, at: TeamPath, number: int, step: ModelStep) -> Iterator[Finding]:
+    def _prompted(
+        self, at: TeamPath, number: int, step: ModelStep | AgentStep
+    ) -> Iterator[Finding]:
         extra: dict[str, Any] = {}
         rounds: frozenset[int] = frozenset()
         if step.for_each is not None:

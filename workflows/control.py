@@ -10,6 +10,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 from contracts.plans import StepNode
+from contracts.runs import Question, step_of
 from contracts.teams import AgentStatus
 from contracts.updates import (
     MOST_PROMPT_BYTES,
@@ -57,15 +58,16 @@ class Control:
     def answer(self, answer: Answer) -> Accepted:
         """Answer a question of the run; the same answer twice is one."""
         state = self._running()
-        if not state.first_time(answer) or answer.step not in state.questions:
+        question = _asked_by(state, answer.step)
+        if not state.first_time(answer) or question is None:
             return UNCHANGED
-        state.answers[answer.step] = answer
+        state.answers[question.step] = answer
         return Accepted()
 
     @answer.validator
     def _check_answer(self, answer: Answer) -> None:
         state = self._running()
-        question = state.questions.get(answer.step)
+        question = _asked_by(state, answer.step)
         if state.done_before(answer) or (question is None and _answered(state, answer)):
             return
         if question is None:
@@ -148,7 +150,7 @@ class Control:
         if state.done_before(edit):
             return
         status = state.results[node.name].status
-        if node.kind != "model":
+        if node.kind not in ("model", "agent"):
             raise ValueError(f"{node.name} has no prompt: it is a step of kind {node.kind}")
         if node.name in state.skipped or status not in (AgentStatus.PENDING, *graph.FAILURES):
             raise ValueError(f"{node.name} cannot be given a prompt any more: it is {status.value}")
@@ -196,6 +198,12 @@ class Control:
             ended = "has ended" if self._state.completed_at else "is ending"
             raise ValueError(f"the run {ended} ({self._state.status.value})")
         return self._state
+
+
+def _asked_by(state: RunState, name: str) -> Question | None:
+    """Return the question of that name, or the first that a tool of that agent asks."""
+    own = (q for key, q in state.questions.items() if step_of(key) == name)
+    return state.questions.get(name) or next(own, None)
 
 
 def _answered(state: RunState, answer: Answer) -> bool:

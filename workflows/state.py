@@ -17,6 +17,7 @@ from contracts.runs import (
     RunStatus,
     StepResult,
     StepStatus,
+    attempt_shown,
     step_of,
 )
 from contracts.sharing import SHARED_UNIT, SharingState
@@ -335,7 +336,7 @@ class RunState:
             kind=self.nodes[name].kind,
             provider=last.provider if last else None,
             model=last.model if last else None,
-            attempt=last.number if last else 0,
+            attempt=attempt_shown(self.nodes[name].kind, attempts),
             tokens=sum(a.usage.total_tokens for a in attempts if a.usage),
             cost=sum((a.cost for a in attempts), Decimal(0)),
             started_at=result.started_at,
@@ -344,8 +345,9 @@ class RunState:
         )
 
     def _note(self, name: str) -> str | None:
-        if name in self.questions:
-            return f"waits for an answer: {' or '.join(self.questions[name].choices)}"
+        asked = next((q for key, q in self.questions.items() if step_of(key) == name), None)
+        if asked is not None:
+            return f"waits for an answer: {' or '.join(asked.choices)}"
         result = self.results[name]
         said = result.metadata.get("reason") or result.metadata.get("progress")
         return result.error or _text(said)

@@ -9,15 +9,18 @@ from collections.abc import Awaitable
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 from contracts.activities import ListFacts, RenderCall, RunActivities
 from contracts.artifacts import Value
 from contracts.plans import StepNode
 from contracts.runs import Question, StepResult
+from contracts.slices import SLICE_ITEMS
 from contracts.teams import AgentStatus
 from rules import conditions, graph
 from workflows import reading
+from workflows.agent_step import AgentStepRun
+from workflows.agents import Agents
 from workflows.child_team import ChildTeamRun
 from workflows.for_each import ForEachRun
 from workflows.model_step import Item, ModelStepRun
@@ -37,6 +40,7 @@ class Steps:
         self._state = state
         self._reserver = reserver
         self.slots = Slots(state.header.max_parallel_agents)
+        self.agents = Agents()
 
     async def run(self, node: StepNode) -> StepResult:
         """Return a step's result. A skipped one says so in its metadata.
@@ -78,10 +82,12 @@ class Steps:
 
     async def _once(self, node: StepNode) -> StepResult:
         match node.kind:
-            case "model" if node.for_each is not None:
+            case "model" | "agent" if node.for_each is not None:
                 return await self._for_each(node)
             case "model":
                 return await self._model(node)
+            case "agent":
+                return await self._agent(node)
             case "team":
                 return await ChildTeamRun(self._state, node, self._reserver).run()
             case "approval":
@@ -105,8 +111,33 @@ class Steps:
         def in_slices(facts: ListFacts) -> Awaitable[StepResult]:
             return SlicedRun(self._state, node, self._reserver, self.slots, facts).run()
 
+        async def too_long(facts: ListFacts) -> StepResult:
+            raise conditions.ConditionError(
+                f"for_each.in: {facts.count:,} items, and {SLICE_ITEMS:,} are the most for an agent"
+            )
+
+        if node.kind == "agent":
+            return await ForEachRun(
+                self._state, node, lambda item: self._agent(node, item), too_long
+            ).run()
         each = ForEachRun(self._state, node, lambda item: self._model(node, item), in_slices)
         return await each.run()
+
+    async def _agent(self, node: StepNode, item: Item | None = None) -> StepResult:
+        """Run an agent's turn; of an item, what keeps it from beginning is the item's failure."""
+        run = AgentStepRun(self._state, node, self._reserver, self.agents, self.slots, item)
+        name = item.unit if item else node.name
+        try:
+            return await run.run()
+        except asyncio.CancelledError:
+            return StepResult(agent_id=name, status=AgentStatus.CANCELLED, error="cancelled")
+        except (ActivityError, conditions.ConditionError) as error:
+            if is_cancelled_exception(error) or self._state.stopping:
+                return StepResult(agent_id=name, status=AgentStatus.CANCELLED, error="cancelled")
+            if item is None:
+                raise
+            said = str(error.cause if isinstance(error, ActivityError) else error)
+            return StepResult(agent_id=name, status=AgentStatus.FAILED, error=said)
 
     async def _model(self, node: StepNode, item: Item | None = None) -> StepResult:
         try:

@@ -13,7 +13,7 @@ async def bounded(
     task: "asyncio.Task[TurnResult]",
     limit: float,
     asks: Callable[[], bool],
-    stop: Callable[[], None],
+    stop: Callable[[], object],
 ) -> TurnResult:
     """Wait for a turn, and `stop` it after so many seconds in which it `asks` nobody.
 

@@ -201,6 +201,8 @@ class TurnRun(InnerTurn, StartInner):
         self._started = workflow.now()
         self._model: ModelTurn | None = None
         self.conversation = ask.conversation
+        self.tell: Callable[[str], None] = _keep_quiet
+        """Is told how far the turn is."""
 
     async def inner(
         self, call: Asking, asked: ToolOutcome, agent: AgentHeader, reserver: Reserver
@@ -218,7 +220,9 @@ class TurnRun(InnerTurn, StartInner):
     async def run(self) -> TurnResult:
         """Return the turn's result. Cancelled, it settles what is in flight and returns too."""
         text = self._ask.text
-        messages = (NewMessage(content=text),) if text is not None else ()
+        messages: tuple[NewMessage, ...] = ()
+        if text is not None:
+            messages = (NewMessage(content=text),)
         while True:
             outcome = await self._call_model(messages)
             if isinstance(outcome, Ended):
@@ -246,6 +250,7 @@ class TurnRun(InnerTurn, StartInner):
         """Call what an answer asks for; return what the model is told, and what follows."""
         if self._books.stopping:
             raise asyncio.CancelledError
+        self.tell(f"call {self._progress.calls}: {', '.join(one.name for one in asked)}"[:200])
         ended = await self._tools.call(asked, self._unit_of(self._progress.calls))
         self._records += [one.record for one in ended]
         facts = [one.called for one in ended]
@@ -322,6 +327,10 @@ class TurnRun(InnerTurn, StartInner):
             if (attempt.step == unit and attempt.number > before)
             or (attempt.step.startswith(inner) and _call_of(attempt.step, inner) > before)
         ]
+
+
+def _keep_quiet(_: str) -> None:
+    """Tell nobody."""
 
 
 def _call_of(unit: str, before: str) -> int:

@@ -5,17 +5,17 @@ from textwrap import dedent
 
 import pytest
 
-from config.teamfile import NOT_YET, LoadedTeam, TeamFileError, load_team
+from config.teamfile import LoadedTeam, TeamFileError, load_team
 
 
-def load(text: str, allow: frozenset[str] = NOT_YET, **env: str) -> LoadedTeam:
+def load(text: str, **env: str) -> LoadedTeam:
     Path("t.yaml").write_text(dedent(text))
-    return load_team(Path("t.yaml"), env, allow)
+    return load_team(Path("t.yaml"), env)
 
 
-def said(text: str, allow: frozenset[str] = NOT_YET, **env: str) -> list[str]:
+def said(text: str, **env: str) -> list[str]:
     with pytest.raises(TeamFileError) as error:
-        load(text, allow, **env)
+        load(text, **env)
     assert str(error.value).splitlines() == [str(p) for p in error.value.problems]
     return str(error.value).splitlines()
 

@@ -7,7 +7,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from config import schemas_gen
-from config.teamfile import NOT_YET, TeamFileError, load_team
+from config.teamfile import TeamFileError, load_team
 from config.teammodel import STEP_KINDS, ModelStepFile, TeamHead
 from config.yamlfile import load_yaml
 from contracts.teams import ModelStep, TeamSpec
@@ -92,8 +92,3 @@ def test_D3_the_file_s_defaults_are_the_contracts(
         other = contract.model_fields[name].default
         ours = tuple(field.default) if isinstance(field.default, list) else field.default
         assert ours == other, name
-
-
-def test_not_yet_names_keys_of_steps() -> None:
-    keys = {key for model in STEP_KINDS.values() for key in model.model_fields}
-    assert keys >= NOT_YET

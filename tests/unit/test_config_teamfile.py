@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from config.teamfile import NOT_YET, TeamFileError, load_team
+from config.teamfile import TeamFileError, load_team
 from contracts.teams import (
     AgentStep,
     ApprovalStep,
@@ -32,7 +32,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_specification_s_example_loads() -> None:
-    team = load_team(CONTRACT_REVIEW, {}, NOT_YET).team
+    team = load_team(CONTRACT_REVIEW, {}).team
     clauses, risk, severe, sign_off, memo, judge, good_enough = team.agents
     assert (team.cost_budget, team.on_budget, team.timeout) == (Decimal("2.5"), "pause", 1800)
     assert not team.inputs["side"].required
@@ -79,17 +79,41 @@ def test_the_specified_example_loads_as_it_is() -> None:
 
 
 @pytest.mark.usefixtures("folder")
-@pytest.mark.parametrize(
-    "body",
-    ["agent: agent.yaml"],
-)
-def test_each_kind_that_is_refused_loads_when_allowed(body: str) -> None:
-    text = agents(f"name: s, {body}", "name: other, set: '1'")
-    key = next(key for key in NOT_YET if f"{key}:" in body)
-    assert load(text).team.agents[0].name == "s"
-    assert said(text, frozenset()) == [
-        f"t.yaml:3: agents[0].{key}: not supported yet by this version"
+def test_an_agent_is_told_something_as_a_model_is() -> None:
+    team = load(
+        """\
+        name: t
+        inputs: {names: {type: list}}
+        defaults: {cost_limit: 0.3, timeout: 9}
+        agents:
+          - name: who
+            agent: agent.yaml
+            prompt_template: "Find {name}"
+            for_each: {item: name, in: inputs.names}
+          - {name: more, agent: agent.yaml, prompt_template: "On {who}", dependencies: [who]}
+        """
+    ).team
+    who, more = team.agents
+    assert isinstance(who, AgentStep)
+    assert isinstance(more, AgentStep)
+    assert (who.file, who.prompt_template, who.cost_limit) == (
+        "agent.yaml",
+        "Find {name}",
+        Decimal("0.3"),
+    )
+    assert who.for_each is not None
+    assert who.for_each.item == "name"
+
+
+@pytest.mark.usefixtures("folder")
+def test_what_an_agent_is_told_is_checked() -> None:
+    assert said(step("agent: agent.yaml")) == [
+        "t.yaml:3: agents[0]: give either prompt_template or prompt_file: what the agent is told"
     ]
+    assert "unknown name" in said(step('agent: agent.yaml, prompt_template: "{nobody}"'))[0]
+    assert "agent and set" in said(step('agent: agent.yaml, set: "1", prompt_template: x'))[0]
+    (line,) = said(step("agent: agent.yaml, prompt_template: x, persona: p"))
+    assert '"persona" does not apply to a step with agent' in line
 
 
 @pytest.mark.usefixtures("folder")
@@ -147,7 +171,7 @@ def test_every_kind_of_step() -> None:
           - {name: c, wait: 2.5}
           - {name: d, end: {status: failed, because: no {braces}}}
           - {name: e, team: other.yaml, inputs: {y: "{x}", n: 3}, cost_limit: 0.2}
-          - {name: f, agent: agent.yaml}
+          - {name: f, agent: agent.yaml, prompt_template: go}
           - {name: g, end: {}}
         """.replace("no {braces}", '"no {braces}"')
     ).team
@@ -159,7 +183,7 @@ def test_every_kind_of_step() -> None:
         TeamStep(
             name="e", file="other.yaml", inputs={"y": "{x}", "n": 3}, cost_limit=Decimal("0.2")
         ),
-        AgentStep(name="f", file="agent.yaml"),
+        AgentStep(name="f", file="agent.yaml", prompt_template="go"),
         EndStep(name="g"),
     )
 
