@@ -267,7 +267,7 @@ class Attempting(ABC):
     def _go_on_from(self, failure: CallFailure) -> None:
         """Keep the partial text for the next attempt where the step says so."""
         self._partial_preview = failure.partial_preview or self._partial_preview
-        if self._node.on_interrupt != "continue" or self._node.structured:
+        if self._node.on_interrupt != "continue" or self._node.structured or self._starts_over():
             return
         if failure.partial is not None:
             self._partial_bytes = failure.partial.size_bytes
@@ -278,6 +278,10 @@ class Attempting(ABC):
             # The text is in the spool only; no answer is larger than the tokens that were paid.
             self._partial_bytes = bounds.text_bytes(self._attempt_tokens())
             self._continuation = Continuation(spool_attempt=self._number)
+
+    def _starts_over(self) -> bool:
+        """Whether what is asked cannot be gone on with, whatever the step says."""
+        return False
 
     def _attempt_tokens(self) -> int:
         return self._books.attempts[f"{self._unit}#{self._number}"].max_tokens

@@ -145,6 +145,14 @@ class ModelTurn(Attempting):
         assert isinstance(call, TurnCall)
         return await count_by(TurnActivities.count_turn, call, candidate)
 
+    def _starts_over(self) -> bool:
+        """A call of a tool cannot be gone on with in its middle, so a turn with tools begins anew.
+
+        Histories from before this rule went on.
+        """
+        tools = any(one.listing.facts for one in self._ask.listed)
+        return tools and workflow.patched("turns-with-tools-restart")
+
     def _fixed_bound(self) -> int:
         facts = [fact for one in self._ask.listed for fact in one.listing.facts]
         sizes = [self._conversation.size]

@@ -15,6 +15,7 @@ from contracts.agents import AgentSpec
 from contracts.chats import PendingTool, TurnResult
 from contracts.spools import SpoolRecord
 from contracts.teams import AgentStatus
+from providers.exceptions import StreamInterrupted
 from tests.support.harness import harness
 from tests.support.scripted import Say, Script
 from tests.support.server import LocalServer
@@ -251,3 +252,14 @@ async def test_stopped_while_a_tool_works_it_is_ended(opened: Open) -> None:
         result = await asyncio.wait_for(one.chat.wait(said.turn), 20)
         assert await one.answer("Hello?") == "An answer."
     assert result.status is AgentStatus.CANCELLED
+
+
+async def test_a_turn_with_tools_begins_anew_whatever_the_file_says(opened: Open) -> None:
+    script = Script(
+        {"t1.1": [Say("one two", fails=StreamInterrupted("cut")), Say("one two three")]}
+    )
+    limits = "execution: {on_interrupt: continue}\n"
+    async with opened(script, tool("note"), more=limits) as one:
+        assert await one.answer("Count") == "one two three"
+    again = script.requests[1][2]
+    assert [message.content for message in again.messages] == ["Count"]
