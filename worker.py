@@ -130,7 +130,41 @@ async def workers(
         for name in providers
     ]
     tools = RunTools(storage.store, storage.spools, os.environ)
-    made += [
+    groups = (None, *settings.tool_queues)
+    made += _tool_workers(client, settings, tools, groups, workflow_queue)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(storage.spools.aclose)
+        stack.push_async_callback(tools.aclose)
+        stack.push_async_callback(clients.aclose)
+        await stack.enter_async_context(registered(client, storage.store, lasting=lasting))
+        await stack.enter_async_context(_running(made))
+        yield
+
+
+@contextlib.asynccontextmanager
+async def tool_workers(
+    client: Client, settings: Settings, groups: Sequence[str | None]
+) -> AsyncIterator[None]:
+    """Poll the queues of these groups of tools, and no other, while the context lasts."""
+    storage = open_storage(settings)
+    tools = RunTools(storage.store, storage.spools, os.environ)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(storage.spools.aclose)
+        stack.push_async_callback(tools.aclose)
+        await stack.enter_async_context(registered(client, storage.store, lasting=True))
+        made = _tool_workers(client, settings, tools, groups, WORKFLOW_QUEUE)
+        await stack.enter_async_context(_running(made))
+        yield
+
+
+def _tool_workers(
+    client: Client,
+    settings: Settings,
+    tools: RunTools,
+    groups: Sequence[str | None],
+    workflow_queue: str,
+) -> list[Worker]:
+    return [
         Worker(
             client,
             task_queue=tool_queue(group, workflow_queue),
@@ -138,18 +172,20 @@ async def workers(
             max_concurrent_activities=settings.concurrency,
             build_id=BUILD_ID,
             max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
-            graceful_shutdown_timeout=grace,
+            graceful_shutdown_timeout=timedelta(seconds=settings.graceful_shutdown),
         )
-        for group in (None, *settings.tool_queues)
+        for group in groups
     ]
-    async with contextlib.AsyncExitStack() as stack:
-        stack.push_async_callback(storage.spools.aclose)
-        stack.push_async_callback(tools.aclose)
-        stack.push_async_callback(clients.aclose)
-        await stack.enter_async_context(registered(client, storage.store, lasting=lasting))
-        stopping = [asyncio.create_task(_run(worker)) for worker in made]
-        stack.push_async_callback(_stop, made, stopping)
+
+
+@contextlib.asynccontextmanager
+async def _running(made: list[Worker]) -> AsyncIterator[None]:
+    """Run workers while the context lasts."""
+    running = [asyncio.create_task(_run(worker)) for worker in made]
+    try:
         yield
+    finally:
+        await _stop(made, running)
 
 
 def own_client_workers(
@@ -235,8 +271,15 @@ def kept_limits(settings: Settings, alone: bool) -> Kept:
     return Kept(accounts, concurrency, {} if shared else queue_rates(policy))
 
 
-async def serve(settings: Settings, only: Sequence[str] | None = None) -> int:
-    """Connect and work until told to stop. Returns the exit code."""
+async def serve(
+    settings: Settings,
+    only: Sequence[str] | None = None,
+    groups: Sequence[str | None] | None = None,
+) -> int:
+    """Connect and work until told to stop. Returns the exit code.
+
+    With `groups` it runs tools only: those of these groups, without any provider's key.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
@@ -249,6 +292,14 @@ async def serve(settings: Settings, only: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     if client is None:
+        return 0
+    if groups is not None:
+        names = ", ".join(group or "default" for group in groups)
+        async with tool_workers(client, settings, groups):
+            print(READY, "for tools:", names, flush=True)
+            await stop.wait()
+        leash.cancel()
+        await asyncio.sleep(0.05)
         return 0
     await ensure_search_attributes(client)
     await _note_limits_away(settings.redis_url)
@@ -305,7 +356,10 @@ async def _end_with_parent() -> None:
 
 
 def main() -> None:
-    """Run a worker from the command line: `python worker.py [provider …]`."""
+    """Run a worker from the command line.
+
+    `python worker.py [provider …]`, or `python worker.py --tools [group …]` for tools alone.
+    """
     code = _main(sys.argv[1:])
     # The runtime's own threads may outlive the loop and crash the interpreter's exit.
     sys.stdout.flush()
@@ -313,7 +367,11 @@ def main() -> None:
     os._exit(code)
 
 
-def _main(only: list[str]) -> int:
+def _main(arguments: list[str]) -> int:
+    groups: list[str | None] | None = None
+    only = arguments
+    if arguments[:1] == ["--tools"]:
+        groups, only = [*arguments[1:]] or [None], []
     try:
         settings = load_settings()
     except ConfigError as error:
@@ -328,7 +386,7 @@ def _main(only: list[str]) -> int:
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     try:
-        return asyncio.run(serve(settings, only or None))
+        return asyncio.run(serve(settings, only or None, groups))
     except (ConfigError, StoreError) as error:
         print(error, file=sys.stderr)
         return 2
