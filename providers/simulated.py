@@ -4,7 +4,8 @@ Deterministic: the same request and seed give the same answer, tokens and pace. 
 extracted from the text in the request (`providers.simulation.answering`), fills the schema that
 was asked for (`.structured`) or calls a tool (`.toolcalls`); it is cut at `max_tokens` and at
 stop sequences and streamed word by word. Usage is counted by `providers.tokens`, which never
-counts more tokens than bytes. Faults (`.faults`) fail as real providers do: what was refused at
+counts more tokens than bytes; of a prefix that is cached, the first request writes the tokens and
+the others read them. Faults (`.faults`) fail as real providers do: what was refused at
 the door is not billed, what was answered is.
 """
 
@@ -12,6 +13,7 @@ import asyncio
 import json
 import os
 import random
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -35,6 +37,7 @@ from providers.exceptions import (
     StreamInterrupted,
     Unreachable,
 )
+from providers.prefixes import prefix_key
 from providers.simulation import answering, structured, toolcalls
 from providers.simulation.asking import understand
 from providers.simulation.faults import Fault, FaultCount, Simulation
@@ -58,6 +61,14 @@ _YIELD_EVERY = 50
 """Words between two turns of the event loop where no pace is kept."""
 
 
+_CACHED_FROM = 1_024
+"""Tokens from which on a prefix is cached."""
+
+_REMEMBERED_PREFIXES = 1_000
+_written: OrderedDict[str, None] = OrderedDict()
+"""Prefixes that were sent with an answer that has begun, by name and model."""
+
+
 @dataclass(frozen=True)
 class _Answer:
     """A whole answer, before it is streamed. `words` put together are its text."""
@@ -71,6 +82,7 @@ class SimulatedClient(LLMClient):
     """A provider without a vendor. `model` names what it stands in for (and is priced as)."""
 
     provider: ClassVar[str] = "simulated"
+    resends_prefix: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -105,6 +117,18 @@ class SimulatedClient(LLMClient):
     async def count_tokens(self, req: ChatRequest) -> int:
         """Return the prompt's size in tokens, as it will be billed."""
         return tokens.count_request(req)
+
+    async def create_cache(self, req: ChatRequest, ttl_s: float) -> str:
+        """Return a name for this prefix: the first request that has it writes it, others read it.
+
+        In one process and for as long as it lives; the prefix is sent with each request.
+        """
+        return prefix_key(req, req.model or self.model)
+
+    async def delete_cache(self, name: str) -> None:
+        """Forget a prefix."""
+        for known in [known for known in _written if known.startswith(f"{name}/")]:
+            del _written[known]
 
     async def stream(self, req: ChatRequest) -> AsyncIterator[ChatChunk]:
         """Answer a request word by word."""
@@ -148,9 +172,12 @@ class _Call:
         self._prompt_tokens = tokens.count_request(req)
         self._sent_tokens = 0
         self._sent_words = 0
+        self._prefix = f"{req.cache_key}/{model}" if req.cache_key else ""
+        self._was_written = self._prefix in _written
 
     async def chunks(self) -> AsyncIterator[ChatChunk]:
         await self._before_first_word()
+        self._write_prefix()
         answer = self._answer()
         turn = self._turning_point(answer)
         for word in answer.words:
@@ -249,7 +276,26 @@ class _Call:
             await asyncio.sleep(0)
 
     def _usage(self, *, estimated: bool = False) -> Usage:
-        return Usage(self._prompt_tokens, self._sent_tokens, estimated=estimated)
+        shared = self._prefix_tokens() if self._prefix else 0
+        return Usage(
+            self._prompt_tokens,
+            self._sent_tokens,
+            cached_tokens=shared if self._was_written else 0,
+            cache_write_tokens=0 if self._was_written else shared,
+            estimated=estimated,
+        )
+
+    def _prefix_tokens(self) -> int:
+        """Return the tokens of all turns before the last; vendors cache no small ones."""
+        before = self._req.messages[:-1]
+        size = tokens.count_request(ChatRequest(messages=list(before))) if before else 0
+        return size if size >= _CACHED_FROM else 0
+
+    def _write_prefix(self) -> None:
+        if self._prefix:
+            _written[self._prefix] = None
+        while len(_written) > _REMEMBERED_PREFIXES:
+            _written.popitem(last=False)
 
     def _error(self, fault: Fault) -> ProviderError:
         """Return the fault's error, billed as the vendors bill it."""

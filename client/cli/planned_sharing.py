@@ -1,6 +1,7 @@
 """What `plan` says of a team's shared context: what caching costs, saves, and from when it pays."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 from client.cli.spelling import about, at_most, duration
@@ -15,13 +16,13 @@ _HOW = {
 
 
 def shared_lines(plan: Plan, found: tuple[SharedEstimate, ...]) -> Iterator[str]:
-    """Say it in a line for each provider and model that may be asked."""
+    """Say it in a line for each provider and model that is asked first by somebody."""
     shared = plan.team.shared_context
     if shared is None or not found:
         return
     names = ", ".join(file.name for file in shared.files)
     yield f"shared context ({names}), at these prices:"
-    for one in found:
+    for one in (one for one in found if one.calls):
         yield f"  {one.provider} {one.model}: {_spelt(one, shared.ttl)}"
 
 
@@ -29,23 +30,23 @@ def _spelt(one: SharedEstimate, ttl_s: float) -> str:
     size = f"about {one.tokens:,} tokens"
     if one.why_not:
         return f"{size}, not cached: {one.why_not}"
-    told = [f"{size}, {_HOW[one.caching]}"]
-    if one.calls:
-        word = "saves" if one.saves >= 0 else "costs more by"
-        told.append(
-            f"{one.calls.normalize():f} calls {about(one.uncached)} uncached, "
-            f"{about(one.cached)} cached ({word} {about(abs(one.saves))})"
-        )
+    word = "saves" if one.saves >= 0 else "costs more by"
+    told = [
+        f"{size}, {_HOW[one.caching]}",
+        f"{_calls(one.calls)} {about(one.uncached)} uncached, {about(one.cached)} cached "
+        f"({word} {about(abs(one.saves))})",
+    ]
     kept = f", {about(one.storage)} to keep it for {duration(ttl_s)}" if one.storage else ""
     told.append(f"{about(one.write)} to write{kept}, {about(one.read)} a call to read")
-    told.append("never pays" if one.pays_from is None else f"pays from {_calls(one.pays_from)} on")
+    first = None if one.pays_from is None else _calls(Decimal(one.pays_from))
+    told.append("never pays" if first is None else f"pays from {first} on")
     if one.most:
         told.append(f"reserves {at_most(one.most)}")
     return "; ".join(told)
 
 
-def _calls(count: int) -> str:
-    return "the first call" if count == 1 else f"{count} calls"
+def _calls(count: Decimal) -> str:
+    return "1 call" if count == 1 else f"{count.normalize():f} calls"
 
 
 def shared_data(found: tuple[SharedEstimate, ...]) -> list[dict[str, Any]]:

@@ -3,7 +3,8 @@
 A prompt is a question around a text. Its paragraphs that ask (first or last, a question mark, an
 imperative, "…:") are the question, the rest is the source; in a single paragraph the part before
 a colon may be the question. Where the last turn has no text of its own, the source is what the
-conversation and the tools said before.
+conversation and the tools said before. A user's turn before the last one is a text to be read, too:
+what several requests share.
 """
 
 import re
@@ -84,13 +85,23 @@ def understand(request: ChatRequest) -> Asked:
     asking = max((i for i, turn in enumerate(turns) if turn.role == "user"), default=None)
     if asking is None:
         return Asked(question=request.system or before, source="", before=before)
-    question, source = split(text_of(turns[asking]))
+    text = text_of(turns[asking])
+    shared = asking > 0 and turns[asking - 1].role == "user"
+    question, source = split(_without_persona(text) if shared else text)
     said = [text_of(turn) for turn in turns[asking + 1 :] if turn.role == "tool"]
-    if not said and not source:
+    if shared:
+        said = [text_of(turns[asking - 1]), *said]
+    elif not said and not source:
         said = [text_of(turn) for turn in turns[:asking] if text_of(turn)]
     source = "\n\n".join(part for part in (*said, source) if part)
     count, unit = _counted(question)
     return Asked(question=question, source=source, count=count, unit=unit, before=before)
+
+
+def _without_persona(text: str) -> str:
+    """Leave out who is asked, where that stands before the question and not in system text."""
+    kept = [part for part in paragraphs(text) if not part.startswith("You are ")]
+    return "\n\n".join(kept) or text
 
 
 def text_of(message: Message) -> str:

@@ -448,3 +448,37 @@ async def test_any_prompt_is_answered(text, schema):
     assert reply.finish_reason in {"stop", "length"}
     if schema is not None and reply.finish_reason == "stop":
         json.loads(reply.text)
+
+
+# --- a prefix that requests share
+
+
+def shared(question: str, **fields) -> ChatRequest:
+    return ask([Message("user", REPORT * 10), Message("user", question)], **fields)
+
+
+async def test_a_prefix_is_written_once_and_read_by_the_others():
+    client = fast()
+    name = await client.create_cache(ask(REPORT * 10), 60)
+    first = await client.chat(
+        shared("You are a clerk.\n\nWhat happened to the alert?", cache_key=name)
+    )
+    second = await client.chat(shared("What happened to the orders?", cache_key=name))
+    third = await client.chat(shared("What happened to the orders?"))
+    size = tokens.count_tokens(REPORT * 10)
+    assert (first.usage.cache_write_tokens, first.usage.cached_tokens) == (size, 0)
+    assert (second.usage.cache_write_tokens, second.usage.cached_tokens) == (0, size)
+    assert (third.usage.cache_write_tokens, third.usage.cached_tokens) == (0, 0)
+    assert second.text == third.text
+    assert "alert for disk space had been muted" in first.text
+    assert "clerk" not in first.text
+    await client.delete_cache(name)
+    again = await client.chat(shared("What happened to the orders?", cache_key=name))
+    assert again.usage.cache_write_tokens == size
+
+
+async def test_a_small_prefix_is_not_cached():
+    request = ask([Message("user", REPORT), Message("user", "Why?")], cache_key="small")
+    for _ in range(2):
+        usage = (await fast().chat(request)).usage
+        assert (usage.cache_write_tokens, usage.cached_tokens) == (0, 0)
