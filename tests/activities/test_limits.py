@@ -158,7 +158,7 @@ async def test_a_cancelled_call_is_told_to_have_ended(tmp_path: Path) -> None:
         await asyncio.sleep(0.01)
     environment.cancel(ActivityCancellationDetails(cancel_requested=True))
     with pytest.raises(ApplicationError, match="cancelled"):
-        await asyncio.wait_for(running, 5)
+        await asyncio.wait_for(running, 30)
     assert limits.told[1:] == [("ended", "r1/a#1", None)]
 
 
@@ -171,7 +171,7 @@ async def test_a_call_that_is_cancelled_while_it_waits_gives_back(tmp_path: Path
         await asyncio.sleep(0.01)
     environment.cancel(ActivityCancellationDetails(cancel_requested=True))
     with pytest.raises(ApplicationError):
-        await asyncio.wait_for(running, 5)
+        await asyncio.wait_for(running, 30)
     assert limits.told[-1] == ("give_back", "r1/a#1")
     assert bench.script.count() == 0
 

@@ -121,4 +121,4 @@ def processes_of(home: str, *names: str) -> list[int]:
 
 def nothing_left(home: str) -> None:
     """Fail if a process of this home does not end by itself in a moment."""
-    until(lambda: not processes_of(home), 10)
+    until(lambda: not processes_of(home), 30)

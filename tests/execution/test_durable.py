@@ -194,7 +194,7 @@ async def test_a_cancelled_execution_stops_and_cleans_up(
     handling.cancel()
     with pytest.raises(asyncio.CancelledError):
         await handling
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while not fake.deleted:
             await asyncio.sleep(0.02)
     assert fake.deleted == ["file-1"]

@@ -179,7 +179,7 @@ async def test_a_writer_killed_in_mid_upload_leaves_no_object(url: str) -> None:
     assert process.stdout is not None
     assert process.stdout.readline() == "half\n"
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=10)
+    process.communicate(timeout=30)
     assert await Backend.open(url).entries() == []
 
 

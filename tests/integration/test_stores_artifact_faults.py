@@ -39,7 +39,7 @@ def start(code: str, *args: object) -> subprocess.Popen[str]:
 
 def kill(process: subprocess.Popen[str]) -> None:
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=10)
+    process.communicate(timeout=30)
 
 
 def objects(root: Path) -> list[Path]:

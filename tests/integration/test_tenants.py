@@ -20,7 +20,7 @@ async def seen(store: ArtifactStore) -> list[str]:
 
 async def appears(store: ArtifactStore, client: Client) -> None:
     own = await namespace_id(client)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while own not in await seen(store):
             await asyncio.sleep(0.01)
 
@@ -58,7 +58,7 @@ async def test_a_store_that_is_away_stops_no_worker(
     store = ArtifactStore.open(str(tmp_path / "store"))
     (tmp_path / "store").rmdir()
     (tmp_path / "store").write_text("no folder")
-    async with registered(client, store, lasting=False), asyncio.timeout(10):
+    async with registered(client, store, lasting=False), asyncio.timeout(30):
         while "not named in the store yet" not in caplog.text:
             await asyncio.sleep(0.01)
     await asyncio.sleep(0.05)

@@ -47,7 +47,7 @@ class Source:
         return ChatStream(self.chunks(), timeouts, "vendor")
 
     async def is_closed(self) -> bool:
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(30):
             return await self.closed.wait()
 
 
@@ -110,7 +110,7 @@ async def test_chunks_asked_for_by_hand() -> None:
     source = Source("a", "b", "c", LAST)
     stream = source.stream()
     assert (await anext(stream)).delta_text == "a"
-    assert (await asyncio.wait_for(anext(stream), 5)).delta_text == "b"
+    assert (await asyncio.wait_for(anext(stream), 30)).delta_text == "b"
     assert [chunk.delta_text async for chunk in stream] == ["c", None]
     with pytest.raises(StopAsyncIteration):
         await anext(stream)
@@ -121,7 +121,7 @@ async def test_closing_ends_the_wait_of_whoever_reads() -> None:
     source = Source("a", 30.0)
     stream = source.stream()
     reading = asyncio.create_task(stream.collect())
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(30):
         while not stream.text:
             await asyncio.sleep(0)
         await stream.aclose()

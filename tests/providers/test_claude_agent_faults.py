@@ -248,7 +248,7 @@ async def test_cancelling_ends_the_program_at_once(fake: Make, own_places: Path)
     async with connected(program) as client:
         stream = client.open(HI, PATIENT)
         task = asyncio.ensure_future(stream.collect())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not stream.text:
                 await asyncio.sleep(0.01)
         left = asyncio.get_running_loop().time()
@@ -288,7 +288,7 @@ async def test_a_killed_worker_leaves_no_program_behind(fake: Make, own_places: 
     assert not is_gone(pid)
     worker.kill()
     await worker.wait()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not is_gone(pid):
             await asyncio.sleep(0.02)
 

@@ -87,7 +87,7 @@ async def test_closing_from_another_task_closes_the_connection(adapter: Adapter)
     async with WireServer(reply) as server, connected(adapter, server.url) as client:
         stream = ask(client)
         reading = asyncio.ensure_future(stream.collect())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not stream.text:
                 await asyncio.sleep(0.005)
         await stream.aclose()
@@ -103,7 +103,7 @@ async def test_cancelling_closes_the_connection(adapter: Adapter) -> None:
     async with WireServer(reply) as server, connected(adapter, server.url) as client:
         stream = ask(client)
         task = asyncio.ensure_future(stream.collect())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not stream.text:
                 await asyncio.sleep(0.005)
         task.cancel()
@@ -175,7 +175,7 @@ def test_one_client_serves_two_event_loops(adapter: Adapter) -> None:
     thread = threading.Thread(target=serve)
     thread.start()
     try:
-        assert ready.wait(5)
+        assert ready.wait(30)
         client = adapter.client(urls[0])
 
         async def call() -> str:

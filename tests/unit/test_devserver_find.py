@@ -154,7 +154,7 @@ def test_two_that_look_at_once_build_once(places: Places) -> None:
     def build(sources: Path, target: Path, report: Report) -> None:
         places.calls.append("build")
         building.set()
-        finish.wait(5)
+        finish.wait(30)
         executable(target)
 
     def look() -> None:
@@ -172,12 +172,12 @@ def test_two_that_look_at_once_build_once(places: Places) -> None:
     found: list[ServerBinary] = []
     first, second = threading.Thread(target=look), threading.Thread(target=look)
     first.start()
-    assert building.wait(5)
+    assert building.wait(30)
     second.start()
     second.join(0.3)
     finish.set()
-    first.join(10)
-    second.join(10)
+    first.join(30)
+    second.join(30)
     assert places.calls == ["build"]
     assert sorted(b.origin for b in found) == ["build", "cache"]
 

@@ -293,4 +293,4 @@ def test_a_burst_is_a_share(burst: float) -> None:
 
 
 async def test_in_process_limits_need_no_closing() -> None:
-    await asyncio.wait_for(InProcessLimits(Limits(concurrency=1)).aclose(), 1)
+    await asyncio.wait_for(InProcessLimits(Limits(concurrency=1)).aclose(), 30)

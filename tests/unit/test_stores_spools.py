@@ -242,8 +242,8 @@ async def test_a_reader_may_come_before_the_first_record(spools: FileSpools) -> 
 
     writing = asyncio.create_task(write_later())
     async with contextlib.aclosing(spools.follow(RUN)) as records:
-        first, _ = await asyncio.wait_for(anext(records), 5)
-        second, _ = await asyncio.wait_for(anext(records), 5)
+        first, _ = await asyncio.wait_for(anext(records), 30)
+        second, _ = await asyncio.wait_for(anext(records), 30)
     await writing
     assert (first.kind, second.text) == ("superseded", "hello")
 
@@ -252,7 +252,7 @@ async def test_stop_ends_after_what_was_written(spools: FileSpools) -> None:
     stop = asyncio.Event()
     attempt = spools.open_attempt(RUN, "a", 1)
     seen = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         async for record, _ in spools.follow(RUN, stop=stop):
             seen.append(record.text)
             if len(seen) == 1:
@@ -292,7 +292,7 @@ async def test_the_tail_without_a_newline_is_kept_for_later(spools: FileSpools) 
                 asyncio.shield(waiting := asyncio.ensure_future(anext(records))), 0.05
             )
         write_lines(spools, told[20:])
-        record, offset = await asyncio.wait_for(waiting, 5)
+        record, offset = await asyncio.wait_for(waiting, 30)
     assert record.text == "whole"
     assert offset == len(told)
 
@@ -334,7 +334,7 @@ async def test_a_spool_that_was_replaced_is_read_from_its_beginning(spools: File
         assert (await anext(records))[0].text == "one"
         spools.path(RUN).unlink()
         write_lines(spools, two)
-        record, offset = await asyncio.wait_for(anext(records), 5)
+        record, offset = await asyncio.wait_for(anext(records), 30)
     assert (record.text, offset) == ("two", len(two))
 
 

@@ -98,7 +98,7 @@ class MeetingBackend(Backend):
         self._here += 1
         if self._here == self._expected:
             self._all_here.set()
-        await asyncio.wait_for(self._all_here.wait(), 5)
+        await asyncio.wait_for(self._all_here.wait(), 30)
         return await super().get(key)
 
 

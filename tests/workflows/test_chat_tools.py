@@ -249,7 +249,7 @@ async def test_stopped_while_a_tool_works_it_is_ended(opened: Open) -> None:
             if isinstance(event, SpoolRecord) and event.tool:
                 break
         await one.chat.stop()
-        result = await asyncio.wait_for(one.chat.wait(said.turn), 20)
+        result = await asyncio.wait_for(one.chat.wait(said.turn), 60)
         assert await one.answer("Hello?") == "An answer."
     assert result.status is AgentStatus.CANCELLED
 

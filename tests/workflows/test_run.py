@@ -302,7 +302,7 @@ async def test_cancel_stops_the_call_and_keeps_what_was_done(opened: Open) -> No
         while not any(s.status is AgentStatus.COMPLETED for s in (await run.status()).steps):
             await asyncio.sleep(0.05)
         await run.cancel()
-        result = await asyncio.wait_for(run.wait(), 10)
+        result = await asyncio.wait_for(run.wait(), 60)
         steps = {step.agent_id: step for step in await run.results()}
         cost = await run.cost()
     assert result.status is WorkflowStatus.CANCELLED
@@ -324,7 +324,7 @@ async def test_cancel_ends_a_step_that_waits_for_its_next_attempt(opened: Open) 
             await asyncio.sleep(0.05)
         await asyncio.sleep(0.3)
         await run.cancel()
-        result = await asyncio.wait_for(run.wait(), 10)
+        result = await asyncio.wait_for(run.wait(), 60)
         steps = {step.agent_id: step for step in await run.results()}
     assert result.status is WorkflowStatus.CANCELLED
     assert steps["a"].status is AgentStatus.CANCELLED
@@ -352,7 +352,7 @@ async def test_a_paused_run_goes_on_when_its_budget_is_raised(plain: Harness) ->
     assert plain.script.count() == 0
     view = await run.raise_budget(BudgetRaise(to=Decimal(1)))
     assert view.budget == 1
-    result = await asyncio.wait_for(run.wait(), 10)
+    result = await asyncio.wait_for(run.wait(), 60)
     assert result.status is WorkflowStatus.COMPLETED
 
 
