@@ -48,6 +48,8 @@ TROUBLE = (ChatError, NoWorker, ServerUnreachable, StoreError)
 class Tested:
     """An agent whose cases are run: planned, with its judges."""
 
+    __test__ = False
+
     loaded: LoadedAgent
     planned: PlannedAgent
     judges: Judges
