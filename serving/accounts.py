@@ -21,6 +21,7 @@ from client.runs import NoWorker
 from contracts.chats import TurnResult, turn_unit
 from serving.callers import Caller, Limits
 from serving.errors import LIMITED, ApiError
+from serving.metering import CHARS_A_TOKEN
 from serving.windows import Admitted, Ask, Open, Refused, Windows
 from stores.exceptions import StoreError
 
@@ -51,6 +52,7 @@ class Accounts:
         self._windows, self._chats, self._limits = windows, chats, limits
         self._tasks: set[asyncio.Task[None]] = set()
         self._ends: dict[str, asyncio.Future[TurnResult]] = {}
+        self._least: dict[str, int] = {}
 
     async def admit(self, ask: Ask, caller: Caller) -> Admitted:
         """Hold what a request may take. Raises ApiError (429)."""
@@ -76,6 +78,10 @@ class Accounts:
     def find_out(self, id: str, chat: Chat, request: str) -> None:
         """Settle a message of which it is not known whether it arrived."""
         self._spawn(self._taken_up(Open(id, chat.chat_id, request)))
+
+    def used(self, id: str, tokens: int) -> None:
+        """Say that so many tokens are used at least: of a stopped answer vendors tell no number."""
+        self._least[id] = tokens
 
     def ended(self, id: str, result: TurnResult) -> None:
         """Tell what came of a turn, where somebody has seen it."""
@@ -124,11 +130,12 @@ class Accounts:
             return
         finally:
             self._ends.pop(id, None)
+        least = self._least.pop(id, 0)
         if spent is None:
             log.warning("nobody knows what %s has cost: what was held for it counts", id)
             await self._windows.settle_held(id)
         else:
-            await self._windows.settle(id, spent.tokens, spent.usd)
+            await self._windows.settle(id, max(spent.tokens, least), spent.usd)
 
     async def _spent(
         self, end: "asyncio.Future[TurnResult]", chat: Chat, turn: int
@@ -153,7 +160,8 @@ class Accounts:
 
 
 def _cost(result: TurnResult) -> _Spent:
-    return _Spent(result.usage.total_tokens if result.usage else 0, result.cost)
+    told = result.usage.total_tokens if result.usage else 0
+    return _Spent(max(told, len(result.partial_text) // CHARS_A_TOKEN), result.cost)
 
 
 async def _remains(chat: Chat, turn: int) -> _Spent | None:

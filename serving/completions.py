@@ -30,7 +30,7 @@ from serving.callers import Caller
 from serving.catalogue import Served
 from serving.errors import ApiError, failed, invalid, translated
 from serving.gateway import SESSION, Gateway, digest, request_id
-from serving.metering import Meter, token_limit
+from serving.metering import CHARS_A_TOKEN, Meter, token_limit
 from serving.replies import Answer, Envelope, answer_of
 from serving.sessions import Sessions
 from serving.sse import DONE, PING, EventStream, event
@@ -103,7 +103,7 @@ class Completions:
                 id=chat_id,
                 caller=caller.name,
                 model=served.name,
-                tokens=asked.prompt_bytes // 4 + ready.planned.node.max_tokens,
+                tokens=asked.text_bytes // CHARS_A_TOKEN + ready.planned.node.max_tokens,
                 usd=ready.most,
                 least_usd=ready.least,
                 chat=chat_id,
@@ -248,6 +248,7 @@ class Completions:
 
     async def _cut(self, going: Going) -> None:
         """End an answer that has used up its caller's tokens."""
+        self._gateway.accounts.used(going.entry, going.meter.used)
         if going.brought is None:
             await going.chat.stop(going.turn)
         else:

@@ -19,11 +19,15 @@ class Meter:
         self._prompt = prompt_bytes // CHARS_A_TOKEN
         self._chars = 0
 
+    @property
+    def used(self) -> int:
+        """About how many tokens the answer has taken so far."""
+        return self._prompt + self._chars // CHARS_A_TOKEN
+
     def over(self, part: TextPart) -> bool:
         """Count what was written; tell whether more is used than was left."""
         self._chars += len(part.added)
-        used = self._prompt + self._chars // CHARS_A_TOKEN
-        return self._left is not None and used > self._left
+        return self._left is not None and self.used > self._left
 
     def spent(self, result: TurnResult) -> bool:
         """Tell whether the whole answer used more than was left, by the vendor's count."""

@@ -26,13 +26,14 @@ from client.chats import Chat, ChatError, ChatLine, Chats, UnknownChat
 from client.connection import ServerUnreachable
 from client.runs import ASK_LIMIT, NoWorker
 from contracts.chats import ChatResult, ChatView
+from contracts.plans import DEFAULT_MAX_TOKENS
 from serving.accounts import Accounts
 from serving.asking import Wishes
 from serving.callers import Caller
 from serving.catalogue import Catalogue, Served
 from serving.errors import ApiError, invalid
 from serving.gateway import digest
-from serving.metering import Meter
+from serving.metering import CHARS_A_TOKEN, Meter
 from serving.windows import Ask
 
 PREFIX = "serve"
@@ -178,7 +179,7 @@ class Sessions:
                 id=entry,
                 caller=caller.name,
                 model=served.name,
-                tokens=len(text.encode()) // 4 + 1,
+                tokens=len(text.encode()) // CHARS_A_TOKEN + _most_tokens(served),
                 usd=most,
                 least_usd=most,
                 chat=chat.chat_id,
@@ -273,6 +274,11 @@ class Sessions:
         if only_open:
             where += " AND ExecutionStatus = 'Running'"
         return await self._chats.latest(limit, where)
+
+
+def _most_tokens(served: Served) -> int:
+    """Return the tokens that one call of an agent's model may answer with."""
+    return served.agent.model.params.max_tokens or DEFAULT_MAX_TOKENS
 
 
 def checked_id(id: str) -> str:

@@ -21,7 +21,7 @@ import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from client.chat_places import Placed, follow_placed
 from client.chats import Chat, TextPart
@@ -127,8 +127,7 @@ async def _told(
     match placed.event:
         case TextPart() as part:
             if watch.meter is not None and watch.meter.over(part):
-                await watch.chat.stop(watch.turn)
-                raise token_limit()
+                await _cut(watch, watch.meter)
             return _text(part, sizes)
         case PendingTool() as pending:
             return [("approval", await _question(watch.chat, pending))]
@@ -136,6 +135,14 @@ async def _told(
             told = {"call_id": tool.call_id, "name": tool.tool, **_tool_data(tool.event, tool.data)}
             return [(_TOOL_EVENTS[tool.event], told)]
     return []
+
+
+async def _cut(watch: Watch, meter: Meter) -> NoReturn:
+    """End an answer that has used up its caller's tokens."""
+    if watch.accounts is not None:
+        watch.accounts.used(watch.entry, meter.used)
+    await watch.chat.stop(watch.turn)
+    raise token_limit()
 
 
 def _text(part: TextPart, sizes: dict[str, int]) -> list[tuple[str, dict[str, Any]]]:
