@@ -69,6 +69,14 @@ class Stage:
         assert answer.status_code == 201, answer.text
         return f"/sessions/{answer.json()['id']}"
 
+    async def settled_after(self, requests: int) -> None:
+        """Wait until the provider has answered so many requests, and all are settled."""
+        for _ in range(500):
+            if self.script.count() >= requests and not self.script.in_flight:
+                break
+            await asyncio.sleep(0.02)
+        await self.settled()
+
     async def settled(self) -> None:
         """Wait until all requests are settled."""
         for _ in range(500):
