@@ -73,7 +73,7 @@ class _Follower:
             async for record in records:
                 if not record.agent.startswith(own):
                     continue
-                self._read_at = time.monotonic()
+                self._read_at = time.monotonic() if record.kind == "delta" else float("-inf")
                 if record.tool is not None:
                     await self.events.put(record)
                     continue

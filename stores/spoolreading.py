@@ -43,6 +43,12 @@ class LineTail:
             found.append((line, end))
         return found
 
+    def grown(self) -> bool:
+        """Say whether `read` would find something, or another length than it knows of."""
+        if self._fd < 0:
+            return self._path.exists()
+        return os.fstat(self._fd).st_size != self._offset
+
     def close(self) -> None:
         """Let go of the file; `read` would open it again."""
         if self._fd >= 0:
@@ -101,7 +107,7 @@ class Sifter:
             gap = record.seq > 0
         else:
             gap = record.seq > last[1] + 1
-        return record.model_copy(update={"gap": gap})
+        return record if record.gap == gap else record.model_copy(update={"gap": gap})
 
 
 def all_lines(path: Path) -> Iterator[bytes]:

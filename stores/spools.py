@@ -4,8 +4,7 @@ The port and its duties are in stores.spooling, the form of a line in stores.spo
 is written in stores.spoolwriting and stores.spoolfiles, and read in stores.spoolreading. Offsets
 are bytes. For local file systems only: appending in one piece is not promised by network ones.
 
-Reading is polling: every 5 ms while text comes in, every 10 ms else. Where one process follows
-many spools each of them is asked less often, so that all together cost about as much as 25 do.
+Reading is polling, every 5 ms, by one timer for all readers (stores.spoolwaiting).
 """
 
 import asyncio
@@ -27,17 +26,13 @@ from stores.spoolfiles import AppendFile
 from stores.spooling import AttemptSpool, KeptSpool, SpoolReader, Spools, SpoolWriter
 from stores.spoollines import decode, encode_event
 from stores.spoolreading import LineTail, Sifter, all_lines
+from stores.spoolwaiting import Growth
 from stores.spoolwriting import AttemptText
 
 __all__ = ["AttemptSpool", "FileSpools", "KeptSpool", "SpoolReader", "SpoolWriter", "Spools"]
 
 logger = logging.getLogger(__name__)
 
-POLL_S = 0.005
-LIVELY_S = 1.0
-"""Text is taken to be coming in for so long after the last of it."""
-
-AT_FULL_RATE = 25
 SUFFIX = ".jsonl"
 
 
@@ -56,7 +51,7 @@ class FileSpools(Spools):
         self._directory = Path(directory).expanduser().absolute()
         self._sealer = sealer
         self._clock = clock
-        self._followed = 0
+        self._growth = Growth()
 
     @property
     def place(self) -> str:
@@ -113,8 +108,6 @@ class FileSpools(Spools):
     ) -> AsyncGenerator[tuple[SpoolRecord, int], None]:
         tail = LineTail(self.path(run_id), from_offset)
         sifter = Sifter(from_start=from_offset == 0)
-        self._followed += 1
-        heard = float("-inf")
         try:
             while True:
                 last_look = stop is not None and stop.is_set()
@@ -126,11 +119,9 @@ class FileSpools(Spools):
                         yield sifted, end
                 if last_look and not lines:
                     return
-                now = self._clock()
-                heard = now if lines else heard
-                await asyncio.sleep(0 if lines else self._pause(now - heard))
+                # Others must have their turn, too, where there is always more to read.
+                await (asyncio.sleep(0) if lines else self._growth.wait(tail, stop))
         finally:
-            self._followed -= 1
             tail.close()
 
     async def end(self, run_id: str) -> int:
@@ -142,10 +133,6 @@ class FileSpools(Spools):
     async def partial(self, run_id: str, agent: str, attempt: int) -> str:
         """Read a whole file: some milliseconds for each megabyte of the run's text."""
         return await asyncio.to_thread(self._partial, run_id, agent, attempt)
-
-    def _pause(self, quiet_s: float) -> float:
-        pause = POLL_S if quiet_s < LIVELY_S else 2 * POLL_S
-        return pause * max(1.0, self._followed / AT_FULL_RATE)
 
     def _partial(self, run_id: str, agent: str, attempt: int) -> str:
         assembler = TextAssembler()
