@@ -85,9 +85,11 @@ class Planner:
                     problems.append(f"team {step.name}: {error}")
             if isinstance(step, AgentStep):
                 try:
-                    agents[step.name] = self._agent(step, chain, notes)
+                    agents[step.name] = draft = self._agent(step, chain, notes)
                 except (PlanError, ConfigError, RouterError) as error:
                     problems.append(f"agent {step.name}: {error}")
+                else:
+                    by_step[step.name] = tuple(_index(candidates, one) for one in _asked_by(draft))
             if not isinstance(step, ModelStep):
                 continue
             try:
@@ -289,6 +291,12 @@ class Planner:
             options=dict(self.simulation) if simulated else {},
             why=f"simulated, as {routed.provider}" if simulated else routed.why,
         )
+
+
+def _asked_by(draft: AgentDraft) -> list[Candidate]:
+    """Return all whom an agent may ask, its tools included: the bill looks for them here."""
+    inner = (candidate for child in draft.children.values() for candidate in _asked_by(child))
+    return [*draft.plan.candidates, *inner]
 
 
 def _with_limits(team: TeamSpec, agents: Mapping[str, AgentDraft]) -> TeamSpec:

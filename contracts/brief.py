@@ -49,12 +49,16 @@ def _ref(given: Any) -> Any:
     return ArtifactRef(sha256=sha256, size_bytes=int(size), media_type=media_type)
 
 
-def _write_value(value: Value, handler: SerializerFunctionWrapHandler) -> Any:
+def _write_shown(value: Value, handler: SerializerFunctionWrapHandler) -> Any:
     if value.has_inline and value.kind == "json" and value.size_bytes <= INLINE_BYTES:
         return {"json": value.inline}
+    return handler(value)
+
+
+def _write_value(value: Value, handler: SerializerFunctionWrapHandler) -> Any:
     ref = value.ref
     if ref is None or value.has_inline or value.size_bytes != ref.size_bytes:
-        return handler(value)
+        return _write_shown(value, handler)
     if ref.media_type != (TEXT_TYPE if value.kind == "text" else JSON_TYPE):
         return handler(value)
     return _ref_text(ref)
@@ -115,6 +119,11 @@ BriefValue = Annotated[
     Value, BeforeValidator(_value), WrapSerializer(_write_value, when_used="json")
 ]
 """A value, written as its reference where it is stored and as itself where it is small."""
+
+ShownValue = Annotated[
+    Value, BeforeValidator(_value), WrapSerializer(_write_shown, when_used="json")
+]
+"""A value that people are shown: stored, it keeps its preview."""
 
 BriefTime = Annotated[
     datetime, BeforeValidator(_time), PlainSerializer(_time_number, when_used="json")

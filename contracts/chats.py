@@ -16,7 +16,7 @@ from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, Wrap
 
 from contracts.artifacts import ArtifactRef, Value
 from contracts.base import Frozen, Json, Slim
-from contracts.brief import BriefRef, BriefTime, BriefUsage, BriefValue
+from contracts.brief import BriefRef, BriefTime, BriefUsage, BriefValue, ShownValue
 from contracts.calls import ModelCall, ModelReply
 from contracts.messages import Usage
 from contracts.plans import AgentHeader as AgentHeader
@@ -114,7 +114,7 @@ class AskedTool(Slim):
 
     id: str = ""
     name: str
-    arguments: BriefValue
+    arguments: ShownValue
     problem: str | None = None
 
 

@@ -8,7 +8,8 @@ person runs again: each repeats an attempt. Where a prompt's size or a number of
 known before the run, the same two bounds are all that can be said.
 
 Likely: the first candidate answers each call at once. Answers have half of their max_tokens,
-loops take half of their rounds, a token is four bytes of prompt; conditions hold, nothing fails.
+loops take half of their rounds, a token is four bytes of prompt, an agent with tools calls its
+model three times; conditions hold, nothing fails.
 Where earlier runs of the team are known (`rules.usual`), their means take the place of calls,
 answers and seconds.
 """
@@ -29,6 +30,9 @@ TOKENS_PER_S = 60
 FIRST_TOKEN_S = 1.0
 """The pace at which a call is taken to answer."""
 
+LIKELY_CALLS = 3
+"""Calls of a model in the turn of an agent with tools."""
+
 ZERO = Decimal(0)
 
 
@@ -44,7 +48,7 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class StepEstimate:
-    """One agent, or a team within the team. Dollars.
+    """One agent, with or without tools, or a team within the team. Dollars.
 
     `calls` is the likely number of calls, `rounds`, `items` (None: unknown; 1 without
     `for_each`) and `attempts` (per round and item, over all candidates) are upper bounds.
@@ -54,7 +58,7 @@ class StepEstimate:
     """
 
     name: str
-    kind: Literal["model", "team"]
+    kind: Literal["model", "team", "agent"]
     candidates: tuple[Candidate, ...]
     tokens: Tokens
     calls: Decimal
@@ -103,7 +107,7 @@ def estimate(plan: Plan, inputs: Mapping[str, Given], usual: Usual | None = None
 
 def _estimate(ahead: Foresight, cap: Decimal) -> Estimate:
     kinds: dict[str, Callable[[Foresight, int, StepNode], StepEstimate]]
-    kinds = {"model": _model, "team": _team}
+    kinds = {"model": _model, "team": _team, "agent": _agent}
     steps = tuple(
         kinds[node.kind](ahead, number, node)
         for number, node in enumerate(ahead.nodes)
@@ -260,6 +264,66 @@ class _Worst:
         prompt = bounds.input_bound(prompt_bytes, ()) + candidate.overhead_tokens
         tokens = min(self._node.max_tokens, candidate.max_output_tokens or self._node.max_tokens)
         return prices.worst_case(candidate.price, prompt, tokens)
+
+
+def _agent(ahead: Foresight, number: int, node: StepNode) -> StepEstimate:
+    """Estimate an agent with tools: one turn, each of its calls with a whole window of prompt.
+
+    What its tools cost that ask a model themselves is bounded by `cost_limit` alone.
+    """
+    draft = ahead.plan.agents.get(node.name)
+    asked = ahead.asked(node)
+    chosen = draft.plan.candidates if draft is not None else ()
+    calls_most = draft.plan.agent.execution.max_turns if draft is not None else 1
+    items, rounds = ahead.items(node), ahead.rounds[number]
+    attempts = calls_most * (ahead.attempts(asked) * max(1, len(chosen)) + asked.repairs)
+    one = [_whole_window(candidate, asked) for candidate in chosen]
+    known = all(cost is not None for cost in one) and draft is not None and not draft.children
+    dearest = max((cost for cost in one if cost is not None), default=ZERO)
+    item_most = min(dearest * attempts * rounds, node.cost_limit) if known else node.cost_limit
+    calls = _agent_calls(ahead, number, node, calls_most)
+    tokens = Tokens(
+        prompt=-(-ahead.prompt(asked).likely // LIKELY_BYTES_PER_TOKEN) + _overhead(chosen),
+        prompt_most=None,
+        answer=ahead.answer_tokens(asked),
+        answer_most=asked.max_tokens,
+    )
+    most = None if items.most is None else item_most * items.most
+    return StepEstimate(
+        name=node.name,
+        kind="agent",
+        candidates=chosen,
+        tokens=tokens,
+        calls=calls,
+        rounds=rounds,
+        items=items.most,
+        mapped=node.for_each is not None,
+        attempts=attempts,
+        cost_limit=node.cost_limit,
+        expected=_expected(chosen, tokens, calls, most),
+        call=node.cost_limit if not one or one[0] is None else min(one[0], node.cost_limit),
+        item_most=item_most,
+        most=most,
+        binds=item_most == node.cost_limit,
+        unknown=() if known else ("what its tools give and cost",),
+        seconds=_step_seconds(ahead, node, tokens.answer, calls),
+    )
+
+
+def _whole_window(candidate: Candidate, asked: StepNode) -> Decimal | None:
+    """Return the most that one call can cost; None where the model's window is not known."""
+    if candidate.context_window is None:
+        return None
+    tokens = min(asked.max_tokens, candidate.max_output_tokens or asked.max_tokens)
+    return prices.worst_case(candidate.price, candidate.context_window, tokens)
+
+
+def _agent_calls(ahead: Foresight, number: int, node: StepNode, most: int) -> Decimal:
+    """Return the likely number of an agent's calls: so many for each item and round."""
+    known = ahead.usual.steps.get(node.name)
+    if known is not None:
+        return known.calls
+    return _calls(ahead, number, node) * min(LIKELY_CALLS, most)
 
 
 def _team(ahead: Foresight, number: int, node: StepNode) -> StepEstimate:

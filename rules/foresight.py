@@ -131,8 +131,25 @@ class Foresight:
                 longest = max((len(choice.encode()) for choice in node.choices), default=0)
                 return Given(Size(longest + SEPARATORS, longest))
             case "agent":
-                return ABSENT
+                return Given(self._answer(self.asked(node)))
         return Given(Size(SEPARATORS, SEPARATORS))  # true, false or null
+
+    def asked(self, node: StepNode) -> StepNode:
+        """Return an agent's step with what is known of its model's calls from its own plan."""
+        draft = self.plan.agents.get(node.name)
+        if draft is None:
+            return node
+        own = draft.node
+        update = {
+            "prompt_bytes": node.prompt_bytes + own.prompt_bytes,
+            "candidates": own.candidates,
+            "max_tokens": own.max_tokens,
+            "max_retries": own.max_retries,
+            "on_interrupt": own.on_interrupt,
+            "structured": own.structured,
+            "repairs": own.repairs,
+        }
+        return node.model_copy(update=update)
 
     def _answer(self, node: StepNode) -> Size:
         tokens, going_on = node.max_tokens, node.on_interrupt == "continue" and not node.structured

@@ -17,11 +17,11 @@ from rich.text import Text
 
 from client.chat_values import StreamTrouble
 from client.cli.console import clean
+from client.cli.tool_lines import tool_line
 from contracts.chats import ChatView, PendingTool, TurnResult
 from contracts.spools import SpoolRecord
 
 FENCES = ("```", "~~~")
-SHOWN_CHARS = 80
 
 
 def blocks(text: str) -> tuple[list[str], str]:
@@ -189,26 +189,6 @@ class RichScreen(Screen):
         self._writing.printed = [*whole, rest] if rest.strip() else whole
 
 
-def tool_line(record: SpoolRecord, *, verbose: bool) -> str | None:
-    """Return a tool's event as a line; None for what is not shown."""
-    event = record.tool
-    if event is None:
-        return None
-    data = event.data
-    if event.event == "started":
-        given = data.get("parameters")
-        return f"→ {event.tool}{_short(given) if verbose and given else ''}"
-    if event.event == "progress":
-        said = data.get("message") or data.get("progress")
-        return f"  {event.tool}: {_short(said)}" if said else None
-    took = data.get("execution_time")
-    after = f" {took:.1f}s" if isinstance(took, int | float) else ""
-    if event.event == "completed":
-        gave = f" {_short(data['result'])}" if verbose and data.get("result") else ""
-        return f"✓ {event.tool}{after}{gave}"
-    return f"✗ {event.tool}{after}: {_short(data.get('error') or 'failed')}"
-
-
 def question(pending: PendingTool) -> str:
     """Return what a person is asked about a tool call."""
     call = f"{pending.name} {pending.arguments.preview}"
@@ -237,9 +217,3 @@ def listed(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
     widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))] if rows else []
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-
-
-def _short(value: object) -> str:
-    text = " ".join(str(value).split())
-    text = text if len(text) <= SHOWN_CHARS else f"{text[: SHOWN_CHARS - 1]}…"
-    return f" {text}" if isinstance(value, dict) else text

@@ -20,6 +20,7 @@ from client.cli.preparing import dollars
 from client.cli.session import Session, open_session
 from client.cli.spelling import cap, money
 from client.runs import NoWorker, Run
+from contracts.runs import step_of
 from contracts.updates import (
     MOST_PROMPT_BYTES,
     Accepted,
@@ -75,6 +76,9 @@ def approve(name: str, step: str | None, choice: str, comment: str) -> int:
         asked = [question.step for question in (await run.status()).questions]
         if step is None and len(asked) != 1:
             raise Refusal(f"{run.run_id} asks {', '.join(asked) or 'nothing'}: name the step")
+        own = [name for name in asked if step_of(name) == step]
+        if step not in asked and len(own) > 1:
+            raise Refusal(f"{step} asks {', '.join(own)}: name one of them")
         answer = Answer(step=step or asked[0], choice=choice, comment=comment)
         await _commanded(run.answer(answer))
         return f"{answer.step}: {answer.choice}"

@@ -149,7 +149,7 @@ def _loops(guess: Estimate) -> Iterator[str]:
                 f"{name}: bounded by cost_limit {cap(step.cost_limit)} alone; not known before the "
                 f"run: {', '.join(step.unknown)}"
             )
-        elif step.binds and step.kind == "model":
+        elif step.binds and step.kind != "team":
             yield f"{name}: its attempts could cost more, cost_limit {cap(step.cost_limit)} binds"
 
 

@@ -18,6 +18,7 @@ from rich.text import Text
 from client.cli.console import clean, say
 from client.cli.picture import Picture
 from client.cli.spelling import GLYPHS, cap, elapsed, money, served_by
+from client.cli.tool_lines import tool_line
 from client.cli.waiting import waiting
 from contracts.runs import StepStatus
 from contracts.teams import AgentStatus
@@ -77,6 +78,10 @@ class PlainProgress(Progress):
             if asked and self._shown.get(step.name, (AgentStatus.PENDING, 0)) != state:
                 self.report(_line(step))
                 self._shown[step.name] = state
+        while self.picture.tools:
+            record = self.picture.tools.popleft()
+            if (line := tool_line(record, verbose=True)) is not None:
+                self.report(f"{record.agent.partition('.')[0]}: {line.strip()}")
         trouble = self.picture.trouble or self.picture.unread
         if trouble != self._trouble:
             self._trouble = trouble
@@ -88,10 +93,11 @@ class PlainProgress(Progress):
 
 def _line(step: StepStatus) -> str:
     """Return a step's state as one line."""
-    parts = [served_by(step)] if step.kind == "model" and step.provider else []
+    asks = step.kind in ("model", "agent")
+    parts = [served_by(step)] if asks and step.provider else []
     if step.attempt > 1:
         parts.append(f"attempt {step.attempt}")
-    if step.status in ENDED and step.kind == "model" and step.attempt:
+    if step.status in ENDED and asks and step.attempt:
         parts += [f"{step.tokens:,} tokens", money(step.cost)]
         parts.append(elapsed(step.started_at, step.completed_at))
     if step.note:
@@ -211,7 +217,9 @@ def _agents(picture: Picture, steps: list[StepStatus], width: int) -> Table:
 def _row(picture: Picture, step: StepStatus) -> list[Text]:
     glyph, style = GLYPHS[step.status.value]
     why = step.note if step.status in ENDED and step.note else None
-    middle = clean(why or served_by(step)).replace("\n", " ")
+    used = picture.using.get(step.name) if step.status is AgentStatus.RUNNING else None
+    doing = tool_line(used, verbose=True) if used is not None else None
+    middle = clean(why or doing or served_by(step)).replace("\n", " ")
     followed = step.name == picture.shown_agent and step.status is AgentStatus.RUNNING
     return [
         Text(glyph, style=style),

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from client.cli.chat_screen import PlainScreen, RichScreen, blocks, figures, tool_line
+from client.cli.chat_screen import PlainScreen, RichScreen, blocks, figures
+from client.cli.tool_lines import tool_line
 from contracts.artifacts import ArtifactRef
 from contracts.chats import ChatView, TurnResult
 from contracts.spools import SpoolRecord
