@@ -233,7 +233,7 @@ def _table(suite: SuiteResult, *, named: bool) -> "Table":
             f"{passed} of {len(case.verdicts)}" if case.verdicts else "",
             plain(case.model),
             f"{case.tokens:,}",
-            money(case.cost) + (f" + {money(case.judge_cost)}" if case.judge_cost else ""),
+            money(case.spent),
             duration(case.seconds),
         )
     return table

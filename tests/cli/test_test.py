@@ -1,0 +1,114 @@
+"""`starter.py test`: exit codes, reports, and what is refused before anything starts."""
+
+import asyncio
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.support.fixtures import ROOT, Starter
+from tests.wire.server import Reply, Request, WireServer
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
+BOOKS = ROOT / "examples" / "agents" / "bookkeeper.yaml"
+
+AGENT = """\
+name: helper
+model: {provider: simulated, name: gpt-4o-mini}
+instructions: You help people.
+test_cases:
+  - {name: right, input: "Briefly: the sun is hot.", ground_truth: hot}
+  - {name: wrong, input: "Briefly: the sea is wet.", ground_truth: dry}
+  - name: judged
+    input: "Briefly: the sun is hot."
+    metrics: [{metric: judge, rubric: It speaks of the sun., threshold: 0}]
+"""
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Path:
+    file = tmp_path / "agent.yaml"
+    file.write_text(AGENT)
+    return file
+
+
+def test_the_example_passes_and_is_reported(starter: Starter, tmp_path: Path) -> None:
+    junit, markdown = tmp_path / "out.xml", tmp_path / "out.md"
+    done = starter(
+        "test", str(BOOKS), "--provider", "simulated", "--parallel", "2",
+        "--junit", str(junit), "--markdown", str(markdown),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "4 of 4 passed (100%)" in done.stdout
+    assert "✓ a sum  " in done.stderr
+    assert ElementTree.parse(junit).getroot().get("tests") == "4"
+    assert "| ✓ | sums after each other |" in markdown.read_text()
+
+
+def test_what_is_refused_before_anything_starts(starter: Starter, agent: Path) -> None:
+    def refused(*arguments: str) -> str:
+        done = starter("test", *arguments)
+        assert done.returncode == 2, done.stdout + done.stderr
+        return done.stderr
+
+    assert "no such file" in refused(str(agent.with_name("none.yaml")))
+    assert "Did you mean" in refused(str(agent), "--case", "rigth")
+    assert "cannot be written" in refused(str(agent), "--junit", "/no/such/folder/x.xml")
+    assert "EP_QUALITY_FABRIC_URL" in refused(str(agent), "--submit")
+    agent.write_text(AGENT.replace(", ground_truth: dry", ", metrics: [numeric]"))
+    assert "wrong: numeric: there is neither a value nor" in refused(str(agent))
+    agent.write_text(AGENT.replace("threshold: 0", "threshold: 2"))
+    assert "agent.yaml:9" in refused(str(agent))
+    agent.write_text(AGENT.partition("test_cases")[0])
+    assert "no test_cases" in refused(str(agent))
+
+
+@pytest.mark.slow
+def test_exit_codes_say_what_is_to_be_looked_at_first(starter: Starter, agent: Path) -> None:
+    common = ("--provider", "simulated")
+    failed = starter("test", str(agent), *common, "--case", "right", "--case", "wr*", "--json")
+    assert failed.returncode == 1, failed.stderr
+    told = json.loads(failed.stdout)
+    assert [case["outcome"] for case in told["suites"][0]["cases"]] == ["passed", "failed"]
+    assert starter(
+        "test", str(agent), *common, "--case", "[rw]*", "--threshold", "0.5"
+    ).returncode == 0  # fmt: skip
+    faults = agent.with_name("sim.yaml")
+    faults.write_text("faults: [{kind: wrong_json}]\n")
+    unjudged = starter("test", str(agent), *common, "--simulation", str(faults))
+    assert unjudged.returncode == 4, unjudged.stderr
+    faults.write_text("faults: [{kind: auth}]\n")
+    away = starter("test", str(agent), *common, "--simulation", str(faults))
+    assert away.returncode == 3, away.stderr
+    assert "AuthenticationFailed" in away.stderr
+
+
+class Fabric:
+    """A Quality Fabric service with a gate that nothing passes."""
+
+    def __init__(self) -> None:
+        self.suite: dict[str, object] = {}
+
+    def __call__(self, request: Request) -> Reply:
+        gates = {"success_rate": {"threshold": 100, "operator": ">"}}
+        if request.method == "POST":
+            self.suite = request.json
+        body = {"metrics": self.suite["metrics"], "quality_gates": gates}
+        return Reply((json.dumps(body).encode(),), 200, {"content-type": "application/json"})
+
+
+@pytest.mark.slow
+async def test_a_suite_is_submitted_and_its_gates_decide(starter: Starter, agent: Path) -> None:
+
+    fabric = Fabric()
+    async with WireServer(fabric) as service:
+        done = await asyncio.to_thread(
+            starter, "test", str(agent), "--provider", "simulated", "--case", "right",
+            "--submit", "--project", "shop", env={"EP_QUALITY_FABRIC_URL": service.url},
+        )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert fabric.suite["name"] == "helper"
+    assert "success_rate: failed (100, wanted > 100)" in done.stderr
+    assert "1 of 1 passed" in done.stdout
