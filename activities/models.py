@@ -133,13 +133,14 @@ class Attempt:
 
     async def _make(self) -> ModelReply:
         wanted, candidate, client, request = await self._prepared()
-        self._check_bound(request)
+        size = prompts.request_bytes(request)
+        self._check_bound(size + self._file_tokens)
         name = f"{self._call.run_id}/{self._call.unit}#{self._call.attempt}"
         known = KnownAnswers(self._store)
         key = self._reuse_key(candidate, request)
         if key is not None and (found := await self._reused(known, key)) is not None:
             return found
-        tokens = prompts.likely_tokens(request) + self._file_tokens // 4
+        tokens = prompts.likely_tokens(request, size) + self._file_tokens // 4
         async with turn(self._clients, name, candidate, tokens, self._state):
             reply = await self._stream(client, request)
         made = await self._reply(wanted, reply)
@@ -224,9 +225,8 @@ class Attempt:
             return await self._spools.partial(call.run_id, call.unit, continuation.spool_attempt)
         return ""
 
-    def _check_bound(self, request: ChatRequest) -> None:
+    def _check_bound(self, size: int) -> None:
         """Refuse to send more than the reservation paid for."""
-        size = prompts.request_bytes(request) + self._file_tokens
         if size > self._call.input_bound and not self._call.counted:
             raise ProviderError(
                 f"the prompt has {size:,} bytes, the reservation was made for "

@@ -87,27 +87,35 @@ def _with_messages(request: ChatRequest, messages: list[Message]) -> ChatRequest
 
 def request_bytes(request: ChatRequest) -> int:
     """Return the size in bytes of all text in a request: no fewer than its tokens."""
-    texts = [request.system or ""]
-    for message in request.messages:
-        texts.append(message.content)
-        texts += [
-            f"{c.name}{c.raw_arguments or to_json(c.arguments).decode()}"
-            for c in message.tool_calls
-        ]
-        if message.vendor_state is not None:
-            texts.append(json.dumps(message.vendor_state, default=str))
-    texts += [
-        f"{tool.name}{tool.description}{json.dumps(parameters_schema(tool))}"
-        for tool in request.tools or ()
-    ]
+    size = _bytes(request.system or "") + sum(map(_message_bytes, request.messages))
+    for tool in request.tools or ():
+        size += _bytes(tool.name) + _bytes(tool.description)
+        size += len(json.dumps(parameters_schema(tool)))
     if request.response_schema is not None:
-        texts.append(json.dumps(request.response_schema))
-    return sum(len(text.encode()) for text in texts)
+        size += len(json.dumps(request.response_schema))
+    return size
 
 
-def likely_tokens(request: ChatRequest) -> int:
+def _message_bytes(message: Message) -> int:
+    """Return the size of one message: a long conversation has hundreds, measured every turn."""
+    size = _bytes(message.content)
+    for call in message.tool_calls:
+        size += _bytes(call.name)
+        size += _bytes(call.raw_arguments) if call.raw_arguments else len(to_json(call.arguments))
+    if message.vendor_state is not None:
+        size += len(json.dumps(message.vendor_state, default=str))
+    return size
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def likely_tokens(request: ChatRequest, size: int | None = None) -> int:
     """Return about how many tokens a call takes of its account's limits, its answer included.
 
-    Four bytes a token, and all of `max_tokens`, as vendors count it.
+    Four bytes a token, and all of `max_tokens`, as vendors count it. `size` is the request's in
+    bytes, where the caller knows it.
     """
-    return -(-request_bytes(request) // 4) + (request.max_tokens or 0)
+    size = request_bytes(request) if size is None else size
+    return -(-size // 4) + (request.max_tokens or 0)

@@ -15,9 +15,9 @@ from typing import Any
 import orjson
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from activities.heartbeats import beating
+from activities.keeping import keep, lasting
 from activities.tool_claims import ToolClaims
 from activities.tool_events import ToolEvents
 from activities.tool_listing import KnownAgents, Listing, effect_of
@@ -41,15 +41,14 @@ from rules.templates import TemplateError, parse, render
 from rules.toolargs import misfits
 from rules.toolresults import for_model, of_binary
 from stores.artifacts import ArtifactStore
-from stores.exceptions import StoreError, StoreUnavailable
+from stores.exceptions import StoreError
 from stores.spooling import SpoolWriter
-from stores.values import load_value, store_value
+from stores.values import load_value
 from toolbox.calls import Env, Invocation, ToolResult
 from toolbox.environment import Redactor
 from toolbox.exceptions import BadArguments, ToolFailure
 from toolbox.opening import OpenTools
 
-KEEP_TRYING_S = 40.0
 RETRY_S = 0.5
 UNAVAILABLE = "ToolUnavailable"
 NOBODY_KNOWS = (
@@ -335,16 +334,10 @@ class _Call:
 
     async def _kept(self, text: str) -> Value:
         """Store a text that was worked for, and outlast a store that is away for a while."""
-        async for trial in _trials():
-            with trial:
-                return await store_value(self._store, text)
-        raise AssertionError("unreachable: the last trial returns or raises")
+        return await keep(self._store, text)
 
     async def _stored(self, data: bytes, media_type: str) -> Value:
-        async for trial in _trials():
-            with trial:
-                return Value(ref=await self._store.put_bytes(data, media_type))
-        raise AssertionError("unreachable: the last trial returns or raises")
+        return Value(ref=await lasting(lambda: self._store.put_bytes(data, media_type)))
 
 
 def _to_the_ms(moment: datetime) -> datetime:
@@ -355,15 +348,6 @@ def _to_the_ms(moment: datetime) -> datetime:
 def _briefly(outcome: ToolOutcome) -> ToolOutcome:
     """Leave out what the workflow knows: it has many of these in its history."""
     return outcome.model_copy(update={"name": "", "call_id": "", "execution_time": 0.0})
-
-
-def _trials() -> AsyncRetrying:
-    return AsyncRetrying(
-        retry=retry_if_exception_type(StoreUnavailable),
-        stop=stop_after_delay(KEEP_TRYING_S),
-        wait=wait_exponential(multiplier=0.5, max=8),
-        reraise=True,
-    )
 
 
 def _spelled(text: str, result: ToolResult) -> str:

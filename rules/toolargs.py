@@ -7,11 +7,15 @@ depth have bounds. The library is imported with its first use: it takes longer t
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from contracts.base import Json
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
 
 MOST_ERRORS = 8
 SCHEMA_BYTES = 64 * 1024
@@ -43,12 +47,9 @@ def unsound(schema: Any) -> str | None:
 
 def misfits(arguments: Json, schema: Mapping[str, Any]) -> tuple[str, ...]:
     """Return what is wrong with arguments, each beginning with the place; empty if nothing is."""
-    from jsonschema import Draft202012Validator
-    from referencing import Registry
     from referencing.exceptions import Unresolvable
 
-    validator = Draft202012Validator(dict(schema), registry=Registry())
-    found = []
+    validator, found = _validator(orjson.dumps(schema)), []
     try:
         errors = sorted(validator.iter_errors(arguments), key=lambda e: list(map(str, e.path)))
     except (Unresolvable, RecursionError, re.error):
@@ -57,6 +58,15 @@ def misfits(arguments: Json, schema: Mapping[str, Any]) -> tuple[str, ...]:
         where = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error.path)
         found.append(f"{where.lstrip('.') or 'arguments'}: {error.message[:200]}")
     return tuple(found)
+
+
+@lru_cache(maxsize=256)
+def _validator(schema: bytes) -> "Draft202012Validator":
+    """Return what judges by a schema, as JSON. The same few schemas come again and again."""
+    from jsonschema import Draft202012Validator
+    from referencing import Registry
+
+    return Draft202012Validator(orjson.loads(schema), registry=Registry())
 
 
 def _depth(value: Any) -> int:

@@ -16,6 +16,7 @@ from pathlib import Path
 from stores.spoolwriting import LineSink
 
 _REOPEN_S = 1.0
+_APPENDING = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 
 
 class AppendFile(LineSink):
@@ -49,5 +50,8 @@ class AppendFile(LineSink):
             raise OSError("it cannot be opened")
         self._opened_at = now
         self.close()
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            self._fd = os.open(self._path, _APPENDING, 0o600)
+        except FileNotFoundError:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._fd = os.open(self._path, _APPENDING, 0o600)

@@ -1,7 +1,8 @@
 """The agent as one would write it by hand in bare Temporal, passing references.
 
-The same: converter, sandbox, model, artifact store and transcripts, one activity a model call and
-one a tool call, a heartbeat before the request and one a second, the same timeouts, summaries.
+The same: converter, modules passed through Temporal's sandbox, model, artifact store and
+transcripts, one activity a model call and one a tool call, a heartbeat before the request and one
+a second, the same timeouts, summaries.
 
 Left out, beside Callboard: no ledger, no reservations and no bill, no fallback, no rules for
 failures (Temporal retries a paid call up to three times), no limits, no check of a prompt's size,
@@ -21,6 +22,7 @@ from temporalio.client import Client
 from temporalio.common import RetryPolicy
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer, Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 with workflow.unsafe.imports_passed_through():
     from pydantic import BaseModel
@@ -190,7 +192,7 @@ class HandAgent:
 @contextlib.asynccontextmanager
 async def working(address: str, queue: str) -> AsyncIterator[None]:
     """Work on a queue."""
-    from worker import HEARTBEAT_THROTTLE, workflow_runner
+    from worker import HEARTBEAT_THROTTLE
 
     client = await Client.connect(address, data_converter=pydantic_data_converter)
     work = Work(os.environ["BENCHMARK_HOME"])
@@ -199,19 +201,25 @@ async def working(address: str, queue: str) -> AsyncIterator[None]:
         task_queue=queue,
         workflows=[HandAgent],
         activities=[work.ask, work.read],
-        workflow_runner=workflow_runner(),
+        workflow_runner=_sandbox(),
         max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
     ):
         yield
 
 
+def _sandbox() -> SandboxedWorkflowRunner:
+    """Return Temporal's own sandbox, with the same modules passed through it as Callboard's."""
+    from worker import PASSED_THROUGH
+
+    restrictions = SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
+    return SandboxedWorkflowRunner(restrictions=restrictions)
+
+
 def replayer() -> Replayer:
     """Return what replays its histories."""
-    from worker import workflow_runner
-
     return Replayer(
         workflows=[HandAgent],
-        workflow_runner=workflow_runner(),
+        workflow_runner=_sandbox(),
         data_converter=pydantic_data_converter,
     )
 

@@ -10,9 +10,8 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 
-from activities.clients import OwnClient
 from benchmarks.transcripts import story
-from benchmarks.transcripts.stub import StubModel
+from benchmarks.transcripts.stub import StubClients
 from client.agent_plans import plan_own
 from config.agentfile import LoadedAgent
 from config.settings import Settings
@@ -70,8 +69,7 @@ async def working(address: str, queue: str) -> AsyncIterator[None]:
     """Work on a queue, and on those of the model and of the tools."""
     client = await Client.connect(address, data_converter=pydantic_data_converter)
     settings = Settings(home=Path(os.environ["BENCHMARK_HOME"]))
-    clients = OwnClient(StubModel())
-    async with workers(client, settings, [PROVIDER], clients, workflow_queue=queue):
+    async with workers(client, settings, [PROVIDER], StubClients(), workflow_queue=queue):
         yield
 
 

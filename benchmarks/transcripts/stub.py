@@ -2,8 +2,10 @@
 
 from collections.abc import AsyncIterator
 
+from activities.clients import Clients
 from benchmarks.transcripts import story
 from contracts.messages import ChatChunk, ChatRequest, ToolCall, Usage
+from contracts.plans import Candidate
 from providers.spi import LLMClient
 
 
@@ -21,3 +23,13 @@ class StubModel(LLMClient):
             return
         yield ChatChunk(tool_call=ToolCall(story.call_id(read), story.TOOL, {"path": path}))
         yield ChatChunk(finish_reason="tool_calls", usage=Usage(*story.USAGE))
+
+
+class StubClients(Clients):
+    """Gives the model, as a worker's clients give an adapter."""
+
+    def __init__(self) -> None:
+        self._model = StubModel()
+
+    def client(self, candidate: Candidate) -> LLMClient:
+        return self._model

@@ -214,7 +214,7 @@ async def all_ways(
             home, entries = folder / "callboard", folder / "entries"
             ways["callboard"] = Callboard(client, worker, "callboard", home, entries)
         if "by-hand" in wanted:
-            worker = await started("by-hand", "hand", here)
+            worker = await started("by-hand", os.environ.get("HANDMOD", "hand"), here)
             ways["by-hand"] = Plain(client, worker, "by-hand")
         for name, module in PEERS.items():
             if name in wanted and peers_python is not None:
