@@ -44,6 +44,7 @@ from contracts.updates import (
 )
 from providers.exceptions import AuthenticationFailed, Overloaded, StreamInterrupted
 from tests.support import talks
+from tests.support.agent_scenes import agent_steps, asking_tools
 from tests.support.harness import Harness, harness
 from tests.support.scripted import Say, Script
 from tests.support.server import local_server
@@ -345,7 +346,7 @@ SCENES: dict[str, Scene] = {
         *(graph, failover, forms, control, cancelled, timed_out, many),
         *(slices, slice_of_items, slices_stopped, slice_stopped),
         *(told, moved),
-        *(chat, chat_tools),
+        *(chat, chat_tools, asking_tools, agent_steps),
     )
 }
 
