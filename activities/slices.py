@@ -5,6 +5,7 @@ on a slice reads that slice only, so the work for each item does not grow with t
 """
 
 import asyncio
+import logging
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -13,13 +14,24 @@ from contracts.activities import ListFacts, SliceActivities
 from contracts.artifacts import ArtifactRef
 from contracts.base import Json
 from contracts.failures import FailureKind
-from contracts.runs import RecordPage, RecordQuery, RunRecord
-from contracts.slices import MOST_ITEMS, SLICE_ITEMS, SliceQuery, StoredSlice, StoredSlices
+from contracts.runs import RecordPage, RecordQuery, RunRecord, StepResult
+from contracts.slices import (
+    MOST_ITEMS,
+    SLICE_ITEMS,
+    Answers,
+    AnswersQuery,
+    SliceQuery,
+    StoredSlice,
+    StoredSlices,
+)
+from contracts.teams import AgentStatus
 from rules import slicing, templates
 from stores.artifacts import ArtifactStore
 from stores.exceptions import ArtifactMissing
 
 STORED_AT_ONCE = 8
+
+log = logging.getLogger(__name__)
 
 
 class SliceWork(SliceActivities):
@@ -38,10 +50,41 @@ class SliceWork(SliceActivities):
             ) from None
         return index.slices[query.number]
 
+    @activity.defn(name="load_answers")
+    async def load_answers(self, query: AnswersQuery) -> Answers:
+        try:
+            record = await self._store.get_model(query.record, RunRecord)
+        except ArtifactMissing as error:
+            log.warning("items are asked again, their answers are not known: %s", error)
+            return Answers()
+        done = [r for r in record.results if r.status is AgentStatus.COMPLETED and r.output]
+        end = query.start + query.count
+        return Answers(
+            results=tuple(_brief(result) for result in done[query.start : end]),
+            more=len(done) > end,
+        )
+
     @activity.defn(name="store_slice")
     async def store_slice(self, record: RunRecord) -> ArtifactRef:
         whole = record if len(record.results) == record.steps else await _completed(record)
         return await self._store.put_json(whole)
+
+
+def _brief(result: StepResult) -> StepResult:
+    """Return a result by reference, without what its attempts say as well."""
+    output = result.output
+    if output is not None and output.ref is not None:
+        by_reference = {"inline": None, "has_inline": False, "preview": ""}
+        output = output.model_copy(update=by_reference)
+    return StepResult(
+        agent_id=result.agent_id,
+        status=result.status,
+        output=output,
+        tokens_used=result.tokens_used,
+        cost=result.cost,
+        execution_time=result.execution_time,
+        retry_count=result.retry_count,
+    )
 
 
 async def measured(store: ArtifactStore, items: list[Json]) -> ListFacts:

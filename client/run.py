@@ -107,7 +107,7 @@ class Run(RunCommands):
     async def ended(self) -> bool:
         """Tell whether the run has ended, which needs no worker. Raises UnknownRun, RPCError."""
         try:
-            status = (await self.handle.describe(rpc_timeout=ASK_LIMIT)).status
+            status = (await self.handle.describe(rpc_timeout=self._runs.ask_limit)).status
         except RPCError as error:
             raise self._unknown(error) from None
         return status is not WorkflowExecutionStatus.RUNNING
@@ -168,7 +168,7 @@ class Run(RunCommands):
 
     async def _ask(self, query: Callable[[RunWorkflow], T]) -> T:
         try:
-            return await self.handle.query(query, rpc_timeout=ASK_LIMIT)
+            return await self.handle.query(query, rpc_timeout=self._runs.ask_limit)
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 raise self._unknown(error) from None

@@ -29,10 +29,21 @@ __all__ = ["ASK_LIMIT", "NoWorker", "Run", "Runs", "UnknownRun", "new_run_id"]
 
 
 class Runs:
-    """All runs of one server and store. Without a client, those that have ended can be read."""
+    """All runs of one server and store. Without a client, those that have ended can be read.
 
-    def __init__(self, client: Client | None, store: ArtifactStore, spools: Spools) -> None:
+    `ask_limit` is how long a worker may take to answer a question.
+    """
+
+    def __init__(
+        self,
+        client: Client | None,
+        store: ArtifactStore,
+        spools: Spools,
+        *,
+        ask_limit: timedelta = ASK_LIMIT,
+    ) -> None:
         self._client = client
+        self.ask_limit = ask_limit
         self._searchable = False
         self.store = store
         self.spools = spools

@@ -14,7 +14,7 @@ from contracts.base import Frozen
 from contracts.calls import ItemBinding, ModelCall, ModelReply
 from contracts.plans import AgentHeader, PlanPage
 from contracts.runs import RunRecord
-from contracts.slices import SliceQuery, StoredSlice
+from contracts.slices import Answers, AnswersQuery, SliceQuery, StoredSlice
 
 
 class PageRequest(Frozen):
@@ -190,6 +190,11 @@ class SliceActivities(ABC):
     @abstractmethod
     async def load_slice(self, query: SliceQuery) -> StoredSlice:
         """Return one slice of a stored list, by reference."""
+
+    @activity.defn(name="load_answers")
+    @abstractmethod
+    async def load_answers(self, query: AnswersQuery) -> Answers:
+        """Return some items that an earlier child run has answered; none of a lost record."""
 
     @activity.defn(name="store_slice")
     @abstractmethod

@@ -13,6 +13,7 @@ from contracts.base import Frozen, Slim
 from contracts.calls import SharedUse
 from contracts.messages import Usage
 from contracts.plans import StepNode
+from contracts.runs import StepResult
 
 ITEMS_WORKFLOW = "callboard.items"
 """The slice workflow's type, as Temporal knows it."""
@@ -28,6 +29,9 @@ MOST_ITEMS = 100_000
 
 MOST_EVENTS = 15_000
 """Of a child's history, before it hands its rest back: far below the server's 51,200."""
+
+ANSWERS_PAGE = 32
+"""Answered items that a child run is told of at once: less than 10 kB."""
 
 LISTED_FAILURES = 20
 """Failures of a slice that its result names; its record has all of them."""
@@ -83,7 +87,8 @@ class SliceRequest(Frozen):
     the child in the run's ledger. `node` is the step as if it stood alone: its `prompt_bytes` cover
     the values that the prompt reads beside the item, which are the `bindings`. `prompt` replaces
     the plan's. `shared` is what the run has at the providers, by candidate. Attempts are numbered
-    from `first_attempt` + 1. After `may_fail` + 1 failures the child stops; every
+    from `first_attempt` + 1. Items that one of the `answered` records has an answer of are not
+    asked again. After `may_fail` + 1 failures the child stops; every
     `report_failures` ones it says so. A history of `most_events` starts no further items: another
     child has the rest.
     """
@@ -100,6 +105,7 @@ class SliceRequest(Frozen):
     bindings: Bindings = Bindings()
     shared: dict[int, SharedUse] = {}
     first_attempt: int = 0
+    answered: tuple[ArtifactRef, ...] = ()
     most_slots: int = 1
     may_fail: int = 0
     report_failures: int = 1
@@ -157,6 +163,37 @@ class SliceResult(Frozen):
     record: ArtifactRef | None = None
     cancelled: bool = False
     error: str | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether every item that was begun has its answer, and the answers were stored."""
+        kept = self.outputs is not None and self.error is None
+        return kept and not self.failed and not self.cancelled
+
+
+class AnsweredSlices(Frozen):
+    """What a long list came to that fell short, for when its step is run again.
+
+    `slices` is the list, `results` are by the place of their first item.
+    """
+
+    slices: ArtifactRef
+    results: dict[int, SliceResult] = {}
+
+
+class AnswersQuery(Frozen):
+    """Asks for the items that a slice's record has an answer of, `start` of them left out."""
+
+    record: ArtifactRef
+    start: int = 0
+    count: int = ANSWERS_PAGE
+
+
+class Answers(Frozen):
+    """Items that have their answer. `more`: there are further ones."""
+
+    results: tuple[StepResult, ...] = ()
+    more: bool = False
 
 
 def report_signal(step: str) -> str:

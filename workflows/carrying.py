@@ -20,6 +20,7 @@ from contracts.artifacts import ArtifactRef
 from contracts.base import Frozen
 from contracts.runs import AttemptRecord, Question, StepResult
 from contracts.sharing import SharingState
+from contracts.slices import AnsweredSlices
 from contracts.teams import AgentStatus
 from contracts.updates import Answer
 from rules.graph import FrontierState
@@ -51,6 +52,7 @@ class Carried(Frozen):
     answers: tuple[Answer, ...] = ()
     prompts: dict[str, str] = {}
     answered_items: dict[str, dict[int, StepResult]] = {}
+    answered_slices: dict[str, AnsweredSlices] = {}
     commands: tuple[str, ...] = ()
     endings: dict[str, tuple[tuple[float, str | None], ...]] = {}
     paused: bool = False
@@ -84,6 +86,7 @@ def dump(state: RunState) -> str:
         answers=tuple(state.answers.values()),
         prompts=state.prompts,
         answered_items=state.answered_items,
+        answered_slices=state.answered_slices,
         commands=state.commands,
         endings=state.endings,
         paused=state.paused,
@@ -107,6 +110,7 @@ def restore(state: RunState, text: str) -> None:
     for name, prompt in carried.prompts.items():
         state.edit_prompt(name, prompt)
     state.answered_items = carried.answered_items
+    state.answered_slices = carried.answered_slices
     state.commands = carried.commands
     state.endings = carried.endings
     state.paused, state.pause_reason = carried.paused, carried.pause_reason

@@ -33,6 +33,7 @@ with workflow.unsafe.imports_passed_through():
         CONTROL_SIGNAL,
         ITEMS_WORKFLOW,
         LISTED_FAILURES,
+        AnswersQuery,
         ItemFailure,
         SliceControl,
         SliceQuery,
@@ -107,6 +108,7 @@ class ItemsWorkflow:
         self._reserver = SliceReserver(state, self._tell)
         self._reserver.begin(request.control)
         self._items = self._listed(part)
+        await self._recall(part.start + request.skip)
         self._apply()
         teller = asyncio.create_task(self._send_reports())
         cancelled = await self._until_done(state)
@@ -147,6 +149,25 @@ class ItemsWorkflow:
             if index >= self._request.skip
         ]
 
+    async def _recall(self, first: int) -> None:
+        """Take over the answers of earlier child runs; `first` is the place of the first item."""
+        for record in self._request.answered:
+            start, more = 0, True
+            while more:
+                query = AnswersQuery(record=record, start=start)
+                page = await light.at_once(SliceActivities.load_answers, query, "answers so far")
+                start, more = start + len(page.results), page.more
+                known = {_index(result) - first: result for result in page.results}
+                inside = range(len(self._items))
+                self._results.update({n: result for n, result in known.items() if n in inside})
+        self._next = self._unanswered(0)
+
+    def _unanswered(self, number: int) -> int:
+        """Return the first item, from this one on, that has no answer yet."""
+        while number in self._results:
+            number += 1
+        return number
+
     async def _until_done(self, state: SliceState) -> bool:
         """Run the items. True if the child was cancelled meanwhile."""
         count = min(self._request.most_slots, len(self._items))
@@ -172,7 +193,7 @@ class ItemsWorkflow:
                 if not self._goes_on(state):
                     return
                 number = self._next
-                self._next += 1
+                self._next = self._unanswered(number + 1)
                 step = ModelStepRun(state, node, self._reserver, self._items[number], bindings)
                 self._note(number, await step.run())
 

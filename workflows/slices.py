@@ -8,6 +8,7 @@ stopped and settled. How the budget is shared is in `workflows.slice_child`.
 
 import asyncio
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -22,6 +23,7 @@ from contracts.runs import StepResult
 from contracts.slices import (
     LISTED_FAILURES,
     SLICE_ITEMS,
+    AnsweredSlices,
     ItemFailure,
     SliceControl,
     SliceReport,
@@ -74,6 +76,8 @@ class SlicedRun:
         self._results: dict[int, SliceResult] = {}
         self._bindings = Bindings()
         self._lent_uses: dict[int, SharedUse] = {}
+        self._earlier: dict[int, SliceResult] = {}
+        """What is known of slices that fell short before, by the place of their first item."""
         self._alone = _alone(state, node)
         self._first_attempt = max(
             (a.part.most_attempts for a in state.attempts_of(node.name) if a.part), default=0
@@ -94,6 +98,9 @@ class SlicedRun:
         )
         if state.sharing is not None and (node.uploads or node.shared):
             self._lent_uses = await state.sharing.lend(node)
+        earlier = state.answered_slices.pop(node.name, None)
+        if earlier and earlier.slices == self._slices and workflow.patched("asks-what-it-lacks"):
+            self._take_over(earlier.results)
         workflow.set_signal_handler(report_signal(node.name), self._heard)
         self._show_progress()
         runners = [asyncio.create_task(self._take_slices(n)) for n in range(self._runners)]
@@ -104,6 +111,19 @@ class SlicedRun:
         if cancelled or state.stopping:
             return StepResult(agent_id=node.name, status=AgentStatus.CANCELLED, error="cancelled")
         return await self._result()
+
+    def _take_over(self, results: Mapping[int, SliceResult]) -> None:
+        """Keep the slices that were answered whole, and what is known of the others."""
+        left: list[Work] = []
+        for work in self._works:
+            own = {start: result for start, result in results.items() if start in work.places}
+            whole = all(result.whole for result in own.values())
+            if whole and sum(result.taken for result in own.values()) == len(work.places):
+                self._results.update(own)
+                continue
+            left.append(work)
+            self._earlier.update({n: r for n, r in own.items() if r.record is not None})
+        self._works = deque(left)
 
     async def _until_done(self, runners: list[asyncio.Task[None]]) -> bool:
         """Wait for all slices, or stop them where no success is left. True if cancelled."""
@@ -195,6 +215,11 @@ class SlicedRun:
             bindings=self._bindings,
             shared=self._lent_uses,
             first_attempt=self._first_attempt,
+            answered=tuple(
+                earlier.record
+                for start, earlier in sorted(self._earlier.items())
+                if start in work.places and earlier.record is not None
+            ),
             most_slots=self._width,
             may_fail=max(0, may_fail - self._failed()),
             report_failures=slicing.report_every(may_fail),
@@ -303,7 +328,14 @@ class SlicedRun:
         metadata: dict[str, Json],
         retries: int,
     ) -> StepResult:
-        """Return the failure of a step that too many items of failed."""
+        """Return the failure of a step that too many items of failed.
+
+        Run again, it asks only for the answers that it does not have.
+        """
+        known = {start: r for start, r in self._results.items() if r.record is not None}
+        self._state.answered_slices[self._node.name] = AnsweredSlices(
+            slices=self._slices, results={**self._earlier, **known}
+        )
         kinds = sorted({kind for result in ordered for kind in result.failed})
         error = (
             f"{self._failed():,} of {self._count:,} items failed, min_success is "

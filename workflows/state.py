@@ -21,6 +21,7 @@ from contracts.runs import (
     step_of,
 )
 from contracts.sharing import SHARED_UNIT, SharingState
+from contracts.slices import AnsweredSlices
 from contracts.teams import AgentStatus, WorkflowStatus
 from contracts.updates import Answer, Command
 from rules import templates
@@ -66,6 +67,8 @@ class RunState:
         """By step: the templates that replaced those of the plan."""
         self.answered_items: dict[str, dict[int, StepResult]] = {}
         """By failed `for_each` step: the items that need not be asked again."""
+        self.answered_slices: dict[str, AnsweredSlices] = {}
+        """The same where the list was long."""
         self._planned: dict[str, StepNode] = {}
         self._commands: dict[str, None] = {}
         self.stopping = False
@@ -180,6 +183,7 @@ class RunState:
         index = {other: number for number, other in enumerate(self.names)}
         self.prompts[name] = prompt
         self.answered_items.pop(name, None)
+        self.answered_slices.pop(name, None)
         self.nodes[name] = planned.model_copy(
             update={
                 "uses": tuple(index[other] for other in read if other in index),

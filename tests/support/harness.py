@@ -39,6 +39,9 @@ from worker import (
     workflow_runner,
 )
 
+PATIENCE = timedelta(seconds=30)
+"""For a worker's answer: the machine may be busy."""
+
 
 @dataclass
 class Harness:
@@ -52,7 +55,7 @@ class Harness:
     runs: Runs = field(init=False)
 
     def __post_init__(self) -> None:
-        self.runs = Runs(self.client, self.store, self.spools)
+        self.runs = Runs(self.client, self.store, self.spools, ask_limit=PATIENCE)
 
     async def start(self, plan: Plan, inputs: Mapping[str, Json] | None = None) -> Run:
         """Start a run on this harness's own workflow queue."""

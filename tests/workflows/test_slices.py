@@ -13,10 +13,11 @@ from contracts.messages import Usage
 from contracts.plans import Plan
 from contracts.runs import RunStatus
 from contracts.teams import AgentStatus, ForEachSpec, ModelStep, WorkflowStatus
-from contracts.updates import BudgetRaise, PauseRequest
+from contracts.updates import BudgetRaise, PauseRequest, RetryRequest
 from providers.exceptions import AuthenticationFailed
 from rules.bounds import input_bound
 from rules.prices import worst_case
+from stores.values import load_value
 from tests.support.harness import Harness, harness
 from tests.support.scripted import Say, Script
 from tests.support.server import LocalServer
@@ -108,6 +109,40 @@ def priced(**more: object) -> Plan:
     spec = ForEachSpec(item="thing", in_="inputs.items", max_parallel=20, min_success=0)
     step = agent("rate", LONG_PROMPT, for_each=spec, max_retries=0)
     return plan(team(step, inputs=LIST, max_parallel_agents=20, **more))
+
+
+@pytest.mark.slow
+async def test_a_long_list_that_runs_again_asks_only_for_what_it_lacks(opened: Open) -> None:
+    turns = {f"rate[{n}]": [Say(f"n{n}")] for n in range(501)}
+    turns["rate[480]"] = [AuthenticationFailed("no such key"), Say("mended")]
+    script = Script({**turns, "slow": [Say("keeps the run open", seconds=120)]})
+    each = ForEachSpec(item="thing", in_="inputs.items", max_parallel=20)
+    lists = agent("rate", "Rate {thing.name}.", for_each=each)
+    made = plan(team(agent("slow"), lists, inputs=LIST, max_parallel_agents=22))
+    async with opened(script) as running:
+        run = await running.start(made, items(501))
+        await until(run, lambda now: rating(now) is AgentStatus.FAILED)
+        asked = script.count()
+        await run.retry(RetryRequest(step="rate"))
+        await until(run, lambda now: rating(now) is AgentStatus.COMPLETED)
+        [step] = [one for one in await run.results() if one.agent_id == "rate"]
+        cost, had = await run.cost(), await children(running, run)
+        sizes = [await measure(one) for one in had]
+        assert step.output is not None
+        answers = await load_value(running.store, step.output)
+        await run.cancel()
+        await run.wait()
+    assert answers == ["mended" if n == 480 else f"n{n}" for n in range(501)]
+    assert asked > 300
+    answered = [a.step for a in cost.attempts if a.outcome == "completed"]
+    assert sorted(answered) == sorted(f"rate[{n}]" for n in range(501))
+    assert script.count() <= 1 + 501 + 1 + 20
+    assert all(largest <= MOST_PAYLOAD for _, _, largest in sizes)
+
+
+def rating(status: RunStatus) -> AgentStatus | None:
+    """Return how far the step over the list is."""
+    return next((step.status for step in status.steps if step.name == "rate"), None)
 
 
 @pytest.mark.slow
