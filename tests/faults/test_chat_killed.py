@@ -59,9 +59,10 @@ execution: {{on_interrupt: {how}}}
 class Workers:
     """Worker processes of one home."""
 
-    def __init__(self, server: LocalServer, home: Path) -> None:
+    def __init__(self, server: LocalServer, home: Path, **environment: str) -> None:
         self._environment = {
             **os.environ,
+            **environment,
             "CALLBOARD_TEMPORAL_ADDRESS": server.address,
             "CALLBOARD_HOME": str(home),
             "CALLBOARD_GRACEFUL_SHUTDOWN": "0.5",

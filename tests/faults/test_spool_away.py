@@ -1,0 +1,84 @@
+"""Redis killed in mid-answer, with the spools in it: the answer is there, its viewer is told."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+
+from client.chats import Chats, StreamTrouble, TextPart
+from client.runs import Runs
+from contracts.chats import TurnResult
+from contracts.teams import AgentStatus
+from stores.artifacts import ArtifactStore
+from stores.locations import DataDir
+from stores.redis_spools import RedisSpools
+from tests.faults.test_chat_killed import QUESTION, Stage, Workers
+from tests.support.redis import RedisProcess
+from tests.support.server import LocalServer
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisProcess]:
+    process = RedisProcess(tmp_path / "redis")
+    process.start()
+    yield process
+    process.kill()
+
+
+@pytest.fixture
+async def stage(server: LocalServer, tmp_path: Path, redis: RedisProcess) -> AsyncIterator[Stage]:
+    home = tmp_path / "home"
+    home.mkdir()
+    with contextlib.ExitStack() as stack:
+        workers = Workers(server, home, CALLBOARD_SPOOL_URL=redis.url)
+        stack.callback(workers.stop)
+        workers.start()
+        client = await Client.connect(server.address, data_converter=pydantic_data_converter)
+        store = ArtifactStore.open(DataDir(home).artifacts_url)
+        yield Stage(workers, Chats(Runs(client, store, RedisSpools(redis.url))), tmp_path)
+    await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("back", [False, True])
+async def test_redis_killed_in_mid_answer(stage: Stage, redis: RedisProcess, back: bool) -> None:
+    chat = await stage.begin()
+    said = await chat.say(QUESTION)
+    shown, troubles = "", list[str]()
+    result: TurnResult | None = None
+    async for event in chat.follow(said.turn):
+        if isinstance(event, TextPart):
+            shown = shown[: event.keep] + event.added
+            if len(shown) > 200 and not troubles:
+                redis.kill()
+                troubles.append("killed")
+        elif isinstance(event, StreamTrouble):
+            troubles.append(event.why)
+            if back and event.why:
+                redis.start()
+        elif isinstance(event, TurnResult):
+            result = event
+    assert result is not None
+    assert result.status is AgentStatus.COMPLETED, result.error
+    answer = await chat.output(result)
+    assert isinstance(answer, str)
+    assert stage.requests() == [("t1.1", "1")], "the answer was paid for twice"
+    assert f"127.0.0.1:{redis.port}" in troubles[1]
+    if back:
+        assert troubles[2:] == [""]
+        assert shown == answer
+    else:
+        assert troubles[2:] == []
+        assert answer.startswith(shown)
+        assert len(shown) < len(answer)
+    messages, view = await chat.messages(), await chat.view()
+    assert [m.content for m in messages] == [QUESTION, answer]
+    assert [a.outcome for a in view.attempts] == ["completed"]
+    # The next turn works as well, with or without a spool.
+    again = await chat.say("Thank you for the points")
+    assert (await asyncio.wait_for(chat.wait(again.turn), 60)).status is AgentStatus.COMPLETED
