@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
@@ -21,6 +21,7 @@ from providers.accounts import open_limits
 from providers.limits import Limiter, NeverAdmitted
 from providers.policy import Limits, Policy
 from providers.redis_limits import RedisServer
+from tests.support.cases import cases
 from tests.support.fixtures import ROOT
 from tests.support.redis import running_redis
 from tests.support.windows import Made, broken
@@ -69,7 +70,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@cases(60)
 @given(limited, steps)
 def test_both_stores_answer_every_question_alike(
     redis_url: str, limits: Limits, plan: list[tuple[str, int, int | None, float]]

@@ -18,7 +18,7 @@ from contracts.teams import (
     TeamStep,
     WaitStep,
 )
-from tests.support.teamtexts import agents, load, said, step
+from tests.support.teamtexts import load, said, step
 
 pytestmark = pytest.mark.unit
 

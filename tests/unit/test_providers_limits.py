@@ -4,13 +4,14 @@ import asyncio
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.accounts import InProcessLimits, open_limits, queue_rates
 from providers.exceptions import RouterError
 from providers.limits import GRACE_MS, Limiter, NeverAdmitted
 from providers.policy import Limits, Policy
+from tests.support.cases import cases
 from tests.support.windows import Made, broken, most_in_a_window
 
 pytestmark = pytest.mark.unit
@@ -69,7 +70,7 @@ limited = st.builds(
 gaps = st.sampled_from([0.0, 0.0, 0.1, 1.0, 30.0, 61.0, 4000.0])
 
 
-@settings(max_examples=300, deadline=None)
+@cases(300)
 @given(limited, st.lists(st.tuples(gaps, st.integers(1, 40), st.just(0.0)), max_size=70))
 def test_no_sliding_window_ever_sees_a_limit_passed(
     limits: Limits, arrivals: list[tuple[float, int, float]]
@@ -82,7 +83,7 @@ def test_no_sliding_window_ever_sees_a_limit_passed(
     assert all(times <= 2 for times in vendor.asked)
 
 
-@settings(max_examples=200, deadline=None)
+@cases(200)
 @given(
     limited,
     st.lists(
@@ -105,7 +106,7 @@ def test_a_small_call_does_not_overtake_a_large_one_that_waits() -> None:
     assert waits == [0.0, 63.0, 63.0]
 
 
-@settings(max_examples=200, deadline=None)
+@cases(200)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 100)), max_size=60), st.data())
 def test_first_booked_is_first_served(plan: list[tuple[int, int]], data: st.DataObject) -> None:
     clock = Clock()
@@ -120,7 +121,7 @@ def test_first_booked_is_first_served(plan: list[tuple[int, int]], data: st.Data
     assert due == sorted(due)
 
 
-@settings(max_examples=200, deadline=None)
+@cases(200)
 @given(st.integers(1, 30), st.data())
 def test_who_gave_back_leaves_the_room_to_others(count: int, data: st.DataObject) -> None:
     clock = Clock()

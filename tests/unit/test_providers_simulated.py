@@ -6,7 +6,7 @@ import time
 
 import jsonschema
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.messages import ChatRequest, Message, ToolDefinition, ToolParameter
@@ -14,6 +14,7 @@ from contracts.parts import FileInlinePart
 from providers import tokens
 from providers.simulated import SimulatedClient, pieces
 from providers.spi import Generation, LLMClient, TokenCounting
+from tests.support.cases import cases
 
 pytestmark = pytest.mark.unit
 
@@ -441,7 +442,7 @@ def test_tokens_are_at_most_bytes_and_add_up(text):
     assert (count == 0) == (not text.strip())
 
 
-@settings(max_examples=60, deadline=None)
+@cases(60)
 @given(st.text(max_size=400).filter(str.strip), st.sampled_from([None, *SCHEMAS[:2]]))
 async def test_any_prompt_is_answered(text, schema):
     reply = await fast().chat(ask(text, response_schema=schema, max_tokens=500))

@@ -3,7 +3,7 @@
 import random as chance
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.failures import FINAL_KINDS, FailureKind
@@ -21,6 +21,7 @@ from rules.attempts import (
     open_circuits,
     retry_count,
 )
+from tests.support.cases import cases
 
 pytestmark = pytest.mark.unit
 
@@ -286,7 +287,7 @@ def test_open_circuits_are_told_by_provider() -> None:
     assert open_circuits(by_provider, 3.0, threshold=3) == {"a"}
 
 
-@settings(max_examples=300, deadline=None)
+@cases(300)
 @given(
     st.integers(0, 4),
     st.integers(0, 4),

@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.messages import Usage
@@ -15,6 +15,7 @@ from rules import prices
 from rules.billing import Bill, all_lines, by_step, calls, differences, make_bill
 from rules.ledger import Ledger
 from rules.prices import Charge
+from tests.support.cases import cases
 from tests.support.teams import GPT4, agent, plan, team
 
 pytestmark = pytest.mark.unit
@@ -192,7 +193,7 @@ def test_a_slice_that_is_not_known_is_taken_as_booked() -> None:
     assert differences(bill(attempt("a", "reserved", cost=Decimal(2), part=part))) == []
 
 
-@settings(max_examples=100, deadline=None)
+@cases(100)
 @given(
     st.lists(
         st.tuples(

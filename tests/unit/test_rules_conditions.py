@@ -6,7 +6,7 @@ from decimal import Decimal
 from time import perf_counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.teams import AgentStatus
@@ -14,6 +14,7 @@ from rules import conditions
 from rules.celcost import nodes
 from rules.celtokens import tokens
 from rules.conditions import ConditionError, check, context, evaluate, is_light, problems, truth
+from tests.support.cases import cases
 
 pytestmark = pytest.mark.unit
 
@@ -354,7 +355,7 @@ def test_small_evaluations_are_light_and_large_ones_are_not() -> None:
     assert not is_light("agents.x.output.map(r, agents.x.output)", over(list(range(400))))
 
 
-@settings(max_examples=25, deadline=None)
+@cases(25)
 @given(
     st.sampled_from(
         [
@@ -408,7 +409,7 @@ PIECES = (
 )
 
 
-@settings(max_examples=200, deadline=None)
+@cases(200)
 @given(st.lists(st.sampled_from(PIECES), max_size=12))
 def test_any_text_is_checked_and_the_parser_knows_no_name_that_was_not_seen(
     parts: list[str],

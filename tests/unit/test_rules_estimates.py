@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.base import Json
@@ -28,6 +28,7 @@ from rules.estimates import Estimate, StepEstimate, estimate
 from rules.foresight import Given
 from rules.ledger import Granted, Ledger
 from rules.usual import Usual, UsualStep
+from tests.support.cases import cases
 from tests.support.teams import AT_ONCE, GPT4, agent, candidate, plan, team
 
 pytestmark = pytest.mark.unit
@@ -366,7 +367,7 @@ def plans(draw: st.DrawFn) -> Plan:
     return plan(spec, *chosen, retry=RetryRule(max_retries=draw(st.integers(0, 2)), base_delay=0))
 
 
-@settings(max_examples=150, deadline=None)
+@cases(150)
 @given(
     st.data(),
     plans(),
@@ -394,7 +395,7 @@ def test_no_run_counts_more_than_its_estimate(
         assert played.calls.get(step.name, 0) <= step.attempts * step.rounds * step.items
 
 
-@settings(max_examples=80, deadline=None)
+@cases(80)
 @given(plans(), st.text("ab c", max_size=60), st.lists(st.text("xy", max_size=9), max_size=3))
 def test_what_is_likely_is_never_more_than_what_is_possible(
     planned: Plan, text: str, items: list[str]

@@ -5,7 +5,7 @@ from itertools import pairwise
 from time import perf_counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.teams import AgentStatus, WorkflowStatus
@@ -21,6 +21,7 @@ from rules.graph import (
     run_status,
     validate,
 )
+from tests.support.cases import cases
 
 pytestmark = pytest.mark.unit
 
@@ -299,7 +300,7 @@ def dags(draw: st.DrawFn) -> list[Node]:
     return draw(st.permutations(nodes))
 
 
-@settings(max_examples=200, deadline=None)
+@cases(200)
 @given(dags(), st.randoms(use_true_random=False), st.integers(1, 5), st.booleans())
 def test_any_graph_with_any_outcomes_ends(
     nodes: list[Node], chance: random.Random, limit: int, allow_partial: bool
@@ -341,7 +342,7 @@ def test_any_graph_with_any_outcomes_ends(
     assert frontier.ready(99) == []
 
 
-@settings(max_examples=100, deadline=None)
+@cases(100)
 @given(dags(), st.data())
 def test_a_cycle_is_found_if_there_is_one(nodes: list[Node], data: st.DataObject) -> None:
     assert find_cycle(nodes) is None

@@ -12,6 +12,7 @@ from contracts.prices import Price, Rate
 from rules.bounds import input_bound
 from rules.ledger import Granted, Ledger, LedgerError, LedgerState, Refused, Waiting
 from rules.prices import cost, worst_case
+from tests.support.cases import cases
 
 pytestmark = pytest.mark.unit
 
@@ -393,5 +394,5 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 TestLedgerMachine = LedgerMachine.TestCase
-TestLedgerMachine.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestLedgerMachine.settings = settings(cases(60), stateful_step_count=30)
 TestLedgerMachine.pytestmark = [pytest.mark.unit]

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import genai_prices
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.messages import Usage
@@ -13,6 +13,7 @@ from contracts.prices import Price, Rate
 from providers.pricing import quote
 from rules.bounds import MESSAGE_TOKENS, input_bound, text_bytes
 from rules.prices import UNLIMITED, affordable_output, cost, worst_case
+from tests.support.cases import cases
 
 pytestmark = pytest.mark.unit
 
@@ -184,7 +185,7 @@ def usages(draw: st.DrawFn, input_bound: int, max_tokens: int) -> Usage:
     )
 
 
-@settings(max_examples=200, deadline=None)
+@cases(200)
 @given(st.data(), prices, st.integers(0, 4_000), st.integers(0, 500))
 def test_no_usage_within_the_bounds_costs_more_than_the_worst_case(
     data: st.DataObject, price: Price, input_bound: int, max_tokens: int
@@ -193,7 +194,7 @@ def test_no_usage_within_the_bounds_costs_more_than_the_worst_case(
     assert cost(price, usage) <= worst_case(price, input_bound, max_tokens)
 
 
-@settings(max_examples=60, deadline=None)
+@cases(60)
 @given(prices, st.integers(0, 40), st.integers(0, 5))
 def test_the_worst_case_is_reached_by_some_usage(
     price: Price, input_bound: int, max_tokens: int
@@ -216,7 +217,7 @@ def test_the_worst_case_is_reached_by_some_usage(
     assert worst_case(shrunk, input_bound, max_tokens) == dearest
 
 
-@settings(max_examples=200, deadline=None)
+@cases(200)
 @given(prices, st.integers(0, 4_000), st.decimals(min_value=0, max_value=3, places=7))
 def test_affordable_output_is_the_largest_that_fits(
     price: Price, input_bound: int, dollars: Decimal
@@ -228,7 +229,7 @@ def test_affordable_output_is_the_largest_that_fits(
         assert worst_case(price, input_bound, tokens + 1) > dollars
 
 
-@settings(max_examples=60, deadline=None)
+@cases(60)
 @given(st.text(max_size=30), st.lists(st.text(max_size=30), max_size=5))
 def test_the_bound_of_a_prompt_covers_a_token_for_each_byte(fixed: str, values: list[str]) -> None:
     sizes = [len(value.encode()) for value in values]

@@ -3,10 +3,11 @@
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rules.seams import MIN_OVERLAP_CHARS, REACH_CHARS, Seam
+from tests.support.cases import cases
 
 pytestmark = pytest.mark.unit
 
@@ -98,7 +99,7 @@ words = st.lists(
 sizes = st.lists(st.integers(0, 40), max_size=40)
 
 
-@settings(max_examples=300, deadline=None)
+@cases(300)
 @given(words, st.integers(0, 500), st.integers(0, REACH_CHARS), sizes)
 def test_any_continuation_is_joined_whatever_its_deltas(
     parts: list[str], cut: int, overlap: int, pieces: list[int]
@@ -115,7 +116,7 @@ def test_any_continuation_is_joined_whatever_its_deltas(
         assert before + released == text
 
 
-@settings(max_examples=150, deadline=None)
+@cases(150)
 @given(st.integers(0, 2**32), st.integers(4, 900), st.integers(4, REACH_CHARS), sizes)
 def test_a_repetition_in_ordinary_text_is_always_found(
     seed: int, cut: int, overlap: int, pieces: list[int]
@@ -128,7 +129,7 @@ def test_a_repetition_in_ordinary_text_is_always_found(
     assert text[:cut] + released == text
 
 
-@settings(max_examples=150, deadline=None)
+@cases(150)
 @given(st.text("ab", max_size=60), st.text("ab", max_size=60), sizes)
 def test_the_deltas_do_not_matter(before: str, continuation: str, pieces: list[int]) -> None:
     assert join(before, split(continuation, pieces))[0] == join(before, list(continuation))[0]

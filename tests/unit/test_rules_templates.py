@@ -4,7 +4,7 @@ import json
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rules.templates import (
@@ -16,6 +16,7 @@ from rules.templates import (
     render,
     text_of,
 )
+from tests.support.cases import cases
 
 pytestmark = pytest.mark.unit
 
@@ -247,7 +248,7 @@ pieces = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@cases(300)
 @given(pieces, json_values, json_values)
 def test_rendered_size_never_passes_its_bound(parts: list[str], a: object, b: object) -> None:
     template = parse("".join(parts), {"a", "b"})
@@ -256,7 +257,7 @@ def test_rendered_size_never_passes_its_bound(parts: list[str], a: object, b: ob
     assert len(render(template, values).encode()) <= bound_bytes(template, sizes)
 
 
-@settings(max_examples=300, deadline=None)
+@cases(300)
 @given(st.text(alphabet='{}a.?0 \n"é', max_size=40), st.booleans())
 def test_any_text_either_parses_or_says_where_it_is_wrong(text: str, lenient: bool) -> None:
     problems = check(text, {"a"}, lenient)
@@ -266,14 +267,14 @@ def test_any_text_either_parses_or_says_where_it_is_wrong(text: str, lenient: bo
         assert all(text[r.position] == "{" for r in template.references)
 
 
-@settings(max_examples=200, deadline=None)
+@cases(200)
 @given(st.text(alphabet="{}a.?0 \n", max_size=40))
 def test_doubling_all_braces_gives_the_text_back(text: str) -> None:
     doubled = text.replace("{", "{{").replace("}", "}}")
     assert show(doubled, {}, known={"a"}) == text
 
 
-@settings(max_examples=200, deadline=None)
+@cases(200)
 @given(json_values)
 def test_structures_render_as_json_that_reads_back(value: object) -> None:
     if not isinstance(value, str):

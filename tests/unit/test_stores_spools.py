@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.spools import SpoolRecord
@@ -21,6 +21,7 @@ from stores.spoollines import LINE_BYTES, TEXT_CHARS, decode, encode
 from stores.spoolreading import READ_BYTES, LineTail
 from stores.spools import FileSpools
 from stores.spoolwriting import COALESCE_CHARS, COALESCE_S
+from tests.support.cases import cases
 from tests.unit.spool_stories import AGENT, Story, stories
 
 pytestmark = pytest.mark.unit
@@ -413,7 +414,7 @@ def read_through(spools: FileSpools, from_offset: int = 0) -> list[tuple[SpoolRe
     return asyncio.run(written(spools, from_offset))
 
 
-@settings(max_examples=60, deadline=None)
+@cases(60)
 @given(stories(), st.data())
 def test_torn_writes_cost_no_other_record(story: Story, data: st.DataObject) -> None:
     with spool_of(told_bytes(story, data, lossy=False)) as spools:
@@ -424,7 +425,7 @@ def test_torn_writes_cost_no_other_record(story: Story, data: st.DataObject) -> 
         assert partial(spools, RUN, AGENT, latest) == story.truths[-1]
 
 
-@settings(max_examples=60, deadline=None)
+@cases(60)
 @given(stories(), st.data())
 def test_a_viewer_that_connects_again_anywhere_sees_what_another_saw(
     story: Story, data: st.DataObject
@@ -449,7 +450,7 @@ def test_a_viewer_that_connects_again_anywhere_sees_what_another_saw(
         assert restless.gap(AGENT) == steady.gap(AGENT)
 
 
-@settings(max_examples=60, deadline=None)
+@cases(60)
 @given(stories(), st.data())
 def test_a_viewer_that_skipped_bytes_shows_the_same_text_or_a_gap(
     story: Story, data: st.DataObject
@@ -464,7 +465,7 @@ def test_a_viewer_that_skipped_bytes_shows_the_same_text_or_a_gap(
                 assert viewer.text(AGENT) == own[record.attempt, record.seq]
 
 
-@settings(max_examples=60, deadline=None)
+@cases(60)
 @given(stories(max_acts=8), st.data())
 def test_lines_are_the_same_however_the_file_grows(story: Story, data: st.DataObject) -> None:
     content = b"".join(line(record) for record in story.records)
