@@ -161,7 +161,9 @@ class HandAgent:
     @workflow.run
     async def run(self, asked: str) -> int:
         """Answer; return the number of model calls."""
-        transcript, told, calls = None, (Told(text=asked),), 0
+        transcript: ArtifactRef | None = None
+        told: tuple[Told, ...] = (Told(text=asked),)
+        calls = 0
         while True:
             calls += 1
             answer = await workflow.execute_activity_method(

@@ -105,13 +105,13 @@ class Way(ABC):
     """One way to run the agent."""
 
     def __init__(self, client: Client, worker: WorkerProcess, queue: str) -> None:
-        self._client, self.worker, self._queue = client, worker, queue
+        self._client, self.worker, self.queue = client, worker, queue
 
     async def sample(self, turns: int, size: int) -> Sample:
         """Hold one conversation of so many tool calls, each with so many bytes."""
-        workflow_id = f"{self._queue}-{uuid.uuid4()}"
+        workflow_id = f"{self.queue}-{uuid.uuid4()}"
         spent, started = float(await self.worker.ask("cpu")), time.perf_counter()
-        handle = await self._hold(workflow_id, turns, size)
+        handle = await self.hold(workflow_id, turns, size)
         wall = time.perf_counter() - started
         cpu = float(await self.worker.ask("cpu")) - spent
         info = (await handle.describe()).raw_description.workflow_execution_info
@@ -126,7 +126,7 @@ class Way(ABC):
         )
 
     @abstractmethod
-    async def _hold(self, workflow_id: str, turns: int, size: int) -> "WorkflowHandle[object, int]":
+    async def hold(self, workflow_id: str, turns: int, size: int) -> "WorkflowHandle[object, int]":
         """Start a conversation and wait for its answer; return a handle of its history."""
 
     async def replays(self, sample: Sample, folder: Path, count: int) -> list[float]:
@@ -142,18 +142,18 @@ class Way(ABC):
 class Plain(Way):
     """A workflow that takes the question and returns the number of model calls."""
 
-    async def _hold(self, workflow_id: str, turns: int, size: int) -> "WorkflowHandle[object, int]":
+    async def hold(self, workflow_id: str, turns: int, size: int) -> "WorkflowHandle[object, int]":
         handle = await self._client.start_workflow(
             "transcript_agent",
             story.question(turns, size),
             id=workflow_id,
-            task_queue=self._queue,
+            task_queue=self.queue,
             result_type=int,
             execution_timeout=LONGEST,
         )
         calls = await handle.result()
         if calls != turns + 1:
-            raise RuntimeError(f"{self._queue}: {calls} calls of the model for {turns} entries")
+            raise RuntimeError(f"{self.queue}: {calls} calls of the model for {turns} entries")
         return handle
 
 
@@ -168,7 +168,7 @@ class Callboard(Way):
         self._entries, self._store = entries, storage.store
         self._chats = Chats(Runs(client, storage.store, storage.spools), queue)
 
-    async def _hold(self, workflow_id: str, turns: int, size: int) -> "WorkflowHandle[object, int]":
+    async def hold(self, workflow_id: str, turns: int, size: int) -> "WorkflowHandle[object, int]":
         header = await ours.header(self._store, self._entries, turns)
         chat = await self._chats.open(workflow_id, header)
         accepted = await chat.say(story.question(turns, size))

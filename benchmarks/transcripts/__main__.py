@@ -1,0 +1,160 @@
+"""Measures an agent of many tool turns: Callboard, by hand in bare Temporal, and other libraries.
+
+All ways take turns in one run on one embedded server, each in a worker process of its own, and
+ratios are made round by round: what else the machine does happens to all. Prints Markdown, for
+docs/benchmarks.md. `python -m benchmarks.transcripts turns` (or slope, long) measures a part;
+`long` only when it is named. The other libraries are installed into an environment of their own
+at the first run; `--no-peers` leaves them out.
+"""
+
+import asyncio
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+
+from benchmarks.transcripts import long, story
+from benchmarks.transcripts.peers import environment
+from benchmarks.transcripts.tables import OURS, REFERENCE, heading, row
+from benchmarks.transcripts.ways import PEERS, Sample, Way, all_ways
+from client.devserver.binary import find_server
+from client.devserver.server import DevServer
+from client.searchability import ensure_search_attributes
+
+SIZE = 2_000
+ROUNDS = {30: 7, 150: 3}
+"""By the tool turns of a conversation."""
+
+WARM_UP = 1
+REPLAYS = 3
+HISTORY_BYTES = 2_048
+
+SLOPES = {"turns 10 to 110": (10, 110), "turns 300 to 400": (300, 400)}
+SLOPE_REPLAYS = 7
+FLAT = 1.05
+
+PARTS = ("turns", "slope")
+"""Measured unless others are named."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where it is measured."""
+
+    ways: dict[str, Way]
+    folder: Path
+
+
+async def measure_turns(bench: Bench) -> None:
+    """Measure conversations of both lengths in all ways."""
+    for turns, rounds in ROUNDS.items():
+        found: dict[str, list[Sample]] = {name: [] for name in bench.ways}
+        replayed: dict[str, list[float]] = {}
+        for number in range(WARM_UP + rounds):
+            for name, way in bench.ways.items():
+                sample = await way.sample(turns, SIZE)
+                if number >= WARM_UP:
+                    found[name].append(sample)
+        for name, way in bench.ways.items():
+            replayed[name] = await way.replays(found[name][-1], bench.folder, REPLAYS)
+        _print_turns(turns, found, replayed)
+
+
+def _print_turns(
+    turns: int, found: dict[str, list[Sample]], replayed: dict[str, list[float]]
+) -> None:
+    replays = {
+        name: [Sample(turns, 0, each, 0, 0, "", "") for each in times]
+        for name, times in replayed.items()
+    }
+    print(heading(f"{turns} turns, 2 kB results; by turn", list(found)))
+    print(row("wall time, ms", found, _wall_ms, ".1f", times=1.10))
+    print(row("worker CPU, ms", found, _cpu_ms, ".1f", times=1.15))
+    print(row("replay CPU, ms", replays, _cpu_ms, ".2f", times=1.25))
+    print(row("history, bytes", found, _bytes, ",.0f", most=HISTORY_BYTES))
+    print(row("history, events", found, _events, ".1f"))
+    sys.stdout.flush()
+
+
+def _wall_ms(sample: Sample) -> float:
+    return sample.wall_s / sample.turns * 1000
+
+
+def _cpu_ms(sample: Sample) -> float:
+    return sample.cpu_s / sample.turns * 1000
+
+
+def _bytes(sample: Sample) -> float:
+    return sample.history_bytes / sample.turns
+
+
+def _events(sample: Sample) -> float:
+    return sample.events / sample.turns
+
+
+async def measure_slope(bench: Bench) -> None:
+    """Measure what a turn adds to a replay and to the history, early and late in a conversation."""
+    print("\n| what a turn adds | replay, ms | history, bytes |\n| --- | ---: | ---: |")
+    for name in (OURS, REFERENCE):
+        if name not in bench.ways:
+            continue
+        way, added = bench.ways[name], []
+        for part, (few, many) in SLOPES.items():
+            first, second = await way.sample(few, SIZE), await way.sample(many, SIZE)
+            replay = [
+                min(await way.replays(one, bench.folder, SLOPE_REPLAYS)) for one in (first, second)
+            ]
+            added.append((replay[1] - replay[0]) / (many - few) * 1000)
+            size = (second.history_bytes - first.history_bytes) / (many - few)
+            print(f"| {name}: {part} | {added[-1]:.2f} | {size:,.0f} |")
+        times = added[1] / added[0]
+        judged = f", ≤ {FLAT}: {'met' if times <= FLAT else 'missed'}" if name == OURS else ""
+        print(f"| {name}: late by early | {times:.2f}{judged} | |")
+    sys.stdout.flush()
+
+
+async def measure(parts: Sequence[str], peers: bool) -> None:
+    """Start a server and the workers, and measure the parts."""
+    binary = find_server(lambda line: print(f"  {line}", file=sys.stderr))
+    wanted = [OURS, REFERENCE, *(PEERS if peers else ())]
+    python = environment.python() if peers else None
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        server = DevServer(binary, folder / "server.db", log_file=folder / "log")
+        await stack.enter_async_context(server)
+        client = await Client.connect(server.address, data_converter=pydantic_data_converter)
+        await ensure_search_attributes(client)
+        story.write_entries(folder / "entries", 400, SIZE)
+        ways = await stack.enter_async_context(
+            all_ways(client, server.address, folder, python, wanted)
+        )
+        bench = Bench(ways, folder)
+        if "turns" in parts:
+            await measure_turns(bench)
+        if "slope" in parts:
+            await measure_slope(bench)
+        if "long" in parts:
+            await long.measure(client, ways, folder)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure what is named. Returns the exit code."""
+    parts = [one for one in arguments if not one.startswith("--")] or list(PARTS)
+    unknown = sorted(set(parts) - {*PARTS, "long"})
+    if unknown:
+        print(f"no part named {', '.join(unknown)}: have turns, slope, long", file=sys.stderr)
+        return 2
+    asyncio.run(measure(parts, "--no-peers" not in arguments))
+    return 0
+
+
+if __name__ == "__main__":
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+    os._exit(code)
