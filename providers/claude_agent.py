@@ -20,6 +20,7 @@ client is made, or before that in `warm()`.
 
 import asyncio
 import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -33,6 +34,7 @@ from providers.claude_agent_environment import (
     URLS,
     find_account,
     program_environment,
+    seems_signed_in,
 )
 from providers.claude_agent_request import PROVIDER, AgentRequest, agent_request
 from providers.exceptions import ProviderError, Unavailable
@@ -51,7 +53,12 @@ DEFAULT_MODEL = "claude-sonnet-5-5"
 
 
 def warm() -> None:
-    """Import the SDK: most of a second that no call has to wait for. Raises `ImportError`."""
+    """Import the SDK: most of a second that no call has to wait for. Raises `ImportError`.
+
+    Not where nobody is signed in: it takes 30 MB of a worker, and no call will succeed.
+    """
+    if not seems_signed_in(os.environ):
+        return
     import providers.claude_agent_events
     import providers.claude_agent_process  # noqa: F401
 

@@ -102,6 +102,20 @@ def find_account(api_key: str | None, base_url: str | None) -> Account:
     return Account(key, token, url)
 
 
+def seems_signed_in(env: Mapping[str, str]) -> bool:
+    """Tell whether the program could work here: by a key, a token, or a login of this user.
+
+    A guess, from what lies about: only the program itself knows whether its login is good.
+    """
+    if any(env.get(name) for name in (*KEYS, *TOKENS)):
+        return True
+    if any(is_loopback(env[name]) for name in URLS if env.get(name)):
+        return True
+    home = env.get("HOME") or env.get("USERPROFILE")
+    folder = env.get("CLAUDE_CONFIG_DIR") or (f"{home}/.claude" if home else "")
+    return bool(folder) and Path(folder).is_dir()
+
+
 def program_environment(
     account: Account, folder: Path, inherited: Mapping[str, str] | None = None
 ) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """ClaudeAgentClient over real pipes: what the program is asked, and what it answers."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ pytest.importorskip("claude_agent_sdk", reason="needs the extra: uv sync --extra
 
 from providers import registry
 from providers.claude_agent import ClaudeAgentClient
+from providers.claude_agent_environment import seems_signed_in
 from providers.exceptions import (
     AuthenticationFailed,
     InvalidRequest,
@@ -224,8 +226,9 @@ def test_A9_without_the_sdk_the_install_command_is_told() -> None:
         "from providers import registry\n"
         "registry.warm(['claude_agent'])\n"
     )
+    env = {**os.environ, "CLAUDE_CODE_OAUTH_TOKEN": "t"}
     said = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=True
     )
     assert "uv sync --extra claude, or pip install claude-agent-sdk" in said.stdout
     assert said.stdout.endswith("False\n")
@@ -239,6 +242,27 @@ def test_the_registry_finds_the_program_that_comes_with_the_sdk(
     client = registry.create("claude_agent", "claude-haiku-5-5", {"processes": 2})
     assert isinstance(client, ClaudeAgentClient)
     assert client.model == "claude-haiku-5-5"
+
+
+@pytest.mark.parametrize(
+    ("env", "signed_in"),
+    [
+        ({"EP_ANTHROPIC_API_KEY": "k"}, True),
+        ({"CLAUDE_CODE_OAUTH_TOKEN": "t"}, True),
+        ({"EP_ANTHROPIC_BASE_URL": "http://127.0.0.1:1"}, True),
+        ({"ANTHROPIC_BASE_URL": "https://proxy.test", "OPENAI_API_KEY": "k"}, False),
+        ({"HOME": "{home}"}, True),
+        ({"HOME": "{home}/.claude"}, False),
+        ({"HOME": "/nowhere", "CLAUDE_CONFIG_DIR": "{home}/.claude"}, True),
+        ({}, False),
+    ],
+)
+def test_a_worker_makes_ready_for_who_is_signed_in(
+    env: dict[str, str], signed_in: bool, tmp_path: Path
+) -> None:
+    (tmp_path / ".claude").mkdir()
+    there = {name: value.format(home=tmp_path) for name, value in env.items()}
+    assert seems_signed_in(there) is signed_in
 
 
 def test_the_sdk_is_imported_with_the_first_client_only() -> None:
