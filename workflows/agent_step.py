@@ -20,6 +20,7 @@ from rules import conditions
 from workflows import reading
 from workflows.agents import Agents
 from workflows.model_step import Item
+from workflows.parked import ParkedTurn
 from workflows.reserving import Reserver
 from workflows.slots import Slots
 from workflows.state import RunState
@@ -48,7 +49,7 @@ class AgentStepRun:
         self._agents, self._slots, self._item = agents, slots, item
         self._unit = item.unit if item else node.name
         self._desk = RunDesk(state, node.name)
-        self._task: asyncio.Task[TurnResult] | None = None
+        self._before: ParkedTurn | None = state.parked_before.pop(self._unit, None)
 
     async def run(self) -> StepResult:
         """Return the step's result. Cancelled, it settles what is in flight and returns too.
@@ -58,11 +59,15 @@ class AgentStepRun:
         node = self._node
         if node.child_plan is None:
             raise conditions.ConditionError("the agent's plan is missing")
-        agent = self._bounded_by_step(await self._agents.header(node.child_plan))
-        listed = await self._agents.listed(agent)
-        self._note_problems(listed)
-        text = await self._prompt()
-        return self._result(await self._turn(agent, listed, text))
+        self._state.turns_under_way.add(self._unit)
+        try:
+            agent = self._bounded_by_step(await self._agents.header(node.child_plan))
+            listed = await self._agents.listed(agent)
+            self._note_problems(listed)
+            text = None if self._before else await self._prompt()
+            return self._result(await self._turn(agent, listed, text))
+        finally:
+            self._state.turns_under_way.discard(self._unit)
 
     def _bounded_by_step(self, agent: AgentHeader) -> AgentHeader:
         """Return the agent with the step's name, rank and limit."""
@@ -98,21 +103,24 @@ class AgentStepRun:
         return bindings
 
     async def _turn(
-        self, agent: AgentHeader, listed: tuple[Listed, ...], text: Value
+        self, agent: AgentHeader, listed: tuple[Listed, ...], text: Value | None
     ) -> TurnResult:
-        state = self._state
+        state, before = self._state, self._before
+        calls_before = before.calls_before if before else state.attempt_count(self._unit)
         ask = TurnAsk(
             unit=self._unit,
             text=text,
             agent=agent,
             conversation=Conversation(),
             listed=listed,
-            calls_before=state.attempt_count(self._unit),
+            calls_before=calls_before,
             want_inline=self._node.inline,
         )
         turn = TurnRun(state, self._reserver, ask, self._desk, self._agents, self._gate)
-        turn.tell = self._show
-        task = self._task = asyncio.create_task(turn.run())
+        turn.tell, turn.park = self._show, self._park
+        if before is not None:
+            turn.go_on_from(before)
+        task = asyncio.create_task(turn.run())
         try:
             return await bounded(task, agent.turn_timeout, self._waits, task.cancel)
         except asyncio.CancelledError:
@@ -123,6 +131,17 @@ class AgentStepRun:
     def _gate(self) -> AbstractAsyncContextManager[None]:
         """Hold one of the run's slots for a call of the model; tools need none."""
         return self._slots.held(self._node.priority)
+
+    async def _park(self, turn: ParkedTurn) -> None:
+        """Wait where the history is to end; whoever goes on in the next one takes it from there."""
+        state, unit = self._state, self._unit
+        if not state.may_move(unit):
+            return
+        state.parked[unit] = turn
+        try:
+            await workflow.wait_condition(lambda: not state.may_move(unit))
+        finally:
+            state.parked.pop(unit, None)
 
     def _waits(self) -> bool:
         """Whether a person is awaited, or a paused run."""

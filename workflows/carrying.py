@@ -2,7 +2,8 @@
 
 Time is at the first moment with nothing in flight after the server suggested it; from HARD_EVENTS
 or HARD_BYTES on nothing further is started until that moment has come. Questions and waits are
-not in flight: they go on where they were, with their deadlines. A call in flight would be
+not in flight: they go on where they were, with their deadlines; nor is an agent's turn between two
+calls of its model (`workflows.parked`). A call in flight would be
 orphaned and its answer lost, so it is never carried.
 
 All that the run knows travels as one stored artifact, compressed, of which the new history reads
@@ -26,6 +27,7 @@ from contracts.updates import Answer
 from rules.graph import FrontierState
 from rules.ledger import LedgerState
 from workflows.light import at_once, by_queue
+from workflows.parked import ParkedTurn
 from workflows.state import RunState
 
 HARD_EVENTS = 20_000
@@ -58,6 +60,7 @@ class Carried(Frozen):
     paused: bool = False
     pause_reason: str = ""
     at_vendors: SharingState = SharingState()
+    turns: dict[str, ParkedTurn] = {}
 
 
 def suggested() -> bool:
@@ -85,13 +88,14 @@ def dump(state: RunState) -> str:
         questions=tuple(state.questions.values()),
         answers=tuple(state.answers.values()),
         prompts=state.prompts,
-        answered_items=state.answered_items,
+        answered_items=state.answered_items | state.mapping,
         answered_slices=state.answered_slices,
         commands=state.commands,
         endings=state.endings,
         paused=state.paused,
         pause_reason=state.pause_reason,
         at_vendors=state.at_vendors,
+        turns=state.parked,
     ).model_dump_json(exclude_defaults=True)
 
 
@@ -99,6 +103,7 @@ def restore(state: RunState, text: str) -> None:
     """Take over what `dump` wrote of the same run."""
     carried = Carried.model_validate_json(text)
     state.started_at = carried.started_at
+    state.parked_before = dict(carried.turns)
     state.take_over(carried.ledger, carried.frontier)
     for result in carried.results:
         state.results[result.agent_id] = result

@@ -56,6 +56,8 @@ class ForEachRun:
             return await self._run_slices(listed)
         self._items = listed
         self._results = self._state.answered_items.pop(self._node.name, {})
+        if self._node.kind == "agent":
+            self._state.mapping[self._node.name] = self._results
         count = min(self._node.max_parallel, len(self._items))
         runners = [asyncio.create_task(self._take_items()) for _ in range(count)]
         cancelled = False
@@ -73,6 +75,7 @@ class ForEachRun:
             return StepResult(
                 agent_id=self._node.name, status=AgentStatus.CANCELLED, error="cancelled"
             )
+        self._state.mapping.pop(self._node.name, None)
         return await self._result()
 
     async def _take_items(self) -> None:

@@ -26,6 +26,7 @@ with workflow.unsafe.imports_passed_through():
         RunStatus,
         StateQuery,
         StepResult,
+        step_of,
     )
     from contracts.teams import AgentStatus, WorkflowStatus
     from workflows import carrying, closing, light
@@ -69,6 +70,7 @@ class RunWorkflow(Control):
         self._steps = Steps(state, self._reserver)
         self._steps.slots.open = not state.paused
         self._state = state
+        state.may_move = self._may_move
         display = Display(state)
         cancelled = await self._until_done(state, display, stopped)
         state.status = WorkflowStatus.CANCELLED if cancelled else closing.final_status(state)
@@ -135,14 +137,16 @@ class RunWorkflow(Control):
             if stopped:
                 raise asyncio.CancelledError
             while True:
-                if self._progress and carrying.suggested():
+                if (self._progress or state.parked) and carrying.suggested():
                     await self._move_on(state)
-                if not (self._progress and carrying.full()):
+                if not ((self._progress or state.parked) and carrying.full()):
                     self._start_ready(state)
                 display.update()
                 if not self._tasks:
                     return False
-                await workflow.wait_condition(lambda: self._changed or deadline.done())
+                await workflow.wait_condition(
+                    lambda: self._changed or deadline.done() or self._movable(state)
+                )
                 self._collect(state)
                 if deadline.done():
                     state.error = f"timeout: the run took longer than {state.header.timeout:g} s"
@@ -177,7 +181,7 @@ class RunWorkflow(Control):
 
     async def _move_on(self, state: RunState) -> None:
         """Go on in a new history if nothing is in flight. Returns if something is."""
-        if any(state.nodes[name].kind not in carrying.PARKED_KINDS for name in self._tasks):
+        if not self._at_rest(state):
             return
         state.moving = True
         self._carrying = carrying.dump(state)
@@ -187,6 +191,40 @@ class RunWorkflow(Control):
             state.moving = False
         await workflow.wait_condition(workflow.all_handlers_finished)
         workflow.continue_as_new(self._request.model_copy(update={"carried": carried}))
+
+    def _movable(self, state: RunState) -> bool:
+        """Whether turns wait for a new history, and nothing keeps the run from it."""
+        return bool(state.parked) and not state.moving and self._at_rest(state)
+
+    def _may_move(self, unit: str) -> bool:
+        """Whether a turn is to stop between two calls of its model, for a new history.
+
+        From the server's suggestion on where all else is at rest; where the history is full,
+        all do, and wait for each other.
+        """
+        state = self._state
+        if state is None or not (state.moving or carrying.suggested()):
+            return False
+        if not self._can_park(state, step_of(unit)):
+            return False
+        return state.moving or carrying.full() or self._at_rest(state, unit)
+
+    def _can_park(self, state: RunState, name: str) -> bool:
+        """Whether a step is an agent that the next history can go on with; not within rounds."""
+        node = state.nodes[name]
+        return node.kind == "agent" and node.until is None and name in self._tasks
+
+    def _at_rest(self, state: RunState, besides: str | None = None) -> bool:
+        """Whether nothing is in flight, a turn that asks left out."""
+        moving = [unit for unit in state.turns_under_way if unit not in state.parked]
+        if any(unit != besides for unit in moving):
+            return False
+        turns = {step_of(unit) for unit in state.turns_under_way}
+        return all(
+            state.nodes[name].kind in carrying.PARKED_KINDS
+            or (name in turns and self._can_park(state, name))
+            for name in self._tasks
+        )
 
     def _note_change(self, _: asyncio.Task[StepResult]) -> None:
         self._changed = True

@@ -1,6 +1,6 @@
 """All that a run knows: its graph, its ledger, its results. One object, owned by the workflow."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
@@ -26,8 +26,10 @@ from contracts.teams import AgentStatus, WorkflowStatus
 from contracts.updates import Answer, Command
 from rules import templates
 from rules.attempts import Outcome, open_circuits
-from rules.graph import Frontier, FrontierState, Node
+from rules.graph import Frontier, FrontierState
 from rules.ledger import Ledger, LedgerState
+from rules.plan_graph import graph_nodes
+from workflows.parked import ParkedTurn
 
 if TYPE_CHECKING:
     from workflows.sharing import Sharer
@@ -52,9 +54,7 @@ class RunState:
         for node in nodes:
             if node.handler is not None:
                 self.guarded.setdefault(self.names[node.handler], []).append(node.name)
-        self.frontier = Frontier(
-            [self._graph_node(node) for node in nodes], header.allow_partial_completion
-        )
+        self.frontier = Frontier(graph_nodes(nodes), header.allow_partial_completion)
         self.ledger = Ledger(request.budget or header.cost_budget)
         self.results = {name: StepResult(agent_id=name) for name in self.names}
         self.attempts: dict[str, AttemptRecord] = {}
@@ -69,6 +69,16 @@ class RunState:
         """By failed `for_each` step: the items that need not be asked again."""
         self.answered_slices: dict[str, AnsweredSlices] = {}
         """The same where the list was long."""
+        self.turns_under_way: set[str] = set()
+        """Units of agents with tools: steps, items."""
+        self.parked: dict[str, ParkedTurn] = {}
+        """Of those, the ones that wait for a new history."""
+        self.parked_before: dict[str, ParkedTurn] = {}
+        """Turns that the history before this one began."""
+        self.mapping: dict[str, dict[int, StepResult]] = {}
+        """By `for_each` step of an agent: the items that have ended."""
+        self.may_move: Callable[[str], bool] = _stay
+        """Whether a turn, by its unit, is to stop and wait for a new history."""
         self._planned: dict[str, StepNode] = {}
         self._commands: dict[str, None] = {}
         self.stopping = False
@@ -87,31 +97,6 @@ class RunState:
         self.at_vendors = SharingState()
         self.sharing: Sharer | None = None
         """What agents share at their providers, where the team has anything of the kind."""
-
-    def _graph_node(self, node: StepNode) -> Node:
-        """Return a step as the graph sees it.
-
-        What is repeated with a step is run by it, so the step waits for what its members need;
-        a handler waits for the steps that it may have to catch.
-        """
-        group = {node.name, *self.names_of(node.members)}
-        required = [*node.dependencies]
-        optional = [*node.optional_dependencies]
-        for member in (self.nodes[name] for name in self.names_of(node.members)):
-            required += member.dependencies
-            optional += member.optional_dependencies
-        after = [*self.names_of(optional), *self.guarded.get(node.name, ())]
-        needs = [name for name in dict.fromkeys(self.names_of(required)) if name not in group]
-        return Node(
-            name=node.name,
-            dependencies=tuple(needs)
-            if node.members
-            else tuple(dict.fromkeys(self.names_of(node.dependencies))),
-            optional_dependencies=tuple(
-                name for name in dict.fromkeys(after) if name not in group and name not in needs
-            ),
-            priority=node.priority,
-        )
 
     def names_of(self, indexes: Iterable[int]) -> list[str]:
         """Return the names of steps given by their index in the plan."""
@@ -372,6 +357,10 @@ class RunState:
             by_step=by_step,
             attempts=tuple(self.attempts.values()),
         )
+
+
+def _stay(_: str) -> bool:
+    return False
 
 
 def _text(value: object) -> str | None:

@@ -5,7 +5,7 @@ task where money is at stake, so that what was spent is settled.
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from temporalio import workflow
@@ -47,15 +47,22 @@ class Steps:
 
         A run that is being stopped starts nothing more, and what fails then was cancelled.
         """
+        return await self._guarded(node, self._whole)
+
+    async def _whole(self, node: StepNode) -> StepResult:
+        reason = await self._reason_to_skip(node)
+        if reason is not None:
+            return skipped(node, reason)
+        return await (self._repeat(node) if node.until is not None else self._once(node))
+
+    async def _guarded(
+        self, node: StepNode, work: Callable[[StepNode], Awaitable[StepResult]]
+    ) -> StepResult:
+        """Do a step's work; what keeps it from being done is its failure."""
         if self._state.stopping:
             return cancelled(node)
         try:
-            reason = await self._reason_to_skip(node)
-            if reason is not None:
-                return skipped(node, reason)
-            if node.until is not None:
-                return await self._repeat(node)
-            return await self._once(node)
+            return await work(node)
         except conditions.ConditionError as error:
             return cancelled(node) if self._state.stopping else failed(node, str(error))
         except ActivityError as error:
@@ -65,6 +72,8 @@ class Steps:
         """Go on with a step that was waiting when the run's history before this one ended."""
         if node.kind == "approval":
             return await self._approval(node)
+        if node.kind == "agent":
+            return await self._guarded(node, self._once)
         began = self._state.results[node.name].started_at or workflow.now()
         left = began + timedelta(seconds=node.seconds) - workflow.now()
         await workflow.sleep(max(left, timedelta(0)), summary=node.name)

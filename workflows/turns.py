@@ -7,7 +7,7 @@ same turn serves a chat, a team's step and a test: whoever has it brings the boo
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -41,6 +41,7 @@ from workflows.agents import Agents
 from workflows.attempting import Attempting, Books, Ended
 from workflows.inner_turns import InnerTurn, InnerTurns, StartInner
 from workflows.outcome import attempt_by, count_by
+from workflows.parked import ParkedTurn, slim
 from workflows.reserving import Reserver
 from workflows.talk import Conversation
 from workflows.tool_endings import Asking
@@ -211,6 +212,11 @@ class TurnRun(InnerTurn, StartInner):
         self.conversation = ask.conversation
         self.tell: Callable[[str], None] = _keep_quiet
         """Is told how far the turn is."""
+        self.park: Callable[[ParkedTurn], Awaitable[None]] | None = None
+        """Is called before each further call of the model; waits where the history is to end."""
+        self._messages: tuple[NewMessage, ...] = ()
+        if ask.text is not None:
+            self._messages = (NewMessage(content=ask.text),)
 
     async def inner(
         self, call: Asking, asked: ToolOutcome, agent: AgentHeader, reserver: Reserver
@@ -227,12 +233,8 @@ class TurnRun(InnerTurn, StartInner):
 
     async def run(self) -> TurnResult:
         """Return the turn's result. Cancelled, it settles what is in flight and returns too."""
-        text = self._ask.text
-        messages: tuple[NewMessage, ...] = ()
-        if text is not None:
-            messages = (NewMessage(content=text),)
         while True:
-            outcome = await self._call_model(messages)
+            outcome = await self._call_model(self._messages)
             if isinstance(outcome, Ended):
                 return self._ended(outcome)
             self._progress = replace(self._progress, calls=self._progress.calls + 1)
@@ -245,12 +247,31 @@ class TurnRun(InnerTurn, StartInner):
             if isinstance(decision, Stop):
                 return self._ended(Ended(AgentStatus.FAILED, decision.reason, decision.kind))
             try:
-                messages, further = await self._call_tools(outcome.asked)
+                self._messages, further = await self._call_tools(outcome.asked)
+                if isinstance(further, Stop):
+                    return self._ended(Ended(AgentStatus.FAILED, further.reason, further.kind))
+                self._progress = further.progress
+                if self.park is not None:
+                    await self.park(self._parked())
             except asyncio.CancelledError:
                 return self._ended(CANCELLED)
-            if isinstance(further, Stop):
-                return self._ended(Ended(AgentStatus.FAILED, further.reason, further.kind))
-            self._progress = further.progress
+
+    def go_on_from(self, parked: ParkedTurn) -> None:
+        """Go on with a turn that a history before this one began."""
+        self._progress, self.conversation = parked.progress, parked.conversation
+        self._messages, self._records = parked.messages, list(parked.records)
+        self._started = parked.started_at
+
+    def _parked(self) -> ParkedTurn:
+        return ParkedTurn(
+            calls=self._progress.calls,
+            repairs=self._progress.repairs,
+            calls_before=self._ask.calls_before,
+            conversation=self.conversation,
+            messages=self._messages,
+            records=tuple(slim(record) for record in self._records),
+            started_at=self._started,
+        )
 
     async def _call_tools(
         self, asked: tuple[AskedTool, ...]

@@ -51,10 +51,12 @@ async def read_all(
     spec = load_agent(folder / "agent.yaml").agent
     async with harness(server.address, folder, pages(turns), tools=True, cached_workflows=10) as h:
         one: Talk = await begin(h, await header(h, spec))
+        begun = (await one.chat.handle.describe()).run_id
         accepted = await one.chat.say("Read.")
         result = await one.chat.wait(accepted.turn)
-        described = await one.chat.handle.describe()
-        history = await one.chat.handle.fetch_history()
+        # After so long a turn the conversation goes on in a new history.
+        handle = h.client.get_workflow_handle(one.chat.chat_id, run_id=begun)
+        described, history = await handle.describe(), await handle.fetch_history()
         size_bytes = described.raw_description.workflow_execution_info.history_size_bytes
         await one.chat.end()
     made = Counter(
