@@ -41,6 +41,9 @@ TTL_S = 1800.0
 MOST_SESSIONS = 1000
 EXPIRED = "expired"
 
+PATIENCE_S = 25.0
+"""How long a request waits for a worker that can say how its session stands."""
+
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 log = logging.getLogger(__name__)
@@ -115,7 +118,7 @@ class Sessions:
             except BaseException:
                 self._touched.pop(chat_id, None)
                 raise
-        session = await self.found(caller, id, wait=True)
+        session = await self.found(caller, id)
         if session.view.agent != served.name:
             said = f"session {id} is a talk with {session.view.agent}"
             raise ApiError(409, said, code="session_exists")
@@ -125,8 +128,8 @@ class Sessions:
         """Return the session of an id, begun if there is none. Raises as `created`."""
         return (await self.created(caller, served, id))[0]
 
-    async def found(self, caller: Caller, id: str, *, wait: bool = False) -> Session:
-        """Return an open session. Raises ApiError (404 unknown or expired, 410 ended)."""
+    async def found(self, caller: Caller, id: str) -> Session:
+        """Return an open session. Raises ApiError (404 unknown or expired, 410 ended), NoWorker."""
         chat_id = _chat_id(caller, checked_id(id))
         chat = self._chats.get(chat_id)
         status = await self._status(chat_id)
@@ -135,7 +138,7 @@ class Sessions:
         if status is not WorkflowExecutionStatus.RUNNING:
             self._touched.pop(chat_id, None)
             raise await self._gone(chat, id)
-        view = await (chat.active() if wait else chat.view())
+        view = await _view(chat)
         if self._idle(view, self._touched.get(chat_id)):
             await self._expire(chat)
             raise _expired(id)
@@ -274,6 +277,15 @@ class Sessions:
         if only_open:
             where += " AND ExecutionStatus = 'Running'"
         return await self._chats.latest(limit, where)
+
+
+async def _view(chat: Chat) -> ChatView:
+    """Return how a session stands; a worker that is being replaced is waited for."""
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            return await chat.active()
+    except TimeoutError:
+        raise NoWorker(f"conversation {chat.chat_id}: no worker answers") from None
 
 
 def _most_tokens(served: Served) -> int:

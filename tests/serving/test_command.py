@@ -223,7 +223,7 @@ async def test_a_worker_killed_in_mid_answer_and_the_reader_comes_back(serving: 
         async with http.stream("GET", f"{path}/messages", headers=back) as answer:
             await read(answer, seen)
         told = (await http.get(f"{path}/messages")).json()["data"]
-    assert seen[-1].name == "done"
+    assert seen[-1].name == "done", seen[-1]
     assert text_of(seen) == seen[-1].data["text"] == told[-1]["content"]
     assert serving.requests() == 2
     assert seen[-1].data["attempts"] == 2
@@ -242,7 +242,7 @@ async def test_a_reader_who_stays_while_the_worker_is_killed(serving: Serving) -
                 await asyncio.sleep(0.01)
             os.kill(serving.worker(process), signal.SIGKILL)
             await asyncio.wait_for(reading, 60)
-    assert seen[-1].name == "done"
+    assert seen[-1].name == "done", seen[-1]
     assert text_of(seen) == seen[-1].data["text"]
     assert serving.requests() == 2
 
@@ -259,8 +259,7 @@ async def test_all_of_it_killed_in_mid_answer_and_the_reader_comes_back(serving:
             said = {"json": {"content": QUESTION[:9000], "stream": True}}
             async with http.stream("POST", f"{path}/messages", **said) as answer:
                 await read(answer, seen, texts=8)
-                process.kill()
-                await read(answer, seen)
+            process.kill()
     process.wait()
     time.sleep(1)
     serving.start()
@@ -269,7 +268,7 @@ async def test_all_of_it_killed_in_mid_answer_and_the_reader_comes_back(serving:
         async with http.stream("GET", f"{path}/messages", headers=back) as answer:
             await read(answer, seen)
         stands = (await http.get(path)).json()
-    assert seen[-1].name == "done"
+    assert seen[-1].name == "done", seen[-1]
     assert text_of(seen) == seen[-1].data["text"]
     assert stands["last_turn"] == 1
     assert serving.requests() == 2
