@@ -21,8 +21,9 @@ from typing import Literal
 
 from contracts.messages import Usage
 from contracts.plans import Candidate, Plan, StepNode
-from rules import bounds, graph, planning, prices
+from rules import bounds, graph, prices
 from rules.foresight import LIKELY_BYTES_PER_TOKEN, LIKELY_SHARE, Foresight, Given
+from rules.plan_graph import graph_nodes
 from rules.sharing import SharedEstimate, shared_estimates
 from rules.usual import Usual, UsualStep
 
@@ -118,7 +119,7 @@ def _estimate(ahead: Foresight, cap: Decimal) -> Estimate:
     expected = sum((step.expected for step in steps), ZERO) - sum((s.saves for s in shared), ZERO)
     most = cap if steps_most is None else min(steps_most, cap)
     seconds = _seconds(ahead, {step.name: step.seconds for step in steps})
-    path = tuple(graph.critical_path(planning.graph_nodes(ahead.nodes), seconds))
+    path = tuple(graph.critical_path(graph_nodes(ahead.nodes), seconds))
     return Estimate(
         steps=steps,
         cap=cap,

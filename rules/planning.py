@@ -12,7 +12,7 @@ and schemas is in the allowance below.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +40,7 @@ from contracts.teams import (
     TeamStep,
     WaitStep,
 )
-from rules import conditions, graph, templates
+from rules import conditions, templates
 
 PAGE_BYTES = 12_000
 """JSON bytes of a page. A header larger than that stands alone on page 0."""
@@ -155,34 +155,6 @@ def nodes(plan: Plan) -> tuple[StepNode, ...]:
         _node(step, read, index, plan, step.name in inline)
         for step, read in zip(plan.team.agents, reads, strict=True)
     )
-
-
-def graph_nodes(steps: Sequence[StepNode]) -> list[graph.Node]:
-    """Return the steps as the graph sees them.
-
-    What is repeated with a step is run by it, so the step waits for what its members need; a
-    handler waits for the steps that it may have to catch.
-    """
-    guarded: dict[int, list[int]] = {}
-    for number, step in enumerate(steps):
-        if step.handler is not None:
-            guarded.setdefault(step.handler, []).append(number)
-    found = []
-    for number, step in enumerate(steps):
-        group = {number, *step.members}
-        members = [steps[member] for member in step.members]
-        needs = [n for one in (step, *members) for n in one.dependencies if n not in group]
-        after = [n for one in (step, *members) for n in one.optional_dependencies]
-        after = [n for n in (*after, *guarded.get(number, ())) if n not in group | set(needs)]
-        found.append(
-            graph.Node(
-                step.name,
-                tuple(steps[n].name for n in dict.fromkeys(needs)),
-                tuple(steps[n].name for n in dict.fromkeys(after)),
-                step.priority,
-            )
-        )
-    return found
 
 
 def unused_inputs(plan: Plan) -> list[str]:
