@@ -93,7 +93,7 @@ class ExecutionWork(ExecutionActivities):
             if (found := await known()) is not None:
                 return found
             client: Any = self._client(call)
-            async with self._uploads.held(kept if call.keep_s else own):
+            async with self._uploads.held(kept if call.keep_s else own, call.execution_id):
                 if (found := await known()) is not None:
                     return found
                 data = await _StoredContents(self._store, call).file(file)
@@ -134,7 +134,7 @@ class ExecutionWork(ExecutionActivities):
                 return found
             if not effect.create:
                 return CacheRef(key=own)
-            async with self._caches.held(own):
+            async with self._caches.held(own, call.execution_id):
                 if (found := await known(resends)) is not None:
                     return found
                 contents = _StoredContents(self._store, call)

@@ -1,18 +1,18 @@
 """What is there at the vendors: names in the artifact store, by what they stand for.
 
 Executions of all workers find caches and uploads there. What is being made is waited for: within
-a worker by a lock, between workers by a lease, a name that only one can leave. A worker that is
-killed leaves its lease for others to wait for until it is over; whoever makes something for longer
-than that may find that another has made it too, and the later name is kept.
+a worker by a lock, between workers by a lease, a name that only one can leave, and renews while it
+works. The lease of a worker that was killed is over soon; who goes on in its place has the same
+holder's name and need not wait. Two make the same only where one was cut off from the store.
 """
 
 import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from secrets import token_hex
 from weakref import WeakValueDictionary
 
+from contracts.artifacts import ArtifactRef
 from contracts.base import Frozen
 from contracts.sharing import CACHES, LEASES, Kept
 from stores.artifacts import ArtifactStore
@@ -20,8 +20,8 @@ from stores.artifacts import ArtifactStore
 EARLY_S = 30.0
 """Before its end a cache is taken for gone: a call that uses it has to arrive in time."""
 
-LEASE_S = 120.0
-"""How long who makes something keeps others from making it."""
+LEASE_S = 15.0
+"""How long a lease keeps others away that is not renewed."""
 
 _LOOK_AGAIN_S = 0.25
 
@@ -48,15 +48,18 @@ class Known:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @contextlib.asynccontextmanager
-    async def held(self, key: str) -> AsyncIterator[None]:
-        """Be the only one who makes what a key stands for."""
+    async def held(self, key: str, holder: str) -> AsyncIterator[None]:
+        """Be the only one who makes what a key stands for. `holder`: for which execution."""
         lock = self._locks.setdefault(key, asyncio.Lock())
         async with lock:
-            holder = await self._leased(key)
+            name = f"{LEASES}{self._prefix}{key}"
+            await self._leased(name, holder)
+            renewing = asyncio.create_task(self._renew(name, holder))
             try:
                 yield
             finally:
-                await self._give_back(key, holder)
+                renewing.cancel()
+                await self._give_back(name, holder)
 
     async def find(self, key: str) -> Kept | None:
         """Return what will last a little longer, or None."""
@@ -78,26 +81,31 @@ class Known:
     async def _note(self, key: str, known: Kept) -> None:
         await self._store.note(self._prefix + key, await self._store.put_json(known))
 
-    async def _leased(self, key: str) -> str:
-        """Wait until nobody else makes it; return who we are."""
-        name, holder = f"{LEASES}{self._prefix}{key}", token_hex(8)
+    async def _leased(self, name: str, holder: str) -> None:
+        """Wait until nobody else makes it."""
         while True:
-            mine = _Lease(holder=holder, until=self._clock() + LEASE_S)
-            if await self._store.note_new(name, await self._store.put_json(mine)):
-                return holder
+            if await self._store.note_new(name, await self._mine(holder)):
+                return
             other = await self._lease(name)
-            if other is not None and other.until < self._clock():
+            if other is not None and (other.holder == holder or other.until < self._clock()):
                 await self._store.forget(name)
             elif other is not None:
                 await self._sleep(_LOOK_AGAIN_S)
+
+    async def _renew(self, name: str, holder: str) -> None:
+        while True:
+            await asyncio.sleep(LEASE_S / 3)
+            await self._store.note(name, await self._mine(holder))
+
+    async def _mine(self, holder: str) -> ArtifactRef:
+        return await self._store.put_json(_Lease(holder=holder, until=self._clock() + LEASE_S))
 
     async def _lease(self, name: str) -> _Lease | None:
         ref = await self._store.lookup(name)
         return None if ref is None else await self._store.get_model(ref, _Lease)
 
-    async def _give_back(self, key: str, holder: str) -> None:
+    async def _give_back(self, name: str, holder: str) -> None:
         """Let others, unless the lease was over and is another's by now."""
-        name = f"{LEASES}{self._prefix}{key}"
         lease = await self._lease(name)
         if lease is not None and lease.holder == holder:
             await self._store.forget(name)

@@ -8,6 +8,8 @@ All are frozen. What is planned stands in `execution_plan`, states and stages in
 `execution_state`, parts in `execution_parts`; all of their names are here, too.
 """
 
+from decimal import Decimal
+
 from contracts.artifacts import Value
 from contracts.execution_parts import (
     AnyPart,
@@ -72,6 +74,7 @@ __all__ = [
     "PlannedCommand",
     "Refuse",
     "SourceFile",
+    "Spent",
     "Strict",
     "Telemetry",
     "TextPart",
@@ -105,6 +108,19 @@ class Telemetry(Strict):
     durations: dict[str, float] = {}
 
 
+class Spent(Strict):
+    """What an execution under a budget has spent, in dollars.
+
+    `cost` is what counts: for a request whose usage nobody reported all that was held for it;
+    `served` is what vendors are known to have served, `uncertain` the difference.
+    """
+
+    budget: Decimal
+    cost: Decimal
+    served: Decimal
+    uncertain: Decimal
+
+
 class Failure(Strict):
     """An execution, or one call of it, that has no answer. `primary` and `fallback`: why."""
 
@@ -114,6 +130,7 @@ class Failure(Strict):
     fallback: ErrorInfo | None = None
     diagnostics: tuple[str, ...] = ()
     telemetry: Telemetry | None = None
+    spent: Spent | None = None
 
     def __str__(self) -> str:
         return self.message
@@ -172,6 +189,7 @@ class FinalizedCommand(Strict):
     diagnostics: tuple[str, ...] = ()
     token_validation: TokenValidation | None = None
     telemetry: Telemetry | None = None
+    spent: Spent | None = None
 
     @property
     def payload(self) -> "FinalizedCommand":

@@ -4,6 +4,8 @@ Large parts travel as `StoredPart`, files by their digest and place. All answers
 small.
 """
 
+from decimal import Decimal
+
 from contracts.artifacts import Value
 from contracts.base import Frozen
 from contracts.execution import (
@@ -15,8 +17,10 @@ from contracts.execution import (
     ExecutionPlan,
     Failure,
     SourceFile,
+    Spent,
 )
 from contracts.messages import ToolCall, Usage
+from contracts.prices import Price
 
 EXECUTION_WORKFLOW = "callboard.execution"
 """The execution workflow's type, as Temporal knows it."""
@@ -117,10 +121,31 @@ class RemoveReply(Frozen):
     problems: tuple[str, ...] = ()
 
 
+class Tariff(Frozen):
+    """A price, and the most tokens that prompts have: each call's, and that of the shared parts.
+
+    `max_tokens` is for calls that do not say.
+    """
+
+    price: Price
+    max_tokens: int
+    bounds: tuple[int, ...]
+    shared_bound: int = 0
+
+
+class ExecutionMoney(Frozen):
+    """A budget in dollars, and what requests of the plan and of its fallback may cost."""
+
+    budget: Decimal
+    primary: Tariff
+    fallback: Tariff | None = None
+
+
 class ExecutionRequest(Frozen):
     """Starts an execution. `execution_id` is the workflow id too.
 
-    `overrides` switch capabilities on or off by name, whatever the client implements.
+    `overrides` switch capabilities on or off by name, whatever the client implements. `money`:
+    nothing is sent whose worst case it does not hold.
     """
 
     execution_id: str
@@ -128,6 +153,7 @@ class ExecutionRequest(Frozen):
     plan: ExecutionPlan
     name: str = ""
     overrides: dict[str, bool] = {}
+    money: ExecutionMoney | None = None
 
 
 class ExecutionOutcome(Frozen):
@@ -137,3 +163,4 @@ class ExecutionOutcome(Frozen):
     failure: Failure | None = None
     diagnostics: tuple[str, ...] = ()
     durations: dict[str, float] = {}
+    spent: Spent | None = None

@@ -4,6 +4,7 @@ All values are frozen. A list where a tuple belongs is a `TypeError`, so that no
 be changed; JSON, which has no tuples, is read as usual.
 """
 
+from decimal import Decimal
 from typing import Any, Literal, Self, get_origin
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -147,7 +148,8 @@ class ExecutionPlan(Strict):
     `provider`: None is the handler's. `fallback` is executed once where this plan's call failed
     for good: its call of the same index, else its first. `stages` names those that may apply
     before generation. `concurrency` is how many calls may be open; `rate_constrained` says that
-    the account takes one at a time. `timeout` bounds each request, in seconds.
+    the account takes one at a time. `timeout` bounds each request, in seconds. `budget` in dollars
+    is never passed, fallback and caches included; that of a fallback plan plays no part.
     """
 
     calls: tuple[APICall, ...]
@@ -163,6 +165,7 @@ class ExecutionPlan(Strict):
     rate_constrained: bool = False
     keep_uploads: bool = False
     timeout: float = Field(default=300.0, gt=0)
+    budget: Decimal | None = Field(default=None, gt=0)
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

@@ -6,7 +6,7 @@ started once and both wait for it. Deterministic, given its effects.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
 
 from contracts.calls import CallFailure
@@ -15,15 +15,10 @@ from contracts.execution import (
     CacheRef,
     CallResult,
     Capabilities,
-    Decline,
     Effect,
-    ErrorInfo,
     ExecutionPlan,
-    ExecutionStage,
-    ExecutionState,
     Failure,
     FileRefPart,
-    Refuse,
     UploadEffect,
 )
 from contracts.execution_calls import (
@@ -36,14 +31,14 @@ from contracts.execution_calls import (
     RemoveCall,
     UploadCall,
 )
-from rules import execution, stages
+from rules import execution
 from workflows.effects import Effects
-from workflows.refusals import Refused, refusal
-from workflows.reusing import kept_answer, reuse_key
+from workflows.executing_call import GENERATION, Call
+from workflows.purse import Purse
+from workflows.refusals import Refused
+from workflows.reusing import kept_answer
 
 R = TypeVar("R")
-
-GENERATION = "generation"
 
 
 class Execution:
@@ -57,6 +52,8 @@ class Execution:
         self._caches: dict[Asked, list[str]] = {}
         self._dead: dict[Asked, list[str]] = {}
         self._notes: dict[str, None] = {}
+        self._kept: set[str] = set()
+        self.purse = Purse(request.money, effects.now)
         self._durations: dict[str, float] = dict.fromkeys((*request.plan.stages, GENERATION), 0.0)
 
     async def run(self) -> ExecutionOutcome:
@@ -81,6 +78,7 @@ class Execution:
             failure=self._failure(results),
             diagnostics=tuple(self._notes),
             durations=self._durations,
+            spent=self.purse.spent,
         )
 
     def _failure(self, results: tuple[CallResult, ...]) -> Failure | None:
@@ -102,13 +100,13 @@ class Execution:
     async def _answered(self, index: int) -> CallResult:
         """Answer a call by the plan, or once by its fallback."""
         plan = self._request.plan
-        result = await _Call(self, plan, index, index, retries=True).run()
+        result = await Call(self, plan, index, index, retries=True).run()
         primary = result.primary_error
         fallback = plan.fallback
         if result.failure is None or primary is None or fallback is None:
             return result
         other = index if index < len(fallback.calls) else 0
-        second = await _Call(self, fallback, other, index, retries=False).run()
+        second = await Call(self, fallback, other, index, retries=False).run()
         both = {"used_fallback": True, "tries": (*result.tries, *second.tries)}
         if second.failure is None:
             return second.model_copy(update={**both, "primary_error": primary})
@@ -170,8 +168,16 @@ class Execution:
             return FileRefPart(uri=reply.uri, mime_type=file.mime_type, name=file.name or None)
         if isinstance(effect, CacheEffect):
             made = CacheCall(**who, effect=effect, files=plan.files)
+            entry, other = f"cache:{asked.provider}/{asked.model}", plan is not self._request.plan
+            costs = effect.create and not (await self.able(asked)).resends_prefix
+            if costs and not self.purse.hold_cache(entry, effect.ttl_s, fallback=other):
+                self.note("no cache is made: the budget cannot hold it now")
+                return CacheRef()
             found = await self._retrying(lambda: self._effects.cache(made))
-            if isinstance(found, CacheRef) and _to_be_deleted(found, plan):
+            if costs:
+                self.purse.cache_made(entry, found)
+                self._kept |= {entry} if plan.cache and plan.cache.keep else set()
+            if isinstance(found, CacheRef) and found.name and _to_be_deleted(found, plan):
                 self._caches.setdefault(asked, []).append(found.name)
                 self._dead.setdefault(asked, []).append(found.key)
             return found
@@ -228,6 +234,7 @@ class Execution:
             )
             for problem in (await self._effects.remove(call)).problems:
                 self.note(problem)
+        self.purse.close(frozenset(self._kept))
 
 
 def _to_be_deleted(cache: CacheRef, plan: ExecutionPlan) -> bool:
@@ -236,164 +243,7 @@ def _to_be_deleted(cache: CacheRef, plan: ExecutionPlan) -> bool:
     Plans of before there was the stage "kept" deleted what others had made as well.
     """
     ours = cache.application == "created" or "kept" not in plan.stages
-    return cache.name is not None and plan.cache is not None and not plan.cache.keep and ours
-
-
-class _Call:
-    """One call of a plan. `index` is what its result is called, and how many answer as it."""
-
-    def __init__(
-        self, whole: Execution, plan: ExecutionPlan, call: int, index: int, *, retries: bool
-    ) -> None:
-        self._whole, self._plan, self._call, self._index = whole, plan, call, index
-        self._retries = retries
-        self._asked = whole.asked(plan)
-
-    async def run(self) -> CallResult:
-        """Return the result; a failure in it has the error beside it."""
-        state = ExecutionState.of(self._plan, self._call)
-        found = await self._whole.kept_answer(self._plan, self._call)
-        if found is not None:
-            return self._result(state, found)
-        try:
-            state = await self._staged(state)
-        except Refused as error:
-            return self._refused(error.error)
-        with self._whole.measured(GENERATION):
-            return await self._generated(state)
-
-    def _refused(self, error: ErrorInfo) -> CallResult:
-        return CallResult(
-            index=self._index,
-            primary_error=error,
-            failure=Failure(message=error.message, index=self._index, primary=error),
-        )
-
-    async def _staged(self, state: ExecutionState) -> ExecutionState:
-        """Run stages while one applies. Raises Refused."""
-        try:
-            known = stages.stages_of(self._plan)
-        except stages.UnknownStage as error:
-            raise refusal(str(error)) from None
-        while (stage := next((s for s in known if s.applies_to(state)), None)) is not None:
-            with self._whole.measured(stage.name):
-                changed = await self._step(stage, state)
-            if changed == state:
-                raise refusal(f"stage {stage.name!r} applies again and again and changes nothing")
-            state = changed
-        return state
-
-    async def _step(self, stage: ExecutionStage, state: ExecutionState) -> ExecutionState:
-        decision = stage.decide(state, await self._whole.able(self._asked))
-        if isinstance(decision, Refuse):
-            raise refusal(decision.message)
-        if isinstance(decision, Decline):
-            if decision.reason:
-                self._whole.note(f"{stage.name} skipped: {decision.reason}")
-            return state.but(declined=(*state.declined, stage.name))
-        outcomes = await self._outcomes(stage.name, decision.effects)
-        return stage.transform(state, outcomes)
-
-    async def _outcomes(self, stage: str, effects: tuple[Effect, ...]) -> Mapping[str, Any]:
-        asked = self._asked
-        done = await asyncio.gather(*(self._whole.once(asked, e, self._plan) for e in effects))
-        outcomes: dict[str, Any] = {}
-        for effect, outcome in zip(effects, done, strict=True):
-            if not isinstance(outcome, CallFailure):
-                outcomes[effect.key] = outcome
-                continue
-            info = execution.error_info(outcome, asked.provider, asked.model)
-            named = f" of {effect.file.path}" if isinstance(effect, UploadEffect) else ""
-            if effect.required:
-                told = info.model_copy(update={"message": f"{stage}{named}: {info.message}"})
-                raise Refused(told)
-            self._whole.note(f"{stage}{named} failed, gone on without: {info}")
-        return outcomes
-
-    async def _generated(self, state: ExecutionState) -> CallResult:
-        """Ask until there is an answer, or no reason to ask again."""
-        failures: list[CallFailure] = []
-        waited, dropped = 0.0, False
-        while True:
-            reply = await self._generate(state, len(failures) + 1)
-            if not isinstance(reply, CallFailure):
-                result = self._result(state, reply)
-                return self._after(result, failures, len(failures), dropped)
-            failures.append(reply)
-            if state.cache is not None and execution.drops_cache(reply):
-                dropped = True
-                try:
-                    state = await self._staged(self._without_cache(state, state.cache, reply))
-                except Refused as error:
-                    refused = self._refused(error.error)
-                    return self._after(refused, failures, len(failures) - 1, dropped)
-                continue
-            wait = None
-            if self._retries:
-                wait = self._whole.wait(reply, len(failures) - dropped, waited)
-            if wait is None:
-                return self._after(self._failed(reply), failures, len(failures) - 1, dropped)
-            await self._whole.sleep(wait)
-            waited += wait
-
-    def _without_cache(
-        self, state: ExecutionState, cache: CacheRef, failure: CallFailure
-    ) -> ExecutionState:
-        self._whole.forget(self._asked, cache)
-        self._whole.note(f"asked again without the cache: {failure.kind}: {failure.message}")
-        declined = dict.fromkeys((*state.declined, "kept", "cache"))
-        return state.but(cache=None, declined=tuple(declined))
-
-    async def _generate(self, state: ExecutionState, attempt: int) -> GenerateReply | CallFailure:
-        return await self._whole.generate(
-            GenerateCall(
-                **self._asked.model_dump(),
-                index=self._index,
-                attempt=attempt,
-                parts=state.parts,
-                shared=state.shared_parts,
-                files=self._plan.files,
-                settings=state.api_call.settings,
-                cache=state.cache,
-                timeout=self._plan.timeout,
-                reuse_key=reuse_key(self._plan, self._call, self._asked.provider),
-            )
-        )
-
-    def _after(
-        self, result: CallResult, failures: list[CallFailure], retries: int, dropped: bool
-    ) -> CallResult:
-        """Return a result with what went before it."""
-        who = self._asked
-        tries = tuple(execution.error_info(f, who.provider, who.model) for f in failures)
-        return result.model_copy(
-            update={"tries": tries, "retries": retries, "retried_without_cache": dropped}
-        )
-
-    def _failed(self, failure: CallFailure) -> CallResult:
-        asked = self._asked
-        info = execution.error_info(failure, asked.provider, asked.model)
-        return CallResult(
-            index=self._index,
-            provider=asked.provider,
-            model=asked.model,
-            primary_error=info,
-            failure=execution.provider_failed(self._index, info),
-        )
-
-    def _result(self, state: ExecutionState, reply: GenerateReply) -> CallResult:
-        return CallResult(
-            index=self._index,
-            output=reply.output,
-            tool_calls=reply.tool_calls,
-            finish_reason=reply.finish_reason,
-            usage=reply.usage,
-            provider=self._asked.provider,
-            model=reply.model or self._asked.model,
-            cache=state.cache,
-            notes=reply.notes,
-            reused_from=reply.reused_from,
-        )
+    return plan.cache is not None and not plan.cache.keep and ours
 
 
 async def _stopped(

@@ -81,6 +81,7 @@ class Asked:
     candidate: RoutedCandidate
     plan: ExecutionPlan
     worst: Decimal
+    budget: Decimal
 
 
 def describe(question: Question) -> Described:
@@ -134,7 +135,7 @@ def prepare_question(
             f"this could cost {at_most(worst)} if every answer is long and every retry is needed, "
             f"more than {cap(limit)}: raise --budget, or lower --max-tokens"
         )
-    return Asked(provider, candidate, plan, worst)
+    return Asked(provider, candidate, plan, worst, limit)
 
 
 def _chosen(

@@ -18,7 +18,7 @@ from client.cli.asked import Asked, Described, Question, describe, prepare_quest
 from client.cli.console import DONE, FAILED, Refusal, clean, run_async, say
 from client.cli.preparing import SIMULATED
 from client.cli.running import Manner, offer
-from client.cli.spelling import at_most, duration, money
+from client.cli.spelling import at_most, cap, duration, money
 from client.execution.building import ExecutionResult, ResultBuilder
 from client.execution.handler import APIHandler
 from client.execution.sources import SourceError
@@ -104,7 +104,9 @@ async def answer(
     stands_in = f" as {asked.candidate.provider}" if asked.provider == SIMULATED else ""
     say(f"{name}: {asked.provider}{stands_in} {asked.candidate.model}, at most "
         f"{at_most(asked.worst)}")  # fmt: skip
-    handler = APIHandler(asked.provider, runs=runs)
+    handler = APIHandler(
+        asked.provider, runs=runs, budget=asked.budget, price=lambda *_: asked.candidate.price
+    )
     planned = PlannedCommand(plan=asked.plan, name="ask")
     work = asyncio.ensure_future(handler.handle(planned, name))
     async with _telling(runs, name):
@@ -221,12 +223,21 @@ def _told(
     metrics = result.metrics
     if metrics.calls:
         cached = f", {metrics.cached_tokens:,} of them cached" if metrics.cached_tokens else ""
-        spent = money(metrics.cost_usd) if metrics.cost_usd is not None else "unknown"
         say(
-            f"{spent} spent: {metrics.prompt_tokens:,} tokens asked{cached}, "
+            f"{_spent(result)}: {metrics.prompt_tokens:,} tokens asked{cached}, "
             f"{metrics.completion_tokens:,} answered"
         )
     return DONE if result.ok else FAILED
+
+
+def _spent(result: ExecutionResult) -> str:
+    """Spell what counts against the budget, with what nobody reported as "at most"."""
+    spent = result.spent
+    if spent is None:
+        cost = result.metrics.cost_usd
+        return f"{'unknown' if cost is None else money(cost)} spent"
+    at_worst = f", {at_most(spent.uncertain)} of it at most" if spent.uncertain else ""
+    return f"{money(spent.cost)} spent of {cap(spent.budget)}{at_worst}"
 
 
 def _write(question: Question, result: ExecutionResult) -> None:
@@ -259,6 +270,7 @@ def _data(asked: Asked, question: Question, result: ExecutionResult, name: str) 
         "model": asked.candidate.model,
         "answers": answers,
         "cost": str(metrics.cost_usd) if metrics.cost_usd is not None else None,
+        "spent": None if result.spent is None else result.spent.model_dump(mode="json"),
         "prompt_tokens": metrics.prompt_tokens,
         "cached_tokens": metrics.cached_tokens,
         "completion_tokens": metrics.completion_tokens,

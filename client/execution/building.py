@@ -14,6 +14,7 @@ from contracts.execution import (
     CallResult,
     Failure,
     FinalizedCommand,
+    Spent,
     Strict,
     Telemetry,
     TokenValidation,
@@ -64,6 +65,7 @@ class ExecutionResult(Strict):
     token_validation: TokenValidation | None = None
     diagnostics: tuple[str, ...] = ()
     telemetry: Telemetry | None = None
+    spent: Spent | None = None
 
     @property
     def answer(self) -> str:
@@ -93,7 +95,10 @@ class ResultBuilder:
         with collector.measure("ResultBuilder"):
             if isinstance(command, Failure):
                 result = ExecutionResult(
-                    ok=False, error=command.message, diagnostics=command.diagnostics
+                    ok=False,
+                    error=command.message,
+                    diagnostics=command.diagnostics,
+                    spent=command.spent,
                 )
             else:
                 result = self._built(command)
@@ -127,6 +132,7 @@ class ResultBuilder:
             metrics=self._metrics(command.results),
             token_validation=command.token_validation,
             diagnostics=command.diagnostics,
+            spent=command.spent,
         )
 
     def _metrics(self, results: Iterable[CallResult]) -> Metrics:

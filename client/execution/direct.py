@@ -119,7 +119,13 @@ class DirectEffects(Effects):
                 request = await executing.cache_request(call, self.contents)
                 name = await client.create_cache(request, call.effect.ttl_s)
                 self._caches.add(key, name, call.effect.ttl_s)
-                return CacheRef(name=name, application="created", key=key, resends=resends)
+                return CacheRef(
+                    name=name,
+                    application="created",
+                    key=key,
+                    resends=resends,
+                    tokens=getattr(name, "tokens", None),
+                )
 
         return await _tried(find_or_make(), call)
 

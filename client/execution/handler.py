@@ -10,10 +10,13 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from client.execution.building import table_price
 from client.execution.caches import CacheRegistry
 from client.execution.direct import DirectEffects, NamedEffects, Sleep
+from client.execution.money import Quote, budget_of, money_of
 from client.execution.planning import OptionsError
 from client.execution.telemetry import Collector, Reporter
 from contracts.execution import (
@@ -43,8 +46,9 @@ class APIHandler:
     `client.runs`) says on which server, by default the configured one. `providers` are further
     client objects by name. `capabilities` switch some on or off ({"uploads": False}).
     `telemetry`: False measures nothing, a `Reporter` is told each duration. `effects` serve the
-    named effects of stages of your own, in this process. `concurrency` is for plans that do not
-    say. `sleep`, `dice` and `clock` are for tests.
+    named effects of stages of your own, in this process. `concurrency` and `budget` (dollars, never
+    passed) are for plans that do not say; `price` looks prices up. `sleep`, `dice` and `clock` are
+    for tests.
 
     Raises `OptionsError` for a capability that there is not, `TypeError` for a client that
     cannot generate.
@@ -61,12 +65,14 @@ class APIHandler:
         effects: NamedEffects | None = None,
         caches: CacheRegistry | None = None,
         concurrency: int | None = None,
+        budget: Decimal | int | str | None = None,
+        price: Quote = table_price,
         sleep: Sleep = asyncio.sleep,
         dice: Callable[[], float] = random.random,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._overrides = checked_overrides(capabilities or {})
-        self._concurrency = concurrency
+        self._concurrency, self._budget, self._price = concurrency, budget_of(budget), price
         self._on = telemetry is not False
         self._reporter = None if isinstance(telemetry, bool) else telemetry
         self._runs = runs
@@ -136,12 +142,15 @@ class APIHandler:
         plan = planned.plan
         if plan.concurrency is None and self._concurrency is not None:
             plan = plan.model_copy(update={"concurrency": self._concurrency})
+        if plan.budget is None and self._budget is not None:
+            plan = plan.model_copy(update={"budget": self._budget})
         request = ExecutionRequest(
             execution_id=execution_id,
             provider=self._name,
             plan=plan,
             name=planned.name,
             overrides=self._overrides,
+            money=money_of(plan, self._name, self._price),
         )
         if self._name in self._clients:
             return await Execution(request, self._effects).run()
@@ -166,15 +175,15 @@ def _finalized(
 ) -> FinalizedCommand | Failure:
     telemetry = collector.telemetry()
     if outcome.failure is not None:
-        return outcome.failure.model_copy(
-            update={"diagnostics": outcome.diagnostics, "telemetry": telemetry}
-        )
+        told = {"diagnostics": outcome.diagnostics, "telemetry": telemetry}
+        return outcome.failure.model_copy(update={**told, "spent": outcome.spent})
     return FinalizedCommand(
         planned=planned,
         results=outcome.results,
         diagnostics=outcome.diagnostics,
         token_validation=validate_tokens(planned.plan.token_estimate, outcome.results),
         telemetry=telemetry,
+        spent=outcome.spent,
     )
 
 

@@ -4,6 +4,7 @@ Reads the files (for their digests, and small texts whole), asks nobody.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -42,7 +43,7 @@ class ExecutionOptions(BaseModel):
     `inline_below`: text files up to so many bytes are part of the request. `one_call` asks all
     prompts in one request. `fallback_model` or `fallback_provider` make a fallback plan.
     `reuse_s`: a durable execution takes an identical call's answer that is no older.
-    `root`: no file outside of it is read.
+    `root`: no file outside of it is read. `budget`: dollars that are never passed.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -65,6 +66,7 @@ class ExecutionOptions(BaseModel):
     timeout: Annotated[float, Field(gt=0)] = 300.0
     stages: tuple[str, ...] = DEFAULT_STAGES
     root: Path | None = None
+    budget: Annotated[Decimal | None, Field(gt=0)] = None
 
 
 class OptionsError(ValueError):
@@ -100,6 +102,7 @@ def plan_execution(
         rate_constrained=chosen.rate_constrained,
         keep_uploads=chosen.keep_uploads,
         timeout=chosen.timeout,
+        budget=chosen.budget,
     )
     return plan.model_copy(
         update={"token_estimate": estimate(plan), "fallback": _fallback(plan, chosen)}

@@ -59,7 +59,7 @@ async def test_B10_two_workers_make_one(store: ArtifactStore) -> None:
 
     async def work(worker: int) -> None:
         known = Known(store)  # its locks are its own: only the store is shared
-        async with known.held("k"):
+        async with known.held("k", f"execution-{worker}"):
             if await known.find("k") is None:
                 await asyncio.sleep(0.05)
                 made.append(worker)
@@ -74,10 +74,10 @@ async def test_the_lease_of_a_killed_worker_is_waited_for(
     store: ArtifactStore, clock: Clock
 ) -> None:
     killed = Known(store, clock=clock, sleep=clock.sleep)
-    lost = killed.held("k")
+    lost = killed.held("k", "one")
     await lost.__aenter__()
     began = clock.now
-    async with Known(store, clock=clock, sleep=clock.sleep).held("k"):
+    async with Known(store, clock=clock, sleep=clock.sleep).held("k", "two"):
         assert LEASE_S <= clock.now - began < LEASE_S + 1
         await lost.__aexit__(None, None, None)  # late, and no longer its own
         assert await store.names(LEASES) != []
@@ -87,8 +87,19 @@ async def test_the_lease_of_a_killed_worker_is_waited_for(
 async def test_who_fails_lets_others_try(store: ArtifactStore) -> None:
     known = Known(store)
     with pytest.raises(RuntimeError, match="the vendor"):
-        async with known.held("k"):
+        async with known.held("k", "one"):
             raise RuntimeError("the vendor")
     async with asyncio.timeout(1):
-        async with known.held("k"):
+        async with known.held("k", "two"):
             pass
+
+
+async def test_who_goes_on_for_a_killed_worker_does_not_wait(
+    store: ArtifactStore, clock: Clock
+) -> None:
+    lost = Known(store, clock=clock, sleep=clock.sleep).held("k", "one")
+    await lost.__aenter__()
+    began = clock.now
+    async with Known(store, clock=clock, sleep=clock.sleep).held("k", "one"):
+        assert clock.now == began
+    await lost.__aexit__(None, None, None)
