@@ -144,6 +144,11 @@ class Chat:
         return self._store
 
     @property
+    def runs(self) -> Runs:
+        """Where it was found: the server and the store."""
+        return self._chats.runs
+
+    @property
     def spools(self) -> Spools:
         """Where its answers are written."""
         return self._spools

@@ -15,7 +15,8 @@ class ChatBooks(Frozen):
 
     `attempts` are those of its turns, and of the last ones before it: a conversation that goes on
     in a new history leaves older ones in the one before. `cost` covers all. `plans` are the
-    stored AgentPlans that attempts were made by, with their prices.
+    stored AgentPlans that attempts were made by, with their prices; `inner` the stored AgentHeaders
+    of the agents and prompts that are tools of theirs.
     """
 
     chat_id: str
@@ -27,3 +28,4 @@ class ChatBooks(Frozen):
     reserved: Decimal
     attempts: tuple[AttemptRecord, ...] = ()
     plans: tuple[ArtifactRef, ...] = ()
+    inner: tuple[ArtifactRef, ...] = ()

@@ -26,6 +26,7 @@ from contracts.chats import (
 from contracts.runs import AttemptRecord
 from rules.attempts import Outcome, open_circuits
 from rules.ledger import Ledger, LedgerState
+from workflows.chat_fitting import fitting
 from workflows.state import CIRCUIT_MEMORY, REMEMBERED
 from workflows.talk import Conversation
 from workflows.turns import header_of
@@ -77,6 +78,7 @@ class ChatState:
     def __init__(self, start: ChatStart, now: datetime) -> None:
         self.start = start
         self.plans: dict[str, ArtifactRef] = {}
+        self._inner: dict[str, ArtifactRef] = {}
         self._older: list[bytes] = []
         self.request = _NoGrant()
         self.use(start.header)
@@ -106,6 +108,7 @@ class ChatState:
         """Let an agent answer from now on."""
         self.agent = agent
         self.plans[agent.plan.sha256] = agent.plan
+        self._inner |= {ref.sha256: ref for ref in agent.children.values()}
         self.header = header_of(agent)
 
     # the books
@@ -162,6 +165,11 @@ class ChatState:
     def forget(self) -> None:
         """Begin the conversation anew. What it cost stays counted."""
         self.conversation = Conversation()
+        self.messages = 0
+
+    def sum_up(self, conversation: Conversation) -> None:
+        """Go on with a summary in place of the conversation; the original is in the store."""
+        self.conversation = conversation
         self.messages = 0
 
     def finish(self, result: TurnResult, conversation: Conversation | None) -> None:
@@ -225,6 +233,7 @@ class ChatState:
             reserved=ledger.reserved,
             attempts=(*older, *self.attempts.values()),
             plans=tuple(self.plans.values()),
+            inner=tuple(self._inner.values()),
         )
 
     # from history to history
@@ -233,6 +242,7 @@ class ChatState:
         """Return all that the next history has to know."""
         ledger = self.ledger.to_state()
         total = sum(ledger.by_step.values(), Decimal(0))
+        results, attempts = fitting(tuple(self.results.values()), self.attempts.values())
         return Carried(
             transcript=self.conversation.transcript,
             size=self.conversation.size,
@@ -243,8 +253,8 @@ class ChatState:
             tokens=self.tokens,
             queue=tuple(self.queue),
             requests=self.requests,
-            results=tuple(self.results.values()),
-            attempts=tuple(self.attempts.values()),
+            results=results,
+            attempts=attempts,
             ledger=ledger.model_copy(update={"by_step": {EARLIER: total}, "below": {}}),
             endings=_plain(self._endings),
             listed=self.listed,

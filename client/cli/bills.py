@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from client.chat_bills import chat_bill
+from client.chats import Chats
 from client.cli.bill_tables import (
     bill_table,
     details,
@@ -19,9 +21,10 @@ from client.cli.bill_tables import (
     reused,
     used_prices,
 )
+from client.cli.chats_shown import found_chat
 from client.cli.console import DONE, FAILED, Refusal, clean, run_async, say, stdout
 from client.cli.formulas import formula
-from client.cli.session import open_session
+from client.cli.session import Session, open_session
 from client.cli.spelling import exact, money, plural
 from client.cli.tables import total
 from client.connection import ServerUnreachable
@@ -49,7 +52,7 @@ def show_bill(
     session = open_session()
 
     async def main() -> int:
-        bill = await load_bill(await session.find(name))
+        bill = await _bill(session, name)
         found = differences(bill) if recompute else None
         if as_csv:
             _write_csv(bill)
@@ -65,6 +68,14 @@ def show_bill(
 
 
 # loading
+
+
+async def _bill(session: Session, name: str) -> Bill:
+    """Return the bill of a run, or of a conversation."""
+    async with found_chat(session, name) as chat:
+        if chat is not None:
+            return await chat_bill(Chats(chat.runs), chat.chat_id)
+    return await load_bill(await session.find(name))
 
 
 async def load_bill(run: Run, before: str = "") -> Bill:

@@ -17,7 +17,7 @@ from typing import Any
 
 from client.agent_plans import PlannedAgent
 from client.chat.messages import MessageValidator
-from client.chats import Chat, ChatError, ChatLine, ChatOver, StreamTrouble, TextPart
+from client.chats import Chat, ChatError, ChatOver, StreamTrouble, TextPart
 from client.cli.chat_commands import run_command
 from client.cli.chat_input import HINT, Input, PipeInput, TerminalInput
 from client.cli.chat_screen import (
@@ -25,10 +25,10 @@ from client.cli.chat_screen import (
     RichScreen,
     Screen,
     figures,
-    listed,
     question,
     trouble,
 )
+from client.cli.chats_shown import chats_table
 from client.cli.console import (
     DONE,
     FAILED,
@@ -92,18 +92,13 @@ def list_chats(limit: int) -> int:
     async def main() -> int:
         async with conversations(session) as chats:
             lines = await chats.latest(limit)
-        if not lines:
+        if lines:
+            stdout().print(chats_table(lines))
+        else:
             say("there are no conversations yet")
-        for row in listed([_row(line) for line in lines]):
-            print(row)
         return DONE
 
     return run_async(main)
-
-
-def _row(line: ChatLine) -> tuple[str, ...]:
-    began = f"{line.started_at:%Y-%m-%d %H:%M}" if line.started_at else ""
-    return (line.chat_id, line.agent, "open" if line.open else "ended", began)
 
 
 def _loaded(wanted: ChatWanted, model: str | None) -> LoadedAgent:

@@ -15,6 +15,8 @@ from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
+from client.chats import Chat
+from client.cli.chats_shown import approve_call, cancel_chat, found_chat, raise_chat_budget
 from client.cli.console import DONE, Refusal, run_async, say
 from client.cli.preparing import dollars
 from client.cli.session import Session, open_session
@@ -39,10 +41,13 @@ CANCEL_S = 15.0
 
 
 def cancel(name: str) -> int:
-    """Ask a run to end, and wait a little until it has."""
+    """Ask a run or a conversation to end, and wait a little until it has."""
     session = open_session()
 
     async def main() -> int:
+        async with found_chat(session, name) as chat:
+            if chat is not None:
+                return await cancel_chat(chat)
         run = await session.find(name)
         record = await run.record()
         if record is not None:
@@ -70,7 +75,10 @@ async def _ends(run: Run) -> bool:
 
 
 def approve(name: str, step: str | None, choice: str, comment: str) -> int:
-    """Answer a question of a run; the only one, where no step is named."""
+    """Answer a question of a run; the only one, where no step is named.
+
+    Of a conversation, `step` is the tool call that waits.
+    """
 
     async def act(run: Run) -> str:
         asked = [question.step for question in (await run.status()).questions]
@@ -83,7 +91,7 @@ def approve(name: str, step: str | None, choice: str, comment: str) -> int:
         await _commanded(run.answer(answer))
         return f"{answer.step}: {answer.choice}"
 
-    return _told_to(name, act)
+    return _told_to(name, act, lambda chat: approve_call(chat, step, choice, comment))
 
 
 def pause(name: str, *, paused: bool) -> int:
@@ -97,14 +105,14 @@ def pause(name: str, *, paused: bool) -> int:
 
 
 def raise_budget(name: str, amount: str) -> int:
-    """Raise a run's budget to so many dollars in all."""
+    """Raise a run's or a conversation's budget to so many dollars in all."""
     to = dollars(amount, "--raise")
 
     async def act(run: Run) -> str:
         view = await _commanded(run.raise_budget(BudgetRaise(to=to)))
         return f"the budget is {cap(view.budget)} now, of which {money(view.cost)} is spent"
 
-    return _told_to(name, act)
+    return _told_to(name, act, lambda chat: raise_chat_budget(chat, to))
 
 
 def skip(name: str, agent: str, reason: str) -> int:
@@ -174,11 +182,21 @@ def _told(done: Accepted, what: str, unchanged: str) -> str:
     return what if done.status == "done" else unchanged
 
 
-def _told_to(name: str, act: Callable[[Run], Awaitable[str]]) -> int:
-    """Tell a run something, and say what came of it."""
+def _told_to(
+    name: str,
+    act: Callable[[Run], Awaitable[str]],
+    chat_act: Callable[[Chat], Awaitable[str]] | None = None,
+) -> int:
+    """Tell a run something, or a conversation, and say what came of it."""
     session = open_session()
 
     async def main() -> int:
+        async with found_chat(session, name) as chat:
+            if chat is not None:
+                if chat_act is None:
+                    raise Refusal(f"{name} is a conversation: that can be said to runs only")
+                say(await chat_act(chat))
+                return DONE
         say(await act(await _open_run(session, name)))
         return DONE
 

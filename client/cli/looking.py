@@ -1,11 +1,14 @@
 """Commands that look at runs: status, watch, list, export-history."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from temporalio.service import RPCError
 
+from client.chats import ChatLine, Chats
+from client.cli.chats_shown import chats_table, found_chat, listed, show_chat
 from client.cli.console import (
     DONE,
     FAILED,
@@ -40,10 +43,13 @@ ENDED = (
 
 
 def show_status(name: str, *, as_json: bool) -> int:
-    """Show a run's agents as they are."""
+    """Show a run's agents as they are, or how a conversation stands."""
     session = open_session()
 
     async def main() -> int:
+        async with found_chat(session, name) as chat:
+            if chat is not None:
+                return await show_chat(chat, as_json=as_json)
         status = await (await session.find(name)).status()
         if as_json:
             print(status.model_dump_json(indent=2))
@@ -76,6 +82,10 @@ def watch(name: str, agent: str | None, *, as_json: bool) -> int:
     session = open_session()
 
     async def main() -> int:
+        async with found_chat(session, name) as chat:
+            if chat is not None:
+                how = f"python starter.py chat FILE --session {chat.chat_id}"
+                raise Refusal(f"{name} is a conversation: come back to it with {how}")
         run = await session.find(name)
         record = await run.record()
         link = ui_link(session.place.ui_url, run.run_id) if session.place else None
@@ -91,15 +101,19 @@ def watch(name: str, agent: str | None, *, as_json: bool) -> int:
 
 
 def list_runs(limit: int, *, as_json: bool) -> int:
-    """List the latest runs of server and store."""
+    """List the latest runs of server and store, and the server's conversations."""
     session = open_session()
 
     async def main() -> int:
-        found = await recent(await session.runs(), limit)
+        runs = await session.runs()
+        found = await recent(runs, limit)
+        chats = await Chats(runs).latest(limit) if runs.connected else []
         if as_json:
-            print(json.dumps([_listed(status) for status in found], indent=2))
-        elif found:
-            stdout().print(runs_table(found))
+            both = [*map(_listed, found), *map(listed, chats)]
+            newest = sorted(both, key=lambda one: one["started_at"] or "", reverse=True)
+            print(json.dumps(newest[:limit], indent=2))
+        elif found or chats:
+            _show_list(found, chats)
         else:
             say("there are no runs yet; `python starter.py demo` makes one")
         if session.address is None:
@@ -109,10 +123,18 @@ def list_runs(limit: int, *, as_json: bool) -> int:
     return run_async(main)
 
 
+def _show_list(runs: Sequence[RunStatus], chats: Sequence[ChatLine]) -> None:
+    console = stdout()
+    if runs:
+        console.print(runs_table(runs))
+    if chats:
+        console.print(chats_table(chats))
+
+
 def _listed(status: RunStatus) -> dict[str, Any]:
     data: dict[str, Any] = status.model_dump(mode="json")
     wanted = ("run_id", "team", "status", "cost", "tokens", "started_at", "completed_at")
-    return {key: data[key] for key in wanted}
+    return {"kind": "run", **{key: data[key] for key in wanted}}
 
 
 def export_history(name: str, file: Path | None) -> int:
@@ -120,11 +142,12 @@ def export_history(name: str, file: Path | None) -> int:
     session = open_session()
 
     async def main() -> int:
-        run = await session.find_on_server(name)
-        try:
-            history = (await run.handle.fetch_history()).to_json()
-        except RPCError as error:
-            raise Refusal(f"the server has no history of {run.run_id}: {error.message}") from None
+        async with found_chat(session, name) as chat:
+            handle = chat.handle if chat else (await session.find_on_server(name)).handle
+            try:
+                history = (await handle.fetch_history()).to_json()
+            except RPCError as error:
+                raise Refusal(f"the server has no history of {name}: {error.message}") from None
         if file is None:
             print(history)
             return DONE

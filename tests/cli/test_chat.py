@@ -104,7 +104,8 @@ def test_a_conversation_is_come_back_to(chat: Chat, agent: Path) -> None:
     assert "no command /nonsense" in again.stderr
     assert "nothing was said yet" in again.stderr
     listed = chat("", "--list")
-    assert "my-talk  helper  open" in listed.stdout
+    row = next(line for line in listed.stdout.splitlines() if "my-talk" in line)
+    assert {"helper", "open", "Briefly:", "$0.0000"} <= set(row.split()), row
     assert chat("/end\n", *back).returncode == 0
     over = chat("Hello?\n", *back)
     assert over.returncode == 2

@@ -1,0 +1,210 @@
+"""Conversations by the commands for runs: found by id, listed, shown, billed, ended.
+
+What a conversation is asked needs a worker, also when it has ended. One of this home that is
+asked for while no server is running gets the embedded one for as long as it takes.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Sequence
+from decimal import Decimal
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+from temporalio.client import WorkflowExecutionDescription
+from temporalio.service import RPCError
+
+from client.chats import Chat, ChatLine, Chats
+from client.cli.chat_screen import question
+from client.cli.console import DONE, WAITING, Refusal, clean, say, stdout
+from client.cli.places import conversations
+from client.cli.session import LAST, RUN_ID, Session
+from client.cli.spelling import cap, elapsed, moment, money
+from client.cli.tables import new_table, plain
+from client.connection import connect
+from client.runs import ASK_LIMIT, Runs
+from contracts.chats import CHAT_WORKFLOW, ChatView
+from contracts.updates import BudgetRaise
+
+CANCEL_S = 15.0
+SHOWN_ATTEMPTS = 10
+_STYLES = {"initializing": "dim", "active": "cyan", "terminated": "dim", "": "dim"}
+
+
+@contextlib.asynccontextmanager
+async def found_chat(session: Session, name: str) -> AsyncIterator[Chat | None]:
+    """Give the conversation of an id; None where there is none of it. Raises ServerUnreachable."""
+    if name == LAST or RUN_ID.fullmatch(name) is None:
+        yield None
+        return
+    if session.address is not None:
+        client = await connect(session.address)
+        chats = Chats(Runs(client, session.storage.store, session.storage.spools))
+        yield await _chat(chats, name)
+        return
+    store, spools = session.storage.store, session.storage.spools
+    is_run = bool(await store.names(f"runs/{name}"))
+    if is_run or not await spools.end(name):
+        yield None
+        return
+    async with conversations(session) as chats:
+        chat = await _chat(chats, name)
+        if chat is not None:
+            await chat.active()  # its worker is being started
+        yield chat
+
+
+async def _chat(chats: Chats, name: str) -> Chat | None:
+    described = await _described(chats, name)
+    is_chat = described is not None and described.workflow_type == CHAT_WORKFLOW
+    return chats.get(name) if is_chat else None
+
+
+async def _described(chats: Chats, name: str) -> WorkflowExecutionDescription | None:
+    try:
+        return await chats.client.get_workflow_handle(name).describe(rpc_timeout=ASK_LIMIT)
+    except RPCError:
+        return None
+
+
+# looking
+
+
+def chats_table(lines: Sequence[ChatLine]) -> Table:
+    """Return conversations, a line each."""
+    table = new_table(
+        "conversation", "state", "started", "agent", "begins with", "tokens", "cost",
+        right=("tokens", "cost"),
+    )  # fmt: skip
+    for line in lines:
+        state = "open" if line.open else "ended"
+        table.add_row(
+            Text(line.chat_id),
+            Text(state, style="cyan" if line.open else "dim"),
+            moment(line.started_at),
+            plain(line.agent),
+            plain(line.title),
+            f"{line.tokens:,}" if line.tokens else "",
+            "" if line.cost is None else money(line.cost),
+        )
+    return table
+
+
+def listed(line: ChatLine) -> dict[str, Any]:
+    """Return a conversation as JSON; dollars are exact decimals in strings."""
+    return {
+        "kind": "chat",
+        "run_id": line.chat_id,
+        "team": line.agent,
+        "title": line.title,
+        "status": "open" if line.open else "ended",
+        "cost": None if line.cost is None else str(line.cost),
+        "tokens": line.tokens,
+        "started_at": line.started_at.isoformat() if line.started_at else None,
+        "completed_at": line.closed_at.isoformat() if line.closed_at else None,
+    }
+
+
+async def show_chat(chat: Chat, *, as_json: bool) -> int:
+    """Show how a conversation stands; return the exit code."""
+    view = await chat.view()
+    waits = bool(view.pending or view.paused_for)
+    if as_json:
+        print(view.model_dump_json(indent=2))
+        return WAITING if waits else DONE
+    console = stdout()
+    console.print(Text(view.phase, style=_STYLES[view.phase]), view.chat_id)
+    console.print(_calls(view))
+    console.print(clean(_figures(view)))
+    for pending in view.pending:
+        console.print(clean(question(pending)), soft_wrap=True)
+        how = f"python starter.py approve {view.chat_id} {pending.call_id}"
+        console.print(f"go on with: {how}", soft_wrap=True)
+    if view.paused_for:
+        console.print(clean(view.paused_for), soft_wrap=True)
+        how = f"python starter.py budget {view.chat_id} --raise DOLLARS"
+        console.print(f"go on with: {how}", soft_wrap=True)
+    return WAITING if waits else DONE
+
+
+def _calls(view: ChatView) -> Table:
+    table = new_table("call", "by", "outcome", "tokens", "cost", "time", right=("tokens", "cost"))
+    for one in view.attempts[-SHOWN_ATTEMPTS:]:
+        table.add_row(
+            Text(one.id),
+            plain(f"{one.provider} {one.model}"),
+            plain(one.outcome),
+            f"{one.usage.total_tokens:,}" if one.usage else "",
+            money(one.cost),
+            elapsed(one.started_at, one.ended_at),
+        )
+    return table
+
+
+def _figures(view: ChatView) -> str:
+    parts = [
+        f"{view.agent} by {view.model}",
+        f"{view.messages} messages remembered",
+        f"{money(view.cost)} of {cap(view.budget)}",
+        f"{view.tokens:,} tokens",
+    ]
+    if view.turn is not None:
+        parts.append(f"message {view.turn} is being answered")
+    if view.waiting:
+        parts.append(f"{view.waiting} wait")
+    return ", ".join(parts)
+
+
+# ending
+
+
+async def cancel_chat(chat: Chat) -> int:
+    """End a conversation for good; what is under way is stopped and settled."""
+    view = await chat.view()
+    if view.phase == "terminated":
+        say(f"conversation {chat.chat_id} has ended already")
+        return DONE
+    try:
+        await chat.handle.cancel(rpc_timeout=ASK_LIMIT)
+    except RPCError as error:
+        raise Refusal(f"conversation {chat.chat_id}: {error.message}") from None
+    ended = await _ended(chat)
+    if ended is not None:
+        say(f"conversation {chat.chat_id} has ended: {money(ended.cost)} was spent")
+    else:
+        say(f"conversation {chat.chat_id} was asked to end; a worker has to settle its calls first")
+    return DONE
+
+
+async def _ended(chat: Chat) -> ChatView | None:
+    """Return how a conversation stands at its end; None if that takes too long."""
+    until = time.monotonic() + CANCEL_S
+    while time.monotonic() < until:
+        view = await chat.view()
+        if view.phase == "terminated":
+            return view
+        await asyncio.sleep(0.2)
+    return None
+
+
+# deciding
+
+
+async def approve_call(chat: Chat, call_id: str | None, choice: str, comment: str) -> str:
+    """Give a person's word on a tool call; on the only one that waits, where none is named."""
+    if choice not in ("approve", "reject"):
+        raise Refusal(f"{choice}: a tool call takes approve or reject")
+    waiting = [one.call_id for one in (await chat.view()).pending]
+    if call_id is None and len(waiting) != 1:
+        raise Refusal(f"{chat.chat_id} asks {', '.join(waiting) or 'nothing'}: name the call")
+    named = call_id or waiting[0]
+    await chat.decide(named, approved=choice == "approve", comment=comment)
+    return f"{named}: {choice}"
+
+
+async def raise_chat_budget(chat: Chat, to: Decimal) -> str:
+    """Raise what a conversation may cost; what waits for money goes on."""
+    view = await chat.raise_budget(BudgetRaise(to=to))
+    return f"the budget is {cap(view.budget)} now, of which {money(view.cost)} is spent"
