@@ -89,9 +89,7 @@ class Listing:
             for tool in offered:
                 self._add(spec, tool)
         request = self._request
-        toolbox = Toolbox(
-            tools=tuple(self._tools.values()), agent=request.agent, plan=request.plan
-        )
+        toolbox = Toolbox(tools=tuple(self._tools.values()), agent=request.agent, plan=request.plan)
         return ToolListing(
             facts=tuple(self._facts),
             toolbox=await store.put_json(toolbox),

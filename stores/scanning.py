@@ -2,10 +2,10 @@
 
 Strategy: whatever refers to an artifact names its SHA-256, so every 64 hexadecimal digits that
 stand alone count as a reference, and every 43 characters of URL-safe base64 before a colon and a
-number (contracts.brief: as turns spell it in histories). That is generous by intent: a text that happens to look like one
-keeps an object that could go, never the reverse, and no contract of a later version is missed.
-Only JSON refers to anything, plain or under zlib (as a run's carried state is); other artifacts
-are told by their first bytes and not read on.
+number (contracts.brief: as turns spell it in histories). That is generous by intent: a text that
+happens to look like one keeps an object that could go, never the reverse, and no contract of a
+later version is missed. Only JSON refers to anything, plain or under zlib (as a run's carried
+state is); other artifacts are told by their first bytes and not read on.
 """
 
 import base64
