@@ -5,6 +5,7 @@ lose nor double what is said; only a refusal, or PATIENCE_S without anybody, end
 """
 
 import asyncio
+import contextlib
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -32,6 +33,8 @@ C = TypeVar("C", bound=Command)
 
 PATIENCE_S = 60.0
 """How long a message is sent again and again, and an answer waited for without a sign of life."""
+
+HANDLE_S = 0.1
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.02, 1.0
 
@@ -76,16 +79,25 @@ async def send_with_start(
     `execute` is the client's `execute_update_with_start_workflow`, `start` makes a fresh operation
     for each try: one can be used once only.
     """
-    return await _until_taken(
-        handle,
-        lambda: execute(
-            update,
-            command,
-            start_workflow_operation=start(),
-            id=command.request_id,
-            rpc_timeout=ASK_LIMIT,
-        ),
-    )
+
+    async def once() -> T:
+        operation = start()
+        try:
+            return await execute(
+                update,
+                command,
+                start_workflow_operation=operation,
+                id=command.request_id,
+                rpc_timeout=ASK_LIMIT,
+            )
+        except Exception:
+            # The operation has the error as well; untaken, asyncio would print it.
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(HANDLE_S):
+                    await operation.workflow_handle()
+            raise
+
+    return await _until_taken(handle, once)
 
 
 def over(chat_id: str) -> ChatOver:
