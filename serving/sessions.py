@@ -176,6 +176,7 @@ class Sessions:
         request = digest(key) if key is not None else uuid.uuid4().hex
         entry = f"{chat.chat_id}#{request}"
         served = self._catalogue.find(session.view.agent)
+        await self._brought_up(session, served)
         most = served.agent.budget.turn
         admitted = await self._accounts.admit(
             Ask(
@@ -210,6 +211,13 @@ class Sessions:
             place=0 if said.known else place,
             known=said.known,
         )
+
+    async def _brought_up(self, session: Session, served: Served) -> None:
+        """Let the agent answer as it is served now: what it may cost in a turn is what is held."""
+        ready = self._catalogue.ready(served, Wishes(), 0, tools=False)
+        header = await ready.planned.stored(self._chats.runs.store)
+        if header.plan != session.view.plan:
+            await session.chat.use_agent(header)
 
     # upkeep
 

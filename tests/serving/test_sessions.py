@@ -2,15 +2,18 @@
 
 import asyncio
 import uuid
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
+from contracts.agents import AgentBudget
 from contracts.tools import FunctionTool
 from providers.exceptions import AuthenticationFailed, StreamInterrupted
-from tests.serving.stage import Event, Stage, events, served_agent, stage
+from tests.serving.stage import Event, Stage, events, served_agent, serving, stage
+from tests.support.harness import harness
 from tests.support.scripted import Say, Script
 from tests.support.server import LocalServer
 
@@ -169,6 +172,24 @@ async def test_C24_an_id_is_one_session_with_one_agent(server: LocalServer, tmp_
     assert codes == [201, 200]
     assert (other.status_code, other.json()["error"]["code"]) == (409, "session_exists")
     assert bad.status_code == 400
+
+
+async def test_a_session_goes_on_with_the_agent_as_it_is_served_now(
+    server: LocalServer, tmp_path: Path
+) -> None:
+    """What a turn may cost is what is held for it: the file's word of today, not of back then."""
+    dear = served_agent(budget=AgentBudget(session=Decimal(10), turn=Decimal(5)))
+    cheap = served_agent(budget=AgentBudget(session=Decimal(10), turn=Decimal("0.0001")))
+    async with harness(server.address, tmp_path, Script(), cached_workflows=20) as h:
+        async with serving(h, [dear]) as on:
+            path = await on.begin()
+            said = await on.http.post(f"{path}/messages", json={"content": "Hello"})
+        async with serving(h, [cheap]) as on:
+            refused = await on.http.post(f"{path}/messages", json={"content": "Hello"})
+            await on.settled()
+    assert said.status_code == 200
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "insufficient_quota")
+    assert h.script.count() == 1
 
 
 # events
