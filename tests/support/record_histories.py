@@ -48,6 +48,7 @@ from tests.support.agent_scenes import agent_steps, asking_tools
 from tests.support.harness import Harness, harness
 from tests.support.scripted import Say, Script
 from tests.support.server import local_server
+from tests.support.single_scenes import single, single_hands_over
 from tests.support.talks import begin, header
 from tests.support.teams import agent, candidate, plan, team
 from workflows.run import RunWorkflow
@@ -347,6 +348,7 @@ SCENES: dict[str, Scene] = {
         *(slices, slice_of_items, slices_stopped, slice_stopped),
         *(told, moved),
         *(chat, chat_tools, asking_tools, agent_steps),
+        *(single, single_hands_over),
     )
 }
 
