@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from temporalio import activity
 
 from activities.clients import Clients
-from activities.failures import CallState, guard
+from activities.failures import CallState, InvalidOutput, guard
 from activities.keeping import keep, lasting
 from activities.models import Attempt
 from activities.plans import PlanCache
@@ -28,6 +28,7 @@ from contracts.plans import Candidate
 from contracts.teams import OutputSpec
 from contracts.tools import OfferedTool, Toolbox
 from providers.spi import ChatReply, LLMClient
+from rules import compaction
 from stores.artifacts import ArtifactStore
 from stores.jsontext import json_bytes
 from stores.spooling import Spools
@@ -88,6 +89,7 @@ class _TurnAttempt(Attempt):
         self._agents, self._transcripts = known.agents, known.transcripts
         self._new: list[Message] = []
         self._for_the_caller = False
+        self._agent = ""
 
     async def _prepared(self) -> tuple[OutputSpec, Candidate, LLMClient, ChatRequest]:
         call = self._turn_call
@@ -100,6 +102,9 @@ class _TurnAttempt(Attempt):
         before = await self._transcripts.read(call.transcript) if call.transcript else []
         self._new = await self._messages(before[-1:])
         tools = [_offered(tool) for box in boxes for tool in box.tools]
+        self._agent = plan.agent.name
+        if call.summary:
+            plan = _summing(plan)
         request = _request(plan, [*before, *self._new], tools, call.max_tokens, self._metadata())
         request = await self._continued_or_repaired(request, candidate)
         return wanted(plan.agent), candidate, client, request
@@ -126,8 +131,7 @@ class _TurnAttempt(Attempt):
         answer = Message(
             "assistant", self._state.text, tool_calls=calls, vendor_state=reply.vendor_state
         )
-        new = [*self._new, answer]
-        ref = await lasting(lambda: self._transcripts.append(self._turn_call.transcript, new))
+        ref = await lasting(lambda: self._carried_on(answer))
         length, tokens = await self._transcripts.size(ref)
         return TurnReply(
             **(paid.__dict__ | update),
@@ -137,6 +141,14 @@ class _TurnAttempt(Attempt):
             asked=tuple([await self._tool_asked(one) for one in calls]),
         )
 
+    async def _carried_on(self, answer: Message) -> ArtifactRef:
+        """Store the conversation with its answer, or the summary that stands for it."""
+        before = self._turn_call.transcript
+        if before is None or not self._turn_call.summary:
+            return await self._transcripts.append(before, [*self._new, answer])
+        said = Message("user", compaction.summary(self._agent, answer.content))
+        return await self._transcripts.compact(before, said, by=self._agent)
+
     async def _kept(self, output: object, reply: ChatReply) -> Value:
         """Store what was said; what is said beside tool calls is in the conversation only."""
         if reply.tool_calls and not self._for_the_caller:
@@ -145,6 +157,8 @@ class _TurnAttempt(Attempt):
 
     async def _output(self, wanted: OutputSpec, reply: ChatReply) -> object:
         """Return what was said; beside tool calls that may be nothing, and need not fit."""
+        if self._turn_call.summary and reply.tool_calls:
+            raise InvalidOutput("it asks for tools in place of a summary")
         if reply.tool_calls:
             return self._state.text
         return await super()._output(wanted, reply)
@@ -178,6 +192,12 @@ def _plan_of(call: TurnCall, boxes: Sequence[Toolbox]) -> ArtifactRef:
 
 def _offered(tool: OfferedTool) -> ToolDefinition:
     return ToolDefinition(tool.name, tool.description, schema=tool.parameters)
+
+
+def _summing(plan: AgentPlan) -> AgentPlan:
+    """Return an agent that answers in plain text and calls no tool, whatever it does else."""
+    agent = plan.agent.model_copy(update={"response_format": None})
+    return plan.model_copy(update={"agent": agent, "tool_choice": "none"})
 
 
 def wanted(agent: AgentSpec) -> OutputSpec:

@@ -25,6 +25,7 @@ async def store_draft(store: ArtifactStore, draft: AgentDraft) -> AgentHeader:
         argument_repairs=execution.argument_repairs,
         max_parallel_tools=execution.max_parallel_tools,
         approval_timeout=execution.approval_timeout,
+        compact_over_bytes=execution.compact_over_bytes,
         queues=tuple(dict.fromkeys(tool.queue for tool in agent.tools)),
         children={name: await store.put_json(child) for name, child in children.items()},
     )

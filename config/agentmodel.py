@@ -82,6 +82,11 @@ class ExecutionFile(FileModel):
     min_output_tokens: Whole = Field(256, ge=1)
     on_interrupt: OnInterrupt = Field("restart", description="After a stream that broke off.")
     approval_timeout: Seconds | None = Field(None, description="Then it counts as refused.")
+    compact_over_bytes: Whole | None = Field(
+        None,
+        ge=1000,
+        description="A longer conversation is summed up before the next turn. Default: never.",
+    )
 
 
 class BudgetFile(FileModel):

@@ -38,7 +38,8 @@ class AgentExecution(Frozen):
     `max_turns` counts model calls of one turn of the conversation, those that ask for tools and
     the final one. `argument_repairs` is how often in a turn the model may mend arguments that do
     not fit. `turn_timeout` is for a whole turn without the time a person takes; `timeout` for
-    one model call once it was sent.
+    one model call once it was sent. A conversation over `compact_over_bytes` is summed up by its
+    agent before the next turn; the original is kept (None: never).
     """
 
     max_turns: Annotated[int, Field(ge=1, le=1000)] = 10
@@ -52,6 +53,7 @@ class AgentExecution(Frozen):
     min_output_tokens: Annotated[int, Field(ge=1)] = 256
     on_interrupt: Literal["restart", "continue"] = "restart"
     approval_timeout: Positive | None = None
+    compact_over_bytes: Annotated[int | None, Field(ge=1000)] = None
 
 
 class AgentBudget(Frozen):

@@ -91,7 +91,7 @@ class TurnCall(ModelCall, Slim):
 
     `plan` is a stored AgentPlan. Nothing is added to the conversation but by an answer. There
     are hundreds of these in a history: written briefly, without what its worker knows. Without
-    a `run_id` that is the workflow's.
+    a `run_id` that is the workflow's. `summary`: the answer stands for all that came before it.
     """
 
     run_id: str = ""
@@ -104,6 +104,7 @@ class TurnCall(ModelCall, Slim):
     transcript: BriefRef | None = None
     messages: tuple[BriefMessage, ...] = ()
     toolboxes: tuple[BriefRef, ...] = ()
+    summary: bool = False
 
 
 class AskedTool(Slim):

@@ -175,6 +175,7 @@ class AgentHeader(Frozen):
     `node` has the candidates' indexes, clocks, retries, sizes and the cap of a turn. `queues` are
     those that its tools are listed on. `max_calls` counts calls of the model in a turn.
     `children` are the stored AgentHeaders of its `prompt` and `agent` tools, by the tool's name.
+    A conversation over `compact_over_bytes` is summed up before the next turn.
     """
 
     name: str
@@ -192,6 +193,7 @@ class AgentHeader(Frozen):
     approval_timeout: float | None = None
     queues: tuple[str | None, ...] = ()
     children: dict[str, ArtifactRef] = {}
+    compact_over_bytes: int | None = None
 
 
 class AgentDraft(Frozen):

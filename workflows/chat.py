@@ -28,6 +28,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.chat_control import ChatControl
     from workflows.chat_display import ChatDisplay
     from workflows.chat_state import ChatState
+    from workflows.compacting import CompactingTurn
+    from workflows.talk import Conversation
     from workflows.turn_clock import bounded
     from workflows.turn_money import TurnReserver
     from workflows.turn_tools import Desk
@@ -118,7 +120,7 @@ class ChatWorkflow(ChatControl):
         state.turn, state.stopping = turn, False
         if turn == 1 and text is not None:
             self._display.entitle(text)
-        run = TurnRun(state, self._reserver, ask, self._desk, self._agents)
+        run = CompactingTurn(state, self._reserver, ask, self._begin, self._summed_up)
         self._current = asyncio.create_task(run.run())
         try:
             limit, desk = state.agent.turn_timeout, self._desk
@@ -130,6 +132,13 @@ class ChatWorkflow(ChatControl):
         state.finish(result, run.conversation if answered else None)
         self._display.update()
         self._current = None
+
+    def _begin(self, ask: TurnAsk) -> TurnRun:
+        return TurnRun(self._state, self._reserver, ask, self._desk, self._agents)
+
+    def _summed_up(self, conversation: Conversation) -> None:
+        """Go on with a summary in place of the conversation; the original is in the store."""
+        self._state.conversation, self._state.messages = conversation, 0
 
     def _stop_turn(self) -> None:
         if self._current is not None and not self._state.stopping:
