@@ -45,6 +45,7 @@ from contracts.updates import (
 from providers.exceptions import AuthenticationFailed, Overloaded, StreamInterrupted
 from tests.support import talks
 from tests.support.agent_scenes import agent_steps, asking_tools
+from tests.support.compaction_scenes import compacted
 from tests.support.harness import Harness, harness
 from tests.support.scripted import Say, Script
 from tests.support.server import local_server
@@ -348,7 +349,7 @@ SCENES: dict[str, Scene] = {
         *(slices, slice_of_items, slices_stopped, slice_stopped),
         *(told, moved),
         *(chat, chat_tools, asking_tools, agent_steps),
-        *(single, single_hands_over),
+        *(single, single_hands_over, compacted),
     )
 }
 
