@@ -5,8 +5,8 @@ them; how they are sent is told in stores.redis_sending. Redis ≥ 5.
 
 Strategy: an entry's id is the server's clock, milliseconds and a count, so an offset is that id
 as one number. A server that lost what it kept goes on with higher ids: readers need not begin
-again. A reader has a connection of its own and waits on it for the next entry (XREAD BLOCK);
-entries wait in Redis, never in the reader, however slow it is.
+again. Readers wait for the next entry (XREAD BLOCK), all of a process together, as
+stores.redis_waiting says; entries wait in Redis, never in the reader, however slow it is.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -26,18 +26,19 @@ from stores.exceptions import StoreUnavailable
 from stores.naming import file_name
 from stores.redis_sending import FIELD, QueuedLines, Sender
 from stores.redis_server import RedisServer
+from stores.redis_waiting import Entries, StreamWaiting
 from stores.sealing import PLAIN, Sealer
 from stores.spooling import AttemptSpool, KeptSpool, Spools
 from stores.spoollines import decode, encode_event
 from stores.spoolreading import Sifter
 from stores.spoolwriting import AttemptText
 
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
 logger = logging.getLogger(__name__)
 
 PREFIX = "callboard:spool:"
-BLOCK_S = 5.0
-"""How long one question waits for the next entry."""
-
 LISTING_S = 60.0
 """How long a list of all spools may take."""
 
@@ -59,6 +60,7 @@ class RedisSpools(Spools):
     ) -> None:
         self._server = RedisServer(url)
         self._sender = Sender(self._server)
+        self._shared = StreamWaiting(self._server)
         self._sealer = sealer
         self._clock = clock
 
@@ -88,7 +90,7 @@ class RedisSpools(Spools):
     async def follow(
         self, run_id: str, from_offset: int = 0, stop: asyncio.Event | None = None
     ) -> AsyncGenerator[tuple[SpoolRecord, int], None]:
-        tail = _Tail(self._server, self._key(run_id), from_offset)
+        tail = _Tail(self._server, self._key(run_id), from_offset, self._shared)
         sifter = Sifter(from_start=from_offset == 0)
         try:
             while True:
@@ -187,48 +189,68 @@ class RedisSpools(Spools):
 
 
 class _Tail:
-    """The entries of one stream from an offset on. `aclose` it."""
+    """The entries of one stream from an offset on. `aclose` it.
 
-    def __init__(self, server: RedisServer, key: str, offset: int) -> None:
-        self._server, self._key = server, key
-        self._last = f"{offset // _COUNTS}-{offset % _COUNTS}"
-        self._client = server.connected()
+    What lies there already is read page by page on a connection of its own; what comes then is
+    waited for together with all others.
+    """
 
-    async def read(self, block_ms: int | None = None) -> list[tuple[bytes, int]]:
-        """Return new entries' lines, each with the offset behind it. Raises StoreUnavailable."""
-        async with self._server.asking((block_ms or 0) / 1000):
-            answer: Any = await self._client.xread(
-                {self._key: self._last}, count=PAGE, block=block_ms
-            )
-        if not answer:
-            return []
-        ((_, entries),) = answer
-        self._last = entries[-1][0].decode()
-        return [(fields.get(FIELD, b""), _offset(entry)) for entry, fields in entries]
+    def __init__(
+        self, server: RedisServer, key: str, offset: int, shared: StreamWaiting | None = None
+    ) -> None:
+        self._server, self._key, self._shared = server, key.encode(), shared
+        self._last = b"%d-%d" % divmod(offset, _COUNTS)
+        self._client: Redis | None = None
+        self._behind = True
+        if shared is not None:
+            shared.enter()
+
+    async def read(self) -> list[tuple[bytes, int]]:
+        """Return the next page of lines, each with the offset behind it; empty at the end.
+
+        Raises StoreUnavailable.
+        """
+        if self._client is None:
+            self._client = self._server.connected()
+        async with self._server.asking():
+            answer: Any = await self._client.xread({self._key: self._last}, count=PAGE)
+        return self._taken(answer[0][1]) if answer else []
 
     async def wait(self, stop: asyncio.Event | None) -> list[tuple[bytes, int]]:
         """The same, waiting for entries until `stop` is set."""
-        block_ms = int(BLOCK_S * 1000)
+        if self._behind:
+            if entries := await self.read():
+                return entries
+            self._behind = False
+            await self._disconnect()
+        assert self._shared is not None
         if stop is None:
-            return await self.read(block_ms)
-        reading = asyncio.ensure_future(self.read(block_ms))
+            return self._taken(await self._shared.wait(self._key, self._last))
+        reading = asyncio.ensure_future(self._shared.wait(self._key, self._last))
         stopping = asyncio.ensure_future(stop.wait())
         try:
             await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if reading.done():
-                return reading.result()
+            return self._taken(reading.result()) if reading.done() else []
         finally:
             for task in (reading, stopping):
                 task.cancel()
             await asyncio.gather(reading, stopping, return_exceptions=True)
-        # The question that was given up is still open on the old connection.
-        await self.aclose()
-        self._client = self._server.connected()
-        return []
 
     async def aclose(self) -> None:
         """Disconnect."""
-        await self._client.aclose()
+        await self._disconnect()
+        if self._shared is not None:
+            shared, self._shared = self._shared, None
+            await shared.leave()
+
+    async def _disconnect(self) -> None:
+        if self._client is not None:
+            client, self._client = self._client, None
+            await client.aclose()
+
+    def _taken(self, entries: Entries) -> list[tuple[bytes, int]]:
+        self._last = entries[-1][0]
+        return [(fields.get(FIELD, b""), _offset(entry)) for entry, fields in entries]
 
 
 def _parts(entry: Any) -> tuple[int, int]:
