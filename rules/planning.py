@@ -41,6 +41,8 @@ from contracts.teams import (
     WaitStep,
 )
 from rules import conditions, templates
+from rules.fixedtext import TOOLS_ALLOWANCE as TOOLS_ALLOWANCE
+from rules.fixedtext import fixed_bytes
 
 PAGE_BYTES = 12_000
 """JSON bytes of a page. A header larger than that stands alone on page 0."""
@@ -48,10 +50,6 @@ PAGE_BYTES = 12_000
 FIRST_TOKEN_S = 120.0
 IDLE_S = 60.0
 """Seconds to wait for the first and for the next piece, unless the step or its `timeout` say."""
-
-TOOLS_ALLOWANCE = 640
-"""Tokens of the vendor's own instructions for tools, or for JSON by means of a tool (Anthropic
-documents up to 530)."""
 
 
 class PlanTooLarge(ValueError):
@@ -363,7 +361,7 @@ def _model_values(step: ModelStep, read: _Reads, plan: Plan) -> dict[str, Any]:
         "repairs": step.output.repairs if structured else 0,
         **_file_values(step, plan),
         "prompt_bytes": (
-            read.literal_bytes + _fixed_bytes(step, profile) + plan.file_tokens.get(step.name, 0)
+            read.literal_bytes + fixed_bytes(step, profile) + plan.file_tokens.get(step.name, 0)
         ),
     }
 
@@ -381,29 +379,6 @@ def _file_values(step: ModelStep, plan: Plan) -> dict[str, Any]:
         "shared": digest[:12] if uses_shared else "",
         "tools": bool(step.tools),
     }
-
-
-def _fixed_bytes(step: ModelStep, profile: PersonaProfile) -> int:
-    """Return an upper bound of the tokens of everything that is not the prompt's own text."""
-    total = len((step.llm_config.system or profile.system or "").encode())
-    if step.tools:
-        total += TOOLS_ALLOWANCE + sum(_tool_bytes(tool) for tool in step.tools)
-    if step.output.kind == "json":
-        total += TOOLS_ALLOWANCE + _json_bytes(step.output.schema_ or {})
-    return total
-
-
-def _tool_bytes(tool: dict[str, Any]) -> int:
-    """Bound a tool as it is sent: a list of parameters becomes a schema that repeats names."""
-    body = tool.get("function", tool)
-    parameters = body.get("parameters") if isinstance(body, dict) else None
-    repeated = parameters if isinstance(parameters, list) else []
-    return 64 + _json_bytes(tool) + sum(_json_bytes(p) for p in repeated)
-
-
-def _json_bytes(value: Any) -> int:
-    """Return the size of JSON in its longest usual spelling."""
-    return len(json.dumps(value, indent=2))
 
 
 def _personas(plan: Plan) -> set[str]:
