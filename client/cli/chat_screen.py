@@ -13,6 +13,7 @@ from decimal import Decimal
 from rich.console import Console
 from rich.live import Live
 from rich.markdown import Markdown
+from rich.spinner import Spinner
 from rich.text import Text
 
 from client.chat_values import StreamTrouble
@@ -84,6 +85,12 @@ class Screen:
     def pause(self) -> None:
         """Leave the terminal to someone else for a while."""
 
+    def wait(self) -> None:
+        """Show that something is being waited for, until there is something to show."""
+
+    def part(self) -> None:
+        """Set what follows apart from what was shown."""
+
 
 class PlainScreen(Screen):
     """Text to stdout as it comes, the rest to stderr."""
@@ -126,6 +133,7 @@ class RichScreen(Screen):
         super().__init__(verbose=verbose)
         self._console = console
         self._live: Live | None = None
+        self._waits = False
 
     def text(self, unit: str, keep: int, added: str) -> None:
         if unit != self._unit:
@@ -137,6 +145,16 @@ class RichScreen(Screen):
     def note(self, line: str) -> None:
         self._settle()
         self._console.print(Text(clean(line), style="dim"))
+
+    def wait(self) -> None:
+        if self._live is None:
+            dots = Spinner("dots", style="dim")
+            self._start(Live(dots, console=self._console, transient=True, refresh_per_second=8))
+            self._waits = True
+
+    def part(self) -> None:
+        self._settle()
+        self._console.print()
 
     def finish(self, text: str) -> None:
         self._writing.text = text
@@ -163,21 +181,29 @@ class RichScreen(Screen):
 
     def _show(self, rest: str) -> None:
         drawn = Markdown(clean(rest))
+        if self._waits:
+            self._clear()
         if self._live is None:
-            self._live = Live(
-                drawn,
-                console=self._console,
-                transient=True,
-                vertical_overflow="crop",
-                auto_refresh=False,
+            self._start(
+                Live(
+                    drawn,
+                    console=self._console,
+                    transient=True,
+                    vertical_overflow="crop",
+                    auto_refresh=False,
+                )
             )
-            self._live.start()
-        self._live.update(drawn, refresh=True)
+        if self._live is not None:
+            self._live.update(drawn, refresh=True)
+
+    def _start(self, live: Live) -> None:
+        self._live = live
+        live.start()
 
     def _clear(self) -> None:
         if self._live is not None:
             self._live.stop()
-            self._live = None
+            self._live, self._waits = None, False
 
     def _settle(self) -> None:
         """Print for good what is being written."""

@@ -114,6 +114,8 @@ async def _chat(session: Session, wanted: ChatWanted, loaded: LoadedAgent) -> in
     planned = _planned(session, wanted, loaded)
     for note in planned.notes:
         say(f"note: {note}")
+    if session.address is None and sys.stdout.isatty():
+        say("starting the server and its worker: a few seconds")
     async with conversations(session, wanted.provider) as chats:
         header = await planned.stored(session.storage.store)
         chat_id = wanted.session or str(uuid.uuid4())
@@ -165,8 +167,12 @@ class Talk:
         return code
 
     def _tell_way_back(self) -> None:
-        file, name = self._wanted.file, self.chat.chat_id
-        say(f"Come back with: python starter.py chat {file} --session {name}")
+        wanted = self._wanted
+        options = f" --provider {wanted.provider}" if wanted.provider else ""
+        say(
+            f"Come back with: python starter.py chat {wanted.file} --session {self.chat.chat_id}"
+            f"{options}"
+        )
 
     async def _greet(self) -> None:
         view = await self.chat.active()
@@ -252,6 +258,7 @@ class Talk:
             await asyncio.gather(*stopping, return_exceptions=True)
 
     async def _shown(self, turn: int, place: int) -> None:
+        self.screen.wait()
         async with contextlib.aclosing(self.chat.follow(turn, place)) as events:
             async for event in events:
                 match event:
@@ -259,6 +266,7 @@ class Talk:
                         self.screen.text(event.unit, event.keep, event.added)
                     case SpoolRecord():
                         self.screen.tool(event)
+                        self.screen.wait()
                     case StreamTrouble():
                         self.screen.note(trouble(event))
                     case PendingTool():
@@ -276,6 +284,7 @@ class Talk:
             self._waiting = True
             return False
         await self.chat.decide(pending.call_id, approved=word)
+        self.screen.wait()
         return True
 
     async def _end(self, result: TurnResult) -> None:
@@ -296,6 +305,7 @@ class Talk:
             self.screen.note(
                 f"note: {view.messages} of {view.max_messages} messages; /clear begins anew"
             )
+        self.screen.part()
 
     async def planned(self, model: str) -> AgentHeader:
         """Return the agent with another model."""

@@ -52,6 +52,22 @@ def shown(*parts: tuple[str, int, str], end: str) -> str:
     return stream.getvalue()
 
 
+def test_waiting_leaves_nothing_behind() -> None:
+    stream = io.StringIO()
+    screen = RichScreen(Console(file=stream, width=60, force_terminal=True))
+    screen.wait()
+    screen.wait()
+    screen.note("a tool")
+    screen.wait()
+    screen.text("t1.1", 0, "One")
+    screen.wait()
+    screen.finish("One.")
+    lines = [line for line in stream.getvalue().splitlines() if "a tool" in line]
+    assert len(lines) == 1
+    assert stream.getvalue().rstrip().endswith("One.")
+    assert stream.getvalue().count("\x1b[?25l") == stream.getvalue().count("\x1b[?25h")
+
+
 def test_on_a_terminal_each_block_is_printed_once() -> None:
     text = shown(
         ("t1.1", 0, "One.\n\nTwo."), ("t1.1", 10, "\n\nThree."), end="One.\n\nTwo.\n\nThree."
