@@ -1,19 +1,33 @@
 """The body of `POST /v1/chat/completions`: read, checked, and put into our own words.
 
 What OpenAI's clients can say is either done, ignored because it changes no answer (`IGNORED`), or
-refused by name: nothing that would change the answer is passed over in silence. Two fields are
-ours: `requires` (capabilities with the least level that will do) and nothing else.
+refused by name: nothing that would change the answer is passed over in silence. One field is ours:
+`requires`, capabilities with the least level that will do.
 """
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import orjson
 from jsonschema.exceptions import SchemaError
 from jsonschema.validators import validator_for
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from contracts.messages import Message, ToolCall, ToolDefinition
+from serving.bodies import (
+    AssistantMessage,
+    Body,
+    Called,
+    ContentPart,
+    Effort,
+    NamedTool,
+    ObjectForm,
+    Requires,
+    SchemaForm,
+    SystemMessage,
+    ToolMessage,
+    UserMessage,
+)
 from serving.errors import ApiError, invalid
 
 IGNORED = frozenset(
@@ -43,137 +57,6 @@ B = TypeVar("B", bound=BaseModel)
 
 MESSAGE_BYTES = 250
 """What a message takes beside its text, where it is stored and counted."""
-
-MOST_MESSAGES = 10_000
-MOST_TOOLS = 128
-
-
-class _Lenient(BaseModel):
-    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
-
-
-class _TextPart(_Lenient):
-    type: Literal["text"]
-    text: str
-
-
-_Text = Annotated[
-    Annotated[str, Tag("text")] | Annotated[list[_TextPart], Tag("parts")],
-    Discriminator(lambda value: "text" if isinstance(value, str) else "parts"),
-]
-
-
-class _Function(_Lenient):
-    name: str
-    arguments: str
-
-
-class _Called(_Lenient):
-    id: Annotated[str, Field(min_length=1)]
-    type: Literal["function"] = "function"
-    function: _Function
-
-
-class _SystemMessage(_Lenient):
-    role: Literal["system", "developer"]
-    content: _Text
-
-
-class _UserMessage(_Lenient):
-    role: Literal["user"]
-    content: _Text
-    name: str | None = None
-
-
-class _AssistantMessage(_Lenient):
-    role: Literal["assistant"]
-    content: _Text | None = None
-    refusal: str | None = None
-    tool_calls: list[_Called] | None = None
-
-
-class _ToolMessage(_Lenient):
-    role: Literal["tool"]
-    content: _Text
-    tool_call_id: str
-
-
-_AnyMessage = Annotated[
-    _SystemMessage | _UserMessage | _AssistantMessage | _ToolMessage, Field(discriminator="role")
-]
-
-
-class _ToolFunction(_Lenient):
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-    description: str | None = None
-    parameters: dict[str, Any] | None = None
-
-
-class _Tool(_Lenient):
-    type: Literal["function"]
-    function: _ToolFunction
-
-
-class _NamedFunction(_Lenient):
-    name: str
-
-
-class _NamedTool(_Lenient):
-    type: Literal["function"]
-    function: _NamedFunction
-
-
-class _JsonSchema(_Lenient):
-    name: str = ""
-    schema_: Annotated[dict[str, Any], Field(alias="schema")]
-
-
-class _TextForm(_Lenient):
-    type: Literal["text"]
-
-
-class _ObjectForm(_Lenient):
-    type: Literal["json_object"]
-
-
-class _SchemaForm(_Lenient):
-    type: Literal["json_schema"]
-    json_schema: _JsonSchema
-
-
-class _StreamOptions(_Lenient):
-    include_usage: bool | None = None
-    include_obfuscation: bool | None = None
-
-
-Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
-Level = Literal["simulated", "limited", "native"]
-Requires = dict[str, Level] | list[str]
-"""Capabilities with the least level that will do; a list: any level will."""
-
-
-class Body(BaseModel):
-    """The body. Fields that it does not name are in `model_extra`."""
-
-    model_config = ConfigDict(extra="allow", hide_input_in_errors=True, strict=False)
-
-    model: Annotated[str, Field(min_length=1)]
-    messages: Annotated[list[_AnyMessage], Field(min_length=1, max_length=MOST_MESSAGES)]
-    stream: bool | None = None
-    stream_options: _StreamOptions | None = None
-    temperature: Annotated[float | None, Field(ge=0, le=2, allow_inf_nan=False)] = None
-    top_p: Annotated[float | None, Field(ge=0, le=1, allow_inf_nan=False)] = None
-    max_tokens: Annotated[int | None, Field(ge=1)] = None
-    max_completion_tokens: Annotated[int | None, Field(ge=1)] = None
-    stop: str | list[str] | None = None
-    seed: int | None = None
-    reasoning_effort: Effort | None = None
-    response_format: Annotated[
-        _TextForm | _ObjectForm | _SchemaForm | None, Field(discriminator="type")
-    ] = None
-    tools: Annotated[list[_Tool], Field(max_length=MOST_TOOLS)] | None = None
-    tool_choice: Literal["auto", "none", "required"] | _NamedTool | None = None
-    requires: Requires | None = None
 
 
 @dataclass(frozen=True)
@@ -256,7 +139,7 @@ def checked(model: type[B], data: Any) -> B:
         raise invalid(f"{param}: {first['msg']}", param) from None
 
 
-_TAGS = frozenset({"text", "parts", "_TextForm"})
+_TAGS = frozenset({"text", "parts"})
 
 
 def _is_tag(step: int | str) -> bool:
@@ -295,8 +178,8 @@ def _wishes(body: Body, tools: tuple[ToolDefinition, ...]) -> Wishes:
         stop=stop or None,
         seed=body.seed,
         reasoning_effort=body.reasoning_effort,
-        json_form=isinstance(form, _ObjectForm | _SchemaForm),
-        json_schema=_schema(form) if isinstance(form, _SchemaForm) else None,
+        json_form=isinstance(form, ObjectForm | SchemaForm),
+        json_schema=_schema(form) if isinstance(form, SchemaForm) else None,
         tool_choice=_choice(body, tools),
         requires=levels(body.requires),
     )
@@ -309,7 +192,7 @@ def levels(requires: Requires | None) -> dict[str, str]:
     return dict(requires or {})
 
 
-def _schema(form: _SchemaForm) -> dict[str, Any]:
+def _schema(form: SchemaForm) -> dict[str, Any]:
     schema = form.json_schema.schema_
     try:
         validator_for(schema).check_schema(schema)
@@ -342,7 +225,7 @@ def _choice(body: Body, tools: tuple[ToolDefinition, ...]) -> str | None:
         raise invalid("tool_choice: there are no tools", "tool_choice")
     if choice == "required":
         return "required"
-    assert isinstance(choice, _NamedTool)
+    assert isinstance(choice, NamedTool)
     if choice.function.name not in {tool.name for tool in tools}:
         raise invalid(f"tool_choice: there is no tool {choice.function.name}", "tool_choice")
     return choice.function.name
@@ -354,18 +237,18 @@ def _messages(body: Body) -> tuple[Message, ...]:
     for number, one in enumerate(body.messages):
         place = f"messages[{number}]"
         match one:
-            case _SystemMessage():
+            case SystemMessage():
                 found.append(Message("system", _text(one.content)))
-            case _UserMessage():
+            case UserMessage():
                 found.append(Message("user", _filled(one.content, place), name=one.name))
-            case _AssistantMessage():
+            case AssistantMessage():
                 calls = tuple(_call(call, place) for call in one.tool_calls or ())
                 called |= {call.id: call.name for call in calls}
                 text = _text(one.content) if one.content is not None else one.refusal or ""
                 if not text and not calls:
                     raise invalid(f"{place}: has neither content nor tool_calls", place)
                 found.append(Message("assistant", text, tool_calls=calls))
-            case _ToolMessage():
+            case ToolMessage():
                 if one.tool_call_id not in called:
                     _orphan(place, one.tool_call_id)
                 name = called[one.tool_call_id]
@@ -392,7 +275,7 @@ def _check_end(messages: list[Message]) -> None:
                 raise invalid(f"{place}: the tool call {call.id!r} has no result", place)
 
 
-def _call(call: _Called, place: str) -> ToolCall:
+def _call(call: Called, place: str) -> ToolCall:
     try:
         arguments = orjson.loads(call.function.arguments or "{}")
     except orjson.JSONDecodeError:
@@ -402,7 +285,7 @@ def _call(call: _Called, place: str) -> ToolCall:
     return ToolCall(call.id, call.function.name, arguments, raw_arguments=call.function.arguments)
 
 
-def _text(content: str | list[_TextPart]) -> str:
+def _text(content: str | list[ContentPart]) -> str:
     text = content if isinstance(content, str) else "".join(part.text for part in content)
     try:
         text.encode()
@@ -411,7 +294,7 @@ def _text(content: str | list[_TextPart]) -> str:
     return text
 
 
-def _filled(content: str | list[_TextPart], place: str) -> str:
+def _filled(content: str | list[ContentPart], place: str) -> str:
     text = _text(content)
     if not text.strip():
         raise invalid(f"{place}: is empty", place)
