@@ -14,7 +14,6 @@ in `warm()`, which a worker calls at its start: never within a call.
 
 import asyncio
 import contextlib
-import io
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from functools import partial
@@ -27,6 +26,7 @@ from providers.exceptions import InvalidRequest, ProviderError, ServerFailed
 from providers.gemini_content import VENDOR, ContentParser
 from providers.gemini_profile import profile
 from providers.gemini_request import CACHE_PREFIX, content_body, prompt_body
+from providers.gemini_upload import Upload, WrongSize
 from providers.gemini_wire import Refused, Started, WireClient, sending
 from providers.http_errors import Origin, error_from_response, error_from_transport, interrupted
 from providers.keys import find_key, find_url, is_loopback, missing_key
@@ -167,14 +167,25 @@ class GeminiClient(LLMClient):
         return answer.total_tokens
 
     async def upload(self, data: bytes, mime_type: str, name: str) -> str:
-        """Upload a file, wait until it can be used, and return its address for a `FileRefPart`."""
+        """Upload a file, wait until it can be used, and return its address for a `FileRefPart`.
+
+        What breaks off on the way is gone on with (`providers.gemini_upload`).
+        """
         from google.genai import types
 
         origin = self._account()
-        files = self._connected.get().sdk.aio.files
-        config = types.UploadFileConfig(mime_type=mime_type, display_name=name)
+        connected = self._connected.get()
+        files = connected.sdk.aio.files
+        headers = {"x-goog-api-key": self._key}
+        sending = Upload(connected.wire.posted, self._url.rstrip("/") + "/", origin, headers)
         with _errors(origin), _understood(origin):
-            file = await files.upload(file=io.BytesIO(data), config=config)
+            try:
+                made = await sending.run(data, mime_type, name, API_VERSION)
+            except WrongSize as error:
+                with contextlib.suppress(ProviderError):
+                    await self.delete_upload(error.name)
+                raise
+            file = types.File(name=made["name"], uri=made["uri"], state=made.get("state", "ACTIVE"))
             deadline = asyncio.get_running_loop().time() + PROCESSING_S
             while file.state == types.FileState.PROCESSING and file.name:
                 if asyncio.get_running_loop().time() > deadline:

@@ -68,6 +68,10 @@ class WireClient(httpx2.AsyncClient):
             trust_env=trust_env,
         )
 
+    async def posted(self, url: str, headers: dict[str, str], body: bytes) -> httpx2.Response:
+        """Make a POST request that no SDK has written; as `send`."""
+        return await self.send(self.build_request("POST", url, headers=headers, content=body))
+
     async def send(
         self, request: httpx2.Request, *, stream: bool = False, **options: Any
     ) -> httpx2.Response:

@@ -80,8 +80,14 @@ def _ambiguous(failure: CallFailure) -> bool:
     return failure.sent and (failure.status or 0) < 400
 
 
-def drops_cache(failure: CallFailure) -> bool:
-    """Tell whether a request that failed with a cache is worth a try without."""
+def drops_cache(failure: CallFailure, *, forbidden: bool = True) -> bool:
+    """Tell whether a request that failed with a cache is worth a try without.
+
+    Gemini answers 403 where a cache is gone, as if it were another's. `forbidden` False is for
+    executions that were begun before that was known.
+    """
+    if failure.status == 403 and failure.kind == FailureKind.AUTHENTICATION_FAILED:
+        return forbidden
     return failure.kind not in _NOT_THE_CACHE
 
 

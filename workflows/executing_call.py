@@ -114,7 +114,8 @@ class Call:
                 result = self._result(state, reply)
                 return self._after(result, failures, len(failures), dropped)
             failures.append(reply)
-            if state.cache is not None and execution.drops_cache(reply):
+            knows = "kept" in self._plan.stages
+            if state.cache is not None and execution.drops_cache(reply, forbidden=knows):
                 dropped = True
                 try:
                     state = await self._staged(self._without_cache(state, state.cache, reply))

@@ -30,6 +30,7 @@ from client.execution import (
 )
 from contracts.messages import Message, Usage
 from providers.exceptions import (
+    AuthenticationFailed,
     ContextTooLong,
     InvalidRequest,
     ProviderError,
@@ -629,7 +630,8 @@ async def test_a_kept_cache_that_has_expired_in_between_has_its_files_uploaded(
 ) -> None:
     client, caches = CachingClient(), CacheRegistry()
     await execute(client, cached_file(paper), caches=caches)
-    client.turns = ["", InvalidRequest("CachedContent not found", status=403), "An answer."]
+    gone = AuthenticationFailed("CachedContent not found (or permission denied)", status=403)
+    client.turns = ["", gone, "An answer."]
     done = await execute(client, cached_file(paper), caches=caches)
     assert done.retried_without_cache
     assert len(client.uploads) == 2

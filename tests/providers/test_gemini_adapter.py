@@ -11,7 +11,6 @@ from contracts.parts import FileRefPart
 from providers.exceptions import (
     AuthenticationFailed,
     InvalidRequest,
-    ProviderError,
     ServerFailed,
     StreamInterrupted,
 )
@@ -283,33 +282,6 @@ async def test_a_file_is_uploaded_named_in_a_request_and_deleted() -> None:
     _, sent = await ask(ANSWER, ChatRequest([Message("user", "Read", parts=(part,))]))
     data = {"mimeType": "text/plain", "fileUri": uri}
     assert sent.json["contents"][0]["parts"][0] == {"fileData": data}
-
-
-@pytest.mark.parametrize(
-    "lost",
-    [
-        Reply.error(503, b"<html>busy</html>"),
-        answers({}),
-        Reply.error(500, b""),
-    ],
-)
-async def test_an_upload_that_fails_is_not_tried_again(lost: Reply) -> None:
-    """The SDK would send the bytes three times, sleeping in between."""
-    starts = Files()
-
-    def reply(request: Request) -> Reply:
-        if request.headers["x-goog-upload-command"] == "start":
-            return starts(request)
-        return lost
-
-    async with WireServer(reply) as server:
-        starts.url = server.url
-        client = GeminiClient(api_key=KEY, base_url=server.url)
-        with pytest.raises(ProviderError) as caught:
-            await client.upload(b"x", "text/plain", "a.txt")
-        await client.aclose()
-    assert caught.value.retryable
-    assert len(server.requests) == 2
 
 
 async def test_a_cache_is_made_used_and_deleted() -> None:

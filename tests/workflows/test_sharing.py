@@ -14,7 +14,7 @@ from contracts.plans import Plan
 from contracts.prices import Rate
 from contracts.sharing import SHARED_UNIT
 from contracts.teams import ForEachSpec, InputSpec, SharedContext, WorkflowStatus
-from providers.exceptions import InvalidRequest, Overloaded, StreamInterrupted
+from providers.exceptions import AuthenticationFailed, InvalidRequest, Overloaded, StreamInterrupted
 from rules import billing
 from tests.support.harness import Harness, harness
 from tests.support.keeping import KeepingClient, KeepingClients, Kept, RepeatingClient
@@ -208,7 +208,7 @@ async def test_B4_files_beyond_a_request_need_a_provider_that_keeps_them(
 async def test_B18_a_cache_that_is_gone_is_left_out_and_costs_no_attempt(
     server: LocalServer, tmp_path: Path, small: AttachedFile
 ) -> None:
-    gone = InvalidRequest("CachedContent not found", status=403)
+    gone = AuthenticationFailed("CachedContent not found (or permission denied)", status=403)
     script = Script({"a0": [gone, Say("An answer.")]})
     async with keeping(server, tmp_path, Kept(), script) as h:
         result, _ = await h.run(shared_plan(small, agents=1))
