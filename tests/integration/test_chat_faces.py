@@ -108,7 +108,7 @@ async def test_C9_a_session_that_was_not_started(path: Path, client: FakeClient)
     assert chat.should_warn_context_limit() is False
 
 
-async def test_C10_and_test_C31_a_session_starts_within_a_second(path: Path, client: FakeClient) -> None:
+async def test_C10_C31_a_session_starts_within_a_second(path: Path, client: FakeClient) -> None:
     chat = manager(path, client)
     began = time.perf_counter()
     session = await chat.start()
