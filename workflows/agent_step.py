@@ -65,7 +65,9 @@ class AgentStepRun:
             listed = await self._agents.listed(agent)
             self._note_problems(listed)
             text = None if self._before else await self._prompt()
-            return self._result(await self._turn(agent, listed, text))
+            result = await self._turn(agent, listed, text)
+            problems = [problem for one in listed for problem in one.listing.problems]
+            return self._result(result.model_copy(update={"notes": (*problems, *result.notes)}))
         finally:
             self._state.turns_under_way.discard(self._unit)
 

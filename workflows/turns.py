@@ -207,6 +207,8 @@ class TurnRun(InnerTurn, StartInner):
         self._progress = Progress()
         self._limits = Limits(ask.agent.max_calls, ask.agent.argument_repairs)
         self._records: list[ToolRecord] = []
+        self._notes: dict[str, None] = {}
+        """Each once: what the agents that are its tools had to do without."""
         self._started = workflow.now()
         self._model: ModelTurn | None = None
         self.conversation = ask.conversation
@@ -221,12 +223,15 @@ class TurnRun(InnerTurn, StartInner):
     async def inner(
         self, call: Asking, asked: ToolOutcome, agent: AgentHeader, reserver: Reserver
     ) -> InnerTurn:
+        listed = await self._agents.listed(agent)
+        problems = [problem for one in listed for problem in one.listing.problems]
+        self._notes.update({f"{call.fact.name}: {problem}": None for problem in problems})
         ask = TurnAsk(
             unit=call.id,
             text=asked.text,
             agent=agent,
             conversation=Conversation(),
-            listed=await self._agents.listed(agent),
+            listed=listed,
             turn=self._ask.turn,
         )
         return TurnRun(self._all_books, reserver, ask, self._desk, self._agents, self._gate)
@@ -308,7 +313,7 @@ class TurnRun(InnerTurn, StartInner):
                 "output": reply.output,
                 "model": reply.model or result.model,
                 "finish_reason": reply.finish_reason,
-                "notes": reply.notes,
+                "notes": (*reply.notes, *self._notes),
                 "transcript": reply.transcript,
                 "asked": reply.asked,
             }

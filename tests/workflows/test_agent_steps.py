@@ -94,7 +94,7 @@ def log(folder: Path) -> list[str]:
 async def until(run: Run, what: Callable[[RunStatus], bool]) -> RunStatus:
     for _ in range(300):
         status = await run.current_status()
-        if what(status):
+        if status.steps and what(status):
             return status
         await asyncio.sleep(0.1)
     raise AssertionError("it did not come to that")
@@ -262,6 +262,7 @@ async def test_an_agent_without_its_tools_says_so(serving: Serving, tmp_path: Pa
     async with serving(Script(default=Say("Without tools."))) as h:
         _, steps = await h.run(spec, {"text": "it"})
     assert steps["look"].status is AgentStatus.COMPLETED
+    assert "find" in str(steps["look"].metadata["notes"])
 
 
 async def test_a_retried_step_calls_its_tools_anew(serving: Serving, tmp_path: Path) -> None:

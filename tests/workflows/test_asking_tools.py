@@ -1,5 +1,6 @@
 """Tools that ask a model: a prompt, another agent; under one ledger, told to viewers, bounded."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from decimal import Decimal
@@ -201,3 +202,45 @@ async def test_the_time_of_an_agent_as_a_tool_is_bounded(opened: Open) -> None:
         result = await one.ask("May I?")
     assert result.status is AgentStatus.COMPLETED
     assert result.tools[0].error_kind == "timeout"
+
+
+async def test_stopped_while_an_agent_it_asked_answers_it_settles_all(opened: Open) -> None:
+    script = Script(
+        {
+            "t1.1": [asks(("lawyer", {"message": "?"}))],
+            "t1.1.1.1": [Say("slow and slow and slow", seconds=30)],
+        }
+    )
+    async with opened(script, LAWYER) as one:
+        said = await one.chat.say("May I?")
+        while script.count("t1.1.1.1") == 0:
+            await asyncio.sleep(0.05)
+        await one.chat.stop()
+        result = await asyncio.wait_for(one.chat.wait(said.turn), 30)
+        view = await one.chat.view()
+        assert await one.answer("Hello?") == "An answer."
+    assert result.status is AgentStatus.CANCELLED
+    assert view.reserved == 0
+    assert [a.outcome for a in view.attempts] == ["completed", "Stopped"]
+    assert result.cost == view.cost
+
+
+async def test_a_tool_that_an_agent_lacks_is_a_note(opened: Open, tmp_path: Path) -> None:
+    script = Script({"t1.1": [asks(("lawyer", {"message": "?"}))], "t1.2": [Say("Well.")]})
+    async with opened(script, LAWYER) as one:
+        (tmp_path / "tools.py").write_text("def other() -> None: ...\n")
+        result = await one.ask("May I?")
+    assert result.status is AgentStatus.COMPLETED
+    assert "statute" in " ".join(result.notes)
+
+
+async def test_prompts_and_agents_are_asked_side_by_side(opened: Open) -> None:
+    calls = [("lawyer", {"message": "a"}), ("sum_up", {"text": "b"}), ("sum_up", {"text": "c"})]
+    script = Script(
+        {"t1.1": [asks(*calls)], "t1.2": [Say("Done.")]}, default=Say("one two", seconds=1)
+    )
+    async with opened(script, LAWYER, SUM_UP) as one:
+        result = await one.ask("All")
+    assert result.status is AgentStatus.COMPLETED
+    assert script.most_in_flight >= 2
+    assert [t.status for t in result.tools] == ["completed"] * 3
