@@ -22,6 +22,7 @@ COPY config config
 COPY contracts contracts
 COPY providers providers
 COPY rules rules
+COPY serving serving
 COPY stores stores
 COPY toolbox toolbox
 COPY workflows workflows
