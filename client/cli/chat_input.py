@@ -73,8 +73,11 @@ class TerminalInput(Input):
         )
 
     async def next(self) -> str | None:
+        from prompt_toolkit.formatted_text import FormattedText
+
         try:
-            return await self._session.prompt_async("> ", handle_sigint=False)
+            prompt = FormattedText([("bold ansicyan", "> ")])
+            return await self._session.prompt_async(prompt, handle_sigint=False)
         except EOFError:
             return None
 

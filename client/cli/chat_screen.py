@@ -22,6 +22,9 @@ from client.cli.tool_lines import tool_line
 from contracts.chats import ChatView, PendingTool, TurnResult
 from contracts.spools import SpoolRecord
 
+MARKS = {"→": "not dim cyan", "✓": "not dim green", "✗": "not dim red"}
+"""How the first character of a tool's line is shown."""
+
 FENCES = ("```", "~~~")
 
 
@@ -145,6 +148,14 @@ class RichScreen(Screen):
     def note(self, line: str) -> None:
         self._settle()
         self._console.print(Text(clean(line), style="dim"))
+
+    def tool(self, record: SpoolRecord) -> None:
+        line = tool_line(record, verbose=self.verbose)
+        if line is not None:
+            self._settle()
+            text = Text(clean(line), style="dim")
+            text.stylize(MARKS.get(line[0], ""), 0, 1)
+            self._console.print(text)
 
     def wait(self) -> None:
         if self._live is None:
