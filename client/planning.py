@@ -208,7 +208,8 @@ class Planner:
         kinds = {media.modality(file.mime_type) for file in step.files if file.large}
         keeping = [one for one in found if kinds <= set(self._entry(one).uploads)]
         if not keeping:
-            names = ", ".join(dict.fromkeys(one.provider for one in found))
+            asked = [SIMULATED] if self.provider == SIMULATED else [c.provider for c in found]
+            names = ", ".join(dict.fromkeys(asked))
             raise NoProviderError(
                 f"its files have {size:,} bytes, more than a request of {INLINE_BYTES:,} holds, "
                 f"and cannot be uploaded to {names} ({', '.join(sorted(kinds))})"
