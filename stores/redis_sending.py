@@ -1,10 +1,11 @@
 """Sending spool lines to Redis behind the writers' backs: in order, and never in their way.
 
 Strategy: writers put lines into a queue; one task a process sends whatever is in it as one
-pipeline and waits for the answer, while the next lines gather. So a quiet stream's line leaves at
-once, and many streams share round trips. A server that does not answer is asked again with the
-same lines: what comes twice readers drop by its number. So a restart costs nobody a word, until
-the queue holds `MOST_BYTES`; what does not fit is lost, and counted by its writer.
+pipeline and waits for the answer, while the next lines gather; where several had, it lets some
+more gather. So a quiet stream's line leaves at once, and many streams share round trips. A server
+that does not answer is asked again with the same lines: what comes twice readers drop by its
+number. So a restart costs nobody a word, until the queue holds `MOST_BYTES`; what does not fit is
+lost, and counted by its writer.
 
 A spool keeps its last 100,000 records, and goes a week after the last of them.
 """
@@ -34,6 +35,9 @@ MOST_BYTES = 16_000_000
 """Of all lines that wait, in one process."""
 
 AT_ONCE = 1_000
+GATHER_S = 0.002
+"""Between two sendings of several lines."""
+
 FIRST_RETRY_S, LAST_RETRY_S = 0.05, 1.0
 IDLE_S = 30.0
 LAST_WORDS_S = 3.0
@@ -114,6 +118,8 @@ class Sender:
                 else:
                     retry_s = FIRST_RETRY_S
                     self._note_back()
+                    if len(batch) > 1 and not self._closing:
+                        await asyncio.sleep(GATHER_S)
         finally:
             await client.aclose()
 

@@ -3,8 +3,8 @@
 Strategy: whoever waits names his stream and the last id that he has; one question to the server
 (XREAD BLOCK) waits for all of them, and each answer wakes all that it has something for. So a
 process follows a thousand runs on two connections, and where much is written one round trip
-brings the entries of many streams. Somebody new interrupts a question that is out (CLIENT
-UNBLOCK), to be named in the next one.
+brings the entries of many streams: after one that did, the next waits for some more to gather.
+Somebody new interrupts a question that is out (CLIENT UNBLOCK), to be named in the next one.
 """
 
 import asyncio
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 BLOCK_S = 5.0
 """How long one question waits for the next entry."""
+
+GATHER_S = 0.002
+"""Between two questions, where the first was answered with several entries."""
 
 A_STREAM = 50
 """Entries of one stream in one answer: at most 64 kB each, mostly a hundred bytes."""
@@ -86,9 +89,9 @@ class StreamWaiting:
             async with self._server.asking():
                 number = int(await client.client_id())
             while True:
-                await self._ask(client, other, number)
+                found = await self._ask(client, other, number)
                 # Those who were woken have their turn before the next question.
-                await asyncio.sleep(0)
+                await asyncio.sleep(GATHER_S if found > 1 else 0)
                 if not self._waiting:
                     self._joined.clear()
                     await self._joined.wait()
@@ -101,24 +104,30 @@ class StreamWaiting:
             await client.aclose()
             await other.aclose()
 
-    async def _ask(self, client: "Redis", other: "Redis", number: int) -> None:
-        """Ask once for all that wait, each stream from the earliest id that somebody has."""
+    async def _ask(self, client: "Redis", other: "Redis", number: int) -> int:
+        """Ask once for all that wait, each stream from the earliest id that somebody has.
+
+        Returns how many entries came.
+        """
         waiting = self._waiting.items()
         asked = {key: min((last for last, _ in some), key=_order) for key, some in waiting}
         self._question = question = _Question(asked, other, number)
         if not asked:
-            return
+            return 0
         try:
             async with self._server.asking(BLOCK_S):
                 named: Any = dict(asked)
                 answered: Any = await client.xread(named, count=A_STREAM, block=int(BLOCK_S * 1000))
         finally:
             question.out = False
+        found = 0
         for key, entries in answered or []:
+            found += len(entries)
             for last, answer in self._waiting.get(bytes(key), []):
                 news = [entry for entry in entries if _order(entry[0]) > _order(last)]
                 if news and not answer.done():
                     answer.set_result(news)
+        return found
 
     def _interrupt(self) -> None:
         """Let the question that is out end now, since somebody new waits."""
