@@ -28,10 +28,10 @@ from client.devserver.server import DevServer
 from client.searchability import ensure_search_attributes
 
 SIZE = 2_000
-ROUNDS = {30: 7, 150: 3}
+ROUNDS = {30: 7, 150: 2}
 """By the tool turns of a conversation."""
 
-WARM_UP = 1
+WARM_UP = {30: 1}
 REPLAYS = 3
 HISTORY_BYTES = 2_048
 
@@ -56,10 +56,11 @@ async def measure_turns(bench: Bench) -> None:
     for turns, rounds in ROUNDS.items():
         found: dict[str, list[Sample]] = {name: [] for name in bench.ways}
         replayed: dict[str, list[float]] = {}
-        for number in range(WARM_UP + rounds):
+        warm_up = WARM_UP.get(turns, 0)
+        for number in range(warm_up + rounds):
             for name, way in bench.ways.items():
                 sample = await way.sample(turns, SIZE)
-                if number >= WARM_UP:
+                if number >= warm_up:
                     found[name].append(sample)
         for name, way in bench.ways.items():
             replayed[name] = await way.replays(found[name][-1], bench.folder, REPLAYS)
@@ -122,7 +123,7 @@ async def measure_slope(bench: Bench) -> None:
 async def measure(parts: Sequence[str], peers: bool) -> None:
     """Start a server and the workers, and measure the parts."""
     binary = find_server(lambda line: print(f"  {line}", file=sys.stderr))
-    wanted = [OURS, REFERENCE, *(PEERS if peers else ())]
+    wanted = [OURS, REFERENCE, f"{REFERENCE}-apart", *(PEERS if peers else ())]
     python = environment.python() if peers else None
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))

@@ -32,6 +32,10 @@ with workflow.unsafe.imports_passed_through():
     from contracts.messages import ChatRequest, Message, ToolDefinition
 
 
+APART = "-apart"
+"""What a queue's name ends in where models and tools have queues of their own, as Callboard's."""
+
+
 class Told(BaseModel):
     """A message that the stored conversation does not have yet: a text, or a reference to one."""
 
@@ -169,6 +173,7 @@ class HandAgent:
             answer = await workflow.execute_activity_method(
                 Work.ask,
                 Question(transcript=transcript, told=told),
+                task_queue=_queue("model"),
                 start_to_close_timeout=timedelta(seconds=360),
                 heartbeat_timeout=timedelta(seconds=5),
                 retry_policy=RetryPolicy(maximum_attempts=3),
@@ -183,12 +188,23 @@ class HandAgent:
         result = await workflow.execute_activity_method(
             Work.read,
             asked,
+            task_queue=_queue("tools"),
             start_to_close_timeout=timedelta(seconds=45),
             heartbeat_timeout=timedelta(seconds=5),
             retry_policy=RetryPolicy(maximum_attempts=3),
             summary=f"{asked.tool} · {asked.id}",
         )
         return Told(role="tool", ref=result.ref, tool=asked.tool, call_id=asked.id)
+
+
+def _queue(part: str) -> str | None:
+    """Return where a part of the work is done: None for the workflow's own queue.
+
+    Activities of the workflow's own queue start without a way through the server. Where models
+    and tools have workers of their own (keys, limits), they cannot.
+    """
+    own = workflow.info().task_queue
+    return f"{own}.{part}" if own.endswith(APART) else None
 
 
 @contextlib.asynccontextmanager
@@ -198,14 +214,25 @@ async def working(address: str, queue: str) -> AsyncIterator[None]:
 
     client = await Client.connect(address, data_converter=pydantic_data_converter)
     work = Work(os.environ["BENCHMARK_HOME"])
-    async with Worker(
-        client,
-        task_queue=queue,
-        workflows=[HandAgent],
-        activities=[work.ask, work.read],
-        workflow_runner=_sandbox(),
-        max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
-    ):
+    async with contextlib.AsyncExitStack() as stack:
+        for name in [f"{queue}.model", f"{queue}.tools"] if queue.endswith(APART) else []:
+            apart = Worker(
+                client,
+                task_queue=name,
+                activities=[work.ask, work.read],
+                max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
+            )
+            await stack.enter_async_context(apart)
+        await stack.enter_async_context(
+            Worker(
+                client,
+                task_queue=queue,
+                workflows=[HandAgent],
+                activities=[work.ask, work.read],
+                workflow_runner=_sandbox(),
+                max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
+            )
+        )
         yield
 
 

@@ -175,6 +175,7 @@ class Callboard(Way):
         result = await chat.wait(accepted.turn)
         if result.status is not AgentStatus.COMPLETED or len(result.tools) != turns:
             raise RuntimeError(f"callboard: {result.status.value}: {result.error}")
+        await chat.end()
         first = await self._client.get_workflow_handle(workflow_id).describe()
         return self._client.get_workflow_handle(
             workflow_id, run_id=first.raw_description.workflow_execution_info.first_run_id
@@ -213,9 +214,9 @@ async def all_ways(
             worker = await started("callboard", "ours", here)
             home, entries = folder / "callboard", folder / "entries"
             ways["callboard"] = Callboard(client, worker, "callboard", home, entries)
-        if "by-hand" in wanted:
-            worker = await started("by-hand", os.environ.get("HANDMOD", "hand"), here)
-            ways["by-hand"] = Plain(client, worker, "by-hand")
+        for name in ("by-hand", "by-hand-apart"):
+            if name in wanted:
+                ways[name] = Plain(client, await started(name, "hand", here), name)
         for name, module in PEERS.items():
             if name in wanted and peers_python is not None:
                 ways[name] = Plain(client, await started(name, module, peers_python), name)
