@@ -57,7 +57,7 @@ from workflows.sandbox import ContextFreeSandbox
 
 WORKFLOWS = (RunWorkflow, ItemsWorkflow, ExecutionWorkflow, ChatWorkflow)
 HEARTBEAT_THROTTLE = timedelta(seconds=1)
-BUILD_ID = f"callboard-{VERSION}"
+BUILD_ID = VERSION
 """What a history says it was worked on by.
 
 Temporal's default hashes the code of all loaded modules: a quarter of a second at every start.
