@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import ActivityEnvironment
 
 from activities.execution import ExecutionWork
@@ -26,6 +27,12 @@ def store() -> ArtifactStore:
     return ArtifactStore.open("memory://")
 
 
+def environment() -> ActivityEnvironment:
+    made = ActivityEnvironment()
+    made.payload_converter = pydantic_data_converter.payload_converter
+    return made
+
+
 def worker(store: ArtifactStore, kept: Kept) -> ExecutionWork:
     """Return another worker's activities: it shares nothing but the store."""
     return ExecutionWork(store, FakeClients({"vendor": KeepingClient(Script(), "m", kept)}))
@@ -42,7 +49,7 @@ async def upload(work: ExecutionWork, store: ArtifactStore, run: str, **more: An
         content=ref,
     )
     call = UploadCall(execution_id=run, provider="vendor", model="m", file=file, **more)
-    return await ActivityEnvironment().run(work.execution_upload, call)
+    return await environment().run(work.execution_upload, call)
 
 
 async def cache(work: ExecutionWork, run: str, **more: Any) -> CacheRef:
@@ -50,7 +57,7 @@ async def cache(work: ExecutionWork, run: str, **more: Any) -> CacheRef:
         content_key="k", parts=(TextPart(text="x"),), settings=CallSettings(), ttl_s=100, **more
     )
     call = CacheCall(execution_id=run, provider="vendor", model="m", effect=effect)
-    return await ActivityEnvironment().run(work.execution_cache, call)
+    return await environment().run(work.execution_cache, call)
 
 
 async def test_a_worker_that_is_killed_after_an_upload_does_not_lead_to_another(
