@@ -18,7 +18,7 @@ from client.chats import Chat, ChatError, Chats, UnknownChat
 from client.completions import TURN
 from client.connection import ServerUnreachable
 from client.runs import NoWorker
-from contracts.chats import TurnResult, turn_unit
+from contracts.chats import TurnResult
 from serving.callers import Caller, Limits
 from serving.errors import LIMITED, ApiError
 from serving.metering import CHARS_A_TOKEN
@@ -29,7 +29,6 @@ LOOK_S = 2.0
 """Between two questions for the end of a turn that nobody follows."""
 
 BEGUN_S = 15.0
-"""After so long a conversation that does not exist will not come into being any more."""
 
 AGAIN_S = 5.0
 """The same while nobody answers."""
@@ -46,10 +45,20 @@ class _Spent:
 
 
 class Accounts:
-    """Admits and settles. `limits` are those of each model."""
+    """Admits and settles. `limits` are those of each model.
 
-    def __init__(self, windows: Windows, chats: Chats, limits: Callable[[str], Limits]) -> None:
+    After `begun_s` a conversation that does not exist will not come into being any more.
+    """
+
+    def __init__(
+        self,
+        windows: Windows,
+        chats: Chats,
+        limits: Callable[[str], Limits],
+        begun_s: float = BEGUN_S,
+    ) -> None:
         self._windows, self._chats, self._limits = windows, chats, limits
+        self._begun_s = begun_s
         self._tasks: set[asyncio.Task[None]] = set()
         self._ends: dict[str, asyncio.Future[TurnResult]] = {}
         self._least: dict[str, int] = {}
@@ -141,7 +150,7 @@ class Accounts:
         self, end: "asyncio.Future[TurnResult]", chat: Chat, turn: int
     ) -> _Spent | None:
         """Wait for what a turn has cost; None where that is forgotten. Raises UnknownChat."""
-        surely = time.monotonic() + BEGUN_S
+        surely = time.monotonic() + self._begun_s
         while True:
             try:
                 return _cost(await asyncio.wait_for(asyncio.shield(end), LOOK_S))
@@ -167,11 +176,18 @@ def _cost(result: TurnResult) -> _Spent:
 async def _remains(chat: Chat, turn: int) -> _Spent | None:
     """Return what a turn without a result has cost: its attempts, where they are remembered."""
     attempts = (await chat.view()).attempts
-    own = [a for a in attempts if a.step == turn_unit(turn)]
-    if not own and any(int(a.step.removeprefix("t")) > turn for a in attempts):
+    turns = {a.id: _turn(a.step) for a in attempts}
+    own = [a for a in attempts if turns[a.id] == turn]
+    if not own and any(other > turn for other in turns.values()):
         return None
     tokens = sum(a.usage.total_tokens for a in own if a.usage is not None)
     return _Spent(tokens, sum((a.cost for a in own), Decimal(0)))
+
+
+def _turn(unit: str) -> int:
+    """Return the turn that a unit of work belongs to: 3 of "t3.1.2"; 0 for none."""
+    number = unit.partition(".")[0].removeprefix("t")
+    return int(number) if number.isdigit() else 0
 
 
 async def _turn_of(chat: Chat, request_id: str) -> int | None:

@@ -183,8 +183,8 @@ class ChatControl:
             return TurnView(state="done", result=result)
         if query.turn == state.turn:
             return TurnView(state="running", pending=tuple(state.pending.values()))
-        to_come = state.start.single and state.phase != "terminated"
-        if to_come or any(said.turn == query.turn for said in state.queue):
+        to_come = state.start.single or any(said.turn == query.turn for said in state.queue)
+        if to_come and state.phase != "terminated":
             return TurnView(state="waiting")
         return TurnView(state="forgotten")
 

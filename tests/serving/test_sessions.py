@@ -356,6 +356,25 @@ async def test_an_answer_is_stopped(server: LocalServer, tmp_path: Path) -> None
     assert after.json()["text"] == "An answer."
 
 
+async def test_who_waits_in_a_session_that_is_ended_is_told(
+    server: LocalServer, tmp_path: Path
+) -> None:
+    script = Script(default=Say("one two three four", seconds=9.0))
+    async with stage(server.address, tmp_path, script) as on:
+        path = await on.begin()
+        both = [
+            asyncio.create_task(on.http.post(f"{path}/messages", json={"content": "Hello"}))
+            for _ in range(2)
+        ]
+        while (await on.http.get(path)).json()["last_turn"] < 2:
+            await asyncio.sleep(0.05)
+        await on.http.delete(path)
+        answers = await asyncio.wait_for(asyncio.gather(*both), 8)
+        await on.settled()
+    codes = sorted((a.status_code, a.json()["error"]["code"]) for a in answers)
+    assert codes == [(409, "stopped"), (410, "session_ended")]
+
+
 async def test_two_clients_at_once_are_answered_one_by_one_and_too_many_are_refused(
     server: LocalServer, tmp_path: Path
 ) -> None:
