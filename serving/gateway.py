@@ -27,6 +27,8 @@ MOST_DRAINED_BYTES = 64_000_000
 DRAIN_S = 10.0
 MOST_ID_CHARS = 200
 
+THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
 IDEMPOTENCY_KEY = "idempotency-key"
 SESSION = "callboard-session"
 
@@ -41,7 +43,7 @@ class Gateway:
     accounts: Accounts
     ready: Callable[[], Awaitable[str | None]]
     most_body: int = MOST_BODY_BYTES
-    hosts: frozenset[str] = frozenset({"localhost", "127.0.0.1", "[::1]"})
+    hosts: frozenset[str] = THIS_MACHINE
 
     def caller(self, request: Request) -> Caller:
         """Return who asks. Raises ApiError (401, 403)."""

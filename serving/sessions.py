@@ -25,7 +25,7 @@ from client.chat.messages import MessageValidator
 from client.chats import Chat, ChatError, ChatLine, Chats, UnknownChat
 from client.connection import ServerUnreachable
 from client.runs import ASK_LIMIT, NoWorker
-from contracts.chats import ChatResult, ChatView
+from contracts.chats import AgentHeader, ChatResult, ChatView
 from contracts.plans import DEFAULT_MAX_TOKENS
 from serving.accounts import Accounts
 from serving.asking import Wishes
@@ -110,10 +110,9 @@ class Sessions:
             said = f"there are {self._most} open sessions: end one, or try again later"
             raise ApiError(429, said, code="too_many_sessions", headers={"Retry-After": "60"})
         if new:
-            ready = self._catalogue.ready(served, Wishes(), 0, tools=False)
             self._touch(chat_id)
             try:
-                header = await ready.planned.stored(self._chats.runs.store)
+                header = await self._header(served)
                 await self._chats.open(chat_id, header, max_messages)
             except BaseException:
                 self._touched.pop(chat_id, None)
@@ -214,10 +213,15 @@ class Sessions:
 
     async def _brought_up(self, session: Session, served: Served) -> None:
         """Let the agent answer as it is served now: what it may cost in a turn is what is held."""
-        ready = self._catalogue.ready(served, Wishes(), 0, tools=False)
-        header = await ready.planned.stored(self._chats.runs.store)
+        header = await self._header(served)
         if header.plan != session.view.plan:
             await session.chat.use_agent(header)
+
+    async def _header(self, served: Served) -> AgentHeader:
+        """Return what a conversation is started with. Nobody is there to raise its budget."""
+        ready = self._catalogue.ready(served, Wishes(), 0, tools=False)
+        header = await ready.planned.stored(self._chats.runs.store)
+        return header.model_copy(update={"on_budget": "fail"})
 
     # upkeep
 

@@ -30,7 +30,7 @@ from serving.accounts import Accounts
 from serving.app import build_app
 from serving.callers import KEY_PREFIX, OWNER, VARIABLE, KeyRing, Limits, load_keys, new_key
 from serving.catalogue import Catalogue, Served, check, of_agent, of_persona
-from serving.gateway import MOST_BODY_BYTES, Gateway
+from serving.gateway import MOST_BODY_BYTES, THIS_MACHINE, Gateway
 from serving.server import CannotListen, listen, served
 from serving.sessions import MOST_SESSIONS, TTL_S, Sessions
 from serving.windows import Windows
@@ -160,7 +160,7 @@ class _Serving:
 
     async def _serve(self, chats: Chats, catalogue: Catalogue) -> None:
         wanted = self._wanted
-        windows = Windows(self._session.storage.data.root / DATABASE)
+        windows = Windows(self._session.storage.data.logs.with_name(DATABASE))
         accounts = Accounts(windows, chats, lambda name: self._keys.models.get(name, Limits()))
         sessions = Sessions(
             chats, catalogue, accounts, ttl_s=wanted.session_ttl, most=wanted.max_sessions
@@ -172,6 +172,7 @@ class _Serving:
             accounts=accounts,
             ready=self._readiness(chats),
             most_body=wanted.max_body,
+            hosts=THIS_MACHINE | {wanted.host.lower(), f"[{wanted.host.lower()}]"},
         )
         app = build_app(gateway, sessions, wanted.origins)
         keeper = asyncio.create_task(sessions.keep())
