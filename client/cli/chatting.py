@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from client.agent_plans import PlannedAgent
 from client.chat.messages import MessageValidator
 from client.chats import Chat, ChatError, ChatOver, StreamTrouble, TextPart
 from client.cli.chat_commands import run_command
@@ -39,8 +38,7 @@ from client.cli.console import (
     say,
     stdout,
 )
-from client.cli.places import conversations, planned_agent
-from client.cli.preparing import check_provider
+from client.cli.places import Planning, conversations
 from client.cli.session import RUN_ID, Session, open_session
 from client.connection import ServerUnreachable
 from client.planning import PlanError
@@ -80,8 +78,6 @@ def chat(wanted: ChatWanted) -> int:
         )
     session = open_session()
     loaded = _loaded(wanted, wanted.model)
-    if wanted.provider is not None and session.address is None:
-        check_provider(wanted.provider)
     return run_async(lambda: _chat(session, wanted, loaded))
 
 
@@ -111,7 +107,8 @@ def _loaded(wanted: ChatWanted, model: str | None) -> LoadedAgent:
 
 
 async def _chat(session: Session, wanted: ChatWanted, loaded: LoadedAgent) -> int:
-    planned = _planned(session, wanted, loaded)
+    plan = await Planning.of(session, wanted.provider, wanted.simulation)
+    planned = plan(loaded)
     for note in planned.notes:
         say(f"note: {note}")
     if session.address is None and sys.stdout.isatty():
@@ -120,19 +117,15 @@ async def _chat(session: Session, wanted: ChatWanted, loaded: LoadedAgent) -> in
         header = await planned.stored(session.storage.store)
         chat_id = wanted.session or str(uuid.uuid4())
         chat = await chats.open(chat_id, header, wanted.max_messages)
-        talk = Talk(session, wanted, chat)
+        talk = Talk(plan, wanted, chat)
         return await talk.run()
-
-
-def _planned(session: Session, wanted: ChatWanted, loaded: LoadedAgent) -> PlannedAgent:
-    return planned_agent(session, loaded, wanted.provider, wanted.simulation)
 
 
 class Talk:
     """One conversation at one terminal."""
 
-    def __init__(self, session: Session, wanted: ChatWanted, chat: Chat) -> None:
-        self._session, self._wanted, self.chat = session, wanted, chat
+    def __init__(self, plan: Planning, wanted: ChatWanted, chat: Chat) -> None:
+        self._plan, self._wanted, self.chat = plan, wanted, chat
         self.ended = False
         self._answered = self._failed = 0
         self._waiting = self._interrupted = False
@@ -142,7 +135,7 @@ class Talk:
         self._input: Input = PipeInput()
         if self._terminal:
             self.screen = RichScreen(stdout(), verbose=wanted.verbose)
-            self._input = TerminalInput(session.storage.data.root / "chat-history")
+            self._input = TerminalInput(plan.session.storage.data.root / "chat-history")
 
     async def run(self) -> int:
         """Talk until the person leaves; return the exit code."""
@@ -309,7 +302,7 @@ class Talk:
 
     async def planned(self, model: str) -> AgentHeader:
         """Return the agent with another model."""
-        planned = _planned(self._session, self._wanted, _loaded(self._wanted, model))
+        planned = self._plan(_loaded(self._wanted, model))
         return await planned.stored(self.chat.store)
 
 

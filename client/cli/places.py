@@ -1,30 +1,60 @@
 """Where conversations of a command are held: the server that is there, else the embedded one."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from client.agent_plans import PlannedAgent, plan_agent
 from client.chat.hosting import planner
 from client.chats import Chats
 from client.cli.console import say
-from client.cli.preparing import SIMULATED, simulation
+from client.cli.polling import served_providers
+from client.cli.preparing import SIMULATED, check_provider, simulation
 from client.cli.session import Session
 from client.connection import connect
 from client.embedded import Embedded
 from client.runs import Runs
 from config.agentfile import LoadedAgent
 
+WORKER_S = 30.0
+"""For the worker of an embedded server that another process has just started."""
 
-def planned_agent(
-    session: Session, loaded: LoadedAgent, provider: str | None, behaviour: Path | None
-) -> PlannedAgent:
-    """Resolve who answers for an agent. `behaviour` is the simulator's file.
 
-    Raises PlanError, RouterError, Refusal.
+@dataclass(frozen=True)
+class Planning:
+    """Resolves who answers for agents. `behaviour` is the simulator's file.
+
+    `served` names the providers that workers of a server poll for; None: the worker is ours.
     """
-    options = simulation(behaviour)
-    return plan_agent(loaded, planner(session.settings, provider, simulation=options))
+
+    session: Session
+    provider: str | None = None
+    behaviour: Path | None = None
+    served: Collection[str] | None = None
+
+    @classmethod
+    async def of(cls, session: Session, provider: str | None, behaviour: Path | None) -> Self:
+        """Ask the server who is there, where there is one.
+
+        Raises Refusal: no worker, no such provider; ServerUnreachable.
+        """
+        served = None
+        if session.address is not None:
+            client = await connect(session.address)
+            served = await served_providers(client, wait_s=WORKER_S if session.place else 0)
+        if provider is not None:
+            check_provider(provider, served)
+        return cls(session, provider, behaviour, served)
+
+    def __call__(self, loaded: LoadedAgent) -> PlannedAgent:
+        """Return the agent, planned. Raises PlanError, RouterError, Refusal."""
+        options = simulation(self.behaviour)
+        chosen = planner(
+            self.session.settings, self.provider, simulation=options, served=self.served
+        )
+        return plan_agent(loaded, chosen)
 
 
 @contextlib.asynccontextmanager

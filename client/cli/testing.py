@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from client.cli.console import DONE, FAILED, Refusal, clean, run_async, say, stdout
-from client.cli.places import conversations, planned_agent
-from client.cli.preparing import check_provider
+from client.cli.places import Planning, conversations
 from client.cli.session import Session, open_session
 from client.cli.spelling import duration, money, plural
 from client.cli.tables import new_table, plain
@@ -39,7 +38,6 @@ from stores.exceptions import StoreError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from client.agent_plans import PlannedAgent
 
 NOT_RUN, NOT_JUDGED = 3, 4
 """Exit codes: a case could not be run, one could not be judged."""
@@ -76,12 +74,9 @@ def test_agents(wanted: TestWanted, gating: Gating) -> int:
     session = open_session()
     loaded = _loaded(wanted)
     chosen = _chosen(loaded, wanted.cases)
-    if wanted.provider is not None and session.address is None:
-        check_provider(wanted.provider)
     _check_reports(wanted)
     gating.check()
-    tested = _planned(session, wanted, chosen)
-    return run_async(lambda: _test(session, wanted, gating, tested))
+    return run_async(lambda: _test(session, wanted, gating, chosen))
 
 
 # before a server is touched
@@ -146,12 +141,8 @@ def _check_reports(wanted: TestWanted) -> None:
             raise Refusal(f"{flag} {file}: cannot be written there")
 
 
-def _planned(session: Session, wanted: TestWanted, chosen: Chosen) -> list[Tested]:
+def _planned(plan: Planning, chosen: Chosen) -> list[Tested]:
     """Resolve the agents and their judges. Raises PlanError, RouterError."""
-
-    def plan(one: LoadedAgent) -> "PlannedAgent":
-        return planned_agent(session, one, wanted.provider, wanted.simulation)
-
     tested = []
     for loaded, cases in chosen:
         try:
@@ -167,12 +158,11 @@ def _planned(session: Session, wanted: TestWanted, chosen: Chosen) -> list[Teste
 # running
 
 
-async def _test(
-    session: Session, wanted: TestWanted, gating: Gating, tested: Sequence[Tested]
-) -> int:
-    count = sum(len(one.cases) for one in tested)
-    say(f"{plural(count, 'test case')}, {min(wanted.parallel, count)} at once")
+async def _test(session: Session, wanted: TestWanted, gating: Gating, chosen: Chosen) -> int:
     try:
+        tested = _planned(await Planning.of(session, wanted.provider, wanted.simulation), chosen)
+        count = sum(len(one.cases) for one in tested)
+        say(f"{plural(count, 'test case')}, {min(wanted.parallel, count)} at once")
         async with conversations(session, wanted.provider) as chats:
             at_once = asyncio.Semaphore(wanted.parallel)
             cases = await asyncio.gather(
