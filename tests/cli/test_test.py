@@ -3,10 +3,15 @@
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
+from client.cli import testing
+from client.cli.console import Refusal
+from client.cli.verdict_gates import Gating
+from config.problems import ConfigError
 from tests.support.fixtures import ROOT, Starter
 from tests.wire.server import Reply, Request, WireServer
 
@@ -47,27 +52,35 @@ def test_the_example_passes_and_is_reported(starter: Starter, tmp_path: Path) ->
     assert "| ✓ | sums after each other |" in markdown.read_text()
 
 
-def test_what_is_refused_before_anything_starts(starter: Starter, agent: Path) -> None:
-    def refused(*arguments: str) -> str:
-        done = starter("test", *arguments)
-        assert done.returncode == 2, done.stdout + done.stderr
-        return done.stderr
+def test_what_is_refused_before_anything_starts(
+    agent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CALLBOARD_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("TEMPORAL_ADDRESS", raising=False)
+    monkeypatch.delenv("EP_QUALITY_FABRIC_URL", raising=False)
 
-    assert "no such file" in refused(str(agent.with_name("none.yaml")))
-    assert "Did you mean" in refused(str(agent), "--case", "rigth")
-    assert "cannot be written" in refused(str(agent), "--junit", "/no/such/folder/x.xml")
-    assert "EP_QUALITY_FABRIC_URL" in refused(str(agent), "--submit")
+    def refused(told: str, gating: Gating | None = None, **wanted: Any) -> None:
+        with pytest.raises((Refusal, ConfigError), match=told):
+            testing.test_agents(
+                testing.TestWanted(**{"files": [agent], **wanted}), gating or Gating()
+            )
+
+    refused("none.yaml: no such file", files=[agent.with_name("none.yaml")])
+    refused("no such test case. Did you mean", cases=["rigth"])
+    refused("cannot be written", junit=Path("/no/such/folder/x.xml"))
+    refused("EP_QUALITY_FABRIC_URL", Gating(submit=True))
     agent.write_text(AGENT.replace(", ground_truth: dry", ", metrics: [numeric]"))
-    assert "wrong: numeric: there is neither a value nor" in refused(str(agent))
+    refused("wrong: numeric: there is neither a value nor")
     agent.write_text(AGENT.replace("threshold: 0", "threshold: 2"))
-    assert "agent.yaml:9" in refused(str(agent))
+    refused("agent.yaml:9: .*threshold")
     agent.write_text(AGENT.partition("test_cases")[0])
-    assert "no test_cases" in refused(str(agent))
+    refused("there are no test_cases")
 
 
 @pytest.mark.slow
 def test_exit_codes_say_what_is_to_be_looked_at_first(starter: Starter, agent: Path) -> None:
     common = ("--provider", "simulated")
+    assert starter("test", "none.yaml").returncode == 2
     failed = starter("test", str(agent), *common, "--case", "right", "--case", "wr*", "--json")
     assert failed.returncode == 1, failed.stderr
     told = json.loads(failed.stdout)
