@@ -1,11 +1,10 @@
 """Sending spool lines to Redis behind the writers' backs: in order, and never in their way.
 
-Strategy: writers put lines into a queue; one task a process sends whatever is in it as one
-pipeline and waits for the answer, while the next lines gather; where several had, it lets some
-more gather. So a quiet stream's line leaves at once, and many streams share round trips. A server
-that does not answer is asked again with the same lines: what comes twice readers drop by its
-number. So a restart costs nobody a word, until the queue holds `MOST_BYTES`; what does not fit is
-lost, and counted by its writer.
+Strategy: writers put lines into a queue; one task a process sends whatever is in it, another hears
+the answers, and neither waits for the other. So a line leaves in the event loop's next round, and
+those of many streams leave together. A server that does not answer gets the same lines again: what
+comes twice readers drop by its number. So a restart costs nobody a word, until `MOST_BYTES` wait;
+what does not fit is lost, and counted by its writer.
 
 A spool keeps its last 100,000 records, and goes a week after the last of them.
 """
@@ -19,7 +18,7 @@ from stores.redis_server import RedisServer
 from stores.spoolwriting import LineSink
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
+    from redis.asyncio.connection import AbstractConnection
 
 logger = logging.getLogger(__name__)
 
@@ -35,13 +34,13 @@ MOST_BYTES = 16_000_000
 """Of all lines that wait, in one process."""
 
 AT_ONCE = 1_000
-GATHER_S = 0.002
-"""Between two sendings of several lines."""
-
 FIRST_RETRY_S, LAST_RETRY_S = 0.05, 1.0
 IDLE_S = 30.0
 LAST_WORDS_S = 3.0
 """How long `aclose` waits for what is still to be sent."""
+
+
+_BOUND = ("MAXLEN", "~", str(KEPT_RECORDS))
 
 
 class _Waiting(NamedTuple):
@@ -70,11 +69,15 @@ class Sender:
     def __init__(self, server: RedisServer) -> None:
         self._server = server
         self._queue: deque[_Waiting] = deque()
+        self._flying: deque[_Waiting | None] = deque()
+        """Sent and not answered yet, in order; None for what is no line."""
+
         self._bytes = 0
-        self._wake = asyncio.Event()
+        self._wake, self._sent = asyncio.Event(), asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._closing = False
+        self._closing = self._written = False
         self._renewed: dict[str, float] = {}
+        self._retry_s = FIRST_RETRY_S
         self._away = False
 
     def put(self, sink: QueuedLines, line: bytes) -> None:
@@ -99,29 +102,83 @@ class Sender:
         await asyncio.wait({task}, timeout=LAST_WORDS_S)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        self._take_back()
         if self._queue:
             logger.warning("%d records of spools were not sent any more", len(self._queue))
-        self._give_up(len(self._queue))
+        while self._queue:
+            self._settle(self._queue.popleft(), lost=True)
 
     async def _run(self) -> None:
+        self._retry_s = FIRST_RETRY_S
+        while self._queue:
+            try:
+                await self._converse()
+            except Exception as error:  # whatever it is, the calls go on
+                self._take_back()
+                self._note_away(error)
+                await asyncio.sleep(self._retry_s)
+                self._retry_s = min(2 * self._retry_s, LAST_RETRY_S)
+
+    async def _converse(self) -> None:
+        """Send lines and hear their answers until none come any more. Raises what goes wrong."""
         client = self._server.connected()
-        retry_s = FIRST_RETRY_S
+        self._written = False
         try:
-            while await self._any():
-                batch = [self._queue[n] for n in range(min(len(self._queue), AT_ONCE))]
-                try:
-                    await self._send(client, batch)
-                except Exception as error:  # whatever it is, the calls go on
-                    self._note_away(error)
-                    await asyncio.sleep(retry_s)
-                    retry_s = min(2 * retry_s, LAST_RETRY_S)
-                else:
-                    retry_s = FIRST_RETRY_S
-                    self._note_back()
-                    if len(batch) > 1 and not self._closing:
-                        await asyncio.sleep(GATHER_S)
+            async with self._server.asking():
+                pool: Any = client.connection_pool
+                connection = await pool.get_connection()
+            both = [
+                asyncio.create_task(self._write(connection)),
+                asyncio.create_task(self._hear(connection)),
+            ]
+            try:
+                done, _ = await asyncio.wait(both, return_when=asyncio.FIRST_EXCEPTION)
+                for task in done:
+                    task.result()
+            finally:
+                for task in both:
+                    task.cancel()
+                await asyncio.gather(*both, return_exceptions=True)
         finally:
             await client.aclose()
+
+    async def _write(self, connection: "AbstractConnection") -> None:
+        while await self._any():
+            batch = [self._queue.popleft() for _ in range(min(len(self._queue), AT_ONCE))]
+            commands = [("XADD", w.sink.key, *_BOUND, "*", FIELD, w.line) for w in batch]
+            due = self._due({waiting.sink.key for waiting in batch})
+            self._flying.extend([*batch, *(None for _ in due)])
+            self._sent.set()
+            packed = connection.pack_commands(
+                [*commands, *(("EXPIRE", key, str(KEPT_S)) for key in due)]
+            )
+            await connection.send_packed_command(packed, check_health=False)
+        self._written = True
+        self._sent.set()
+
+    async def _hear(self, connection: "AbstractConnection") -> None:
+        from redis.exceptions import ResponseError
+
+        while True:
+            while not self._flying:
+                if self._written:
+                    return
+                self._sent.clear()
+                await self._sent.wait()
+            refused: Exception | None = None
+            async with self._server.asking():
+                try:
+                    await connection.read_response()
+                except ResponseError as error:
+                    refused = error
+            self._retry_s = FIRST_RETRY_S
+            waiting = self._flying.popleft()
+            if refused is not None:
+                self._note_refused(refused)
+            elif waiting is not None:
+                self._note_back()
+            if waiting is not None:
+                self._settle(waiting, lost=refused is not None)
 
     async def _any(self) -> bool:
         """Wait for lines; False once none come any more."""
@@ -130,40 +187,29 @@ class Sender:
                 return False
             self._wake.clear()
             try:
-                await asyncio.wait_for(self._wake.wait(), IDLE_S)
+                async with asyncio.timeout(IDLE_S):
+                    await self._wake.wait()
             except TimeoutError:
-                # A line that was put meanwhile would find no task that reads it.
                 return bool(self._queue)
         return True
 
-    async def _send(self, client: "Redis", batch: list[_Waiting]) -> None:
-        """Send lines and forget them; raises where it is not known what became of them."""
-        pipe = client.pipeline(transaction=False)
+    def _due(self, keys: set[str]) -> list[str]:
+        """Return which spools' time to live is to be renewed, and take it for done."""
         now = asyncio.get_running_loop().time()
-        for sink, line in batch:
-            pipe.xadd(sink.key, {FIELD: line}, maxlen=KEPT_RECORDS, approximate=True)
-        due = {sink.key for sink, _ in batch if self._renewed.get(sink.key, 0.0) <= now}
-        for key in due:
-            pipe.expire(key, KEPT_S)
-        async with self._server.asking():
-            answers: list[Any] = await pipe.execute(raise_on_error=False)
-        for (sink, _), answer in zip(batch, answers, strict=False):
-            if isinstance(answer, Exception):
-                sink.lost += 1
-                self._note_refused(answer)
-        self._forget(len(batch))
-        if len(self._renewed) > AT_ONCE:
+        due = [key for key in keys if self._renewed.get(key, 0.0) <= now]
+        if due and len(self._renewed) > AT_ONCE:
             self._renewed = {key: at for key, at in self._renewed.items() if at > now}
         self._renewed.update(dict.fromkeys(due, now + RENEW_S))
+        return due
 
-    def _forget(self, count: int) -> None:
-        for _ in range(count):
-            self._bytes -= len(self._queue.popleft().line)
+    def _take_back(self) -> None:
+        """Queue again what was sent and not answered."""
+        self._queue.extendleft(w for w in reversed(self._flying) if w is not None)
+        self._flying.clear()
 
-    def _give_up(self, count: int) -> None:
-        for sink, _ in self._queue:
-            sink.lost += 1
-        self._forget(count)
+    def _settle(self, waiting: _Waiting, *, lost: bool) -> None:
+        self._bytes -= len(waiting.line)
+        waiting.sink.lost += lost
 
     def _note_away(self, error: Exception) -> None:
         if not self._away:
