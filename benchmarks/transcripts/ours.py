@@ -7,12 +7,12 @@ from decimal import Decimal
 from pathlib import Path
 
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 
 from benchmarks.transcripts import story
 from benchmarks.transcripts.stub import StubClients
 from client.agent_plans import plan_own
+from client.encryption import data_converter
 from config.agentfile import LoadedAgent
 from config.settings import Settings
 from contracts.agents import AgentBudget, AgentModel, AgentSpec
@@ -67,7 +67,7 @@ async def header(store: ArtifactStore, folder: Path, turns: int) -> AgentHeader:
 @contextlib.asynccontextmanager
 async def working(address: str, queue: str) -> AsyncIterator[None]:
     """Work on a queue, and on those of the model and of the tools."""
-    client = await Client.connect(address, data_converter=pydantic_data_converter)
+    client = await Client.connect(address, data_converter=data_converter())
     settings = Settings(home=Path(os.environ["BENCHMARK_HOME"]))
     async with workers(client, settings, [PROVIDER], StubClients(), workflow_queue=queue):
         yield
@@ -78,7 +78,7 @@ def replayer() -> Replayer:
     return Replayer(
         workflows=WORKFLOWS,
         workflow_runner=workflow_runner(),
-        data_converter=pydantic_data_converter,
+        data_converter=data_converter(),
     )
 
 

@@ -1,6 +1,6 @@
 """A worker process as the benchmark sees it: lines in, lines out.
 
-"ready" comes when it works. `cpu` is answered with the seconds of processor time so far; `replay
+Its own lines begin with MARK; the SDK's log comes between them. "ready" comes when it works. `cpu` is answered with the seconds of processor time so far; `replay
 FILE COUNT` with a JSON list: the seconds of processor time of each replay of an exported history.
 The end of the input ends it. Standard library and temporalio only.
 """
@@ -18,6 +18,8 @@ from pathlib import Path
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
+MARK = "= "
+
 Working = Callable[[str, str], AbstractAsyncContextManager[object]]
 """From the server's address and a task queue to a worker that works while the context lasts."""
 
@@ -34,13 +36,17 @@ async def _serve(
 ) -> None:
     loop = asyncio.get_running_loop()
     async with working(address, queue):
-        print("ready", flush=True)
+        _say("ready")
         while line := await loop.run_in_executor(None, sys.stdin.readline):
             match line.split():
                 case ["cpu"]:
-                    print(time.process_time(), flush=True)
+                    _say(str(time.process_time()))
                 case ["replay", path, count]:
-                    print(json.dumps(await _replays(replayer, Path(path), int(count))), flush=True)
+                    _say(json.dumps(await _replays(replayer, Path(path), int(count))))
+
+
+def _say(line: str) -> None:
+    print(f"{MARK}{line}", flush=True)
 
 
 async def _replays(replayer: Callable[[], Replayer], path: Path, count: int) -> list[float]:

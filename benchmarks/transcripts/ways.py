@@ -19,6 +19,7 @@ from pathlib import Path
 from temporalio.client import Client, WorkflowHandle
 
 from benchmarks.transcripts import ours, story
+from benchmarks.transcripts.serving import MARK
 from client.chats import Chats
 from client.runs import Runs
 from client.storage import open_storage
@@ -98,7 +99,10 @@ class WorkerProcess:
 
     async def _line(self) -> str:
         assert self._process.stdout is not None
-        return (await self._process.stdout.readline()).decode().strip()
+        while line := (await self._process.stdout.readline()).decode():
+            if line.startswith(MARK):
+                return line.removeprefix(MARK).strip()
+        raise RuntimeError("a worker has ended")
 
 
 class Way(ABC):
