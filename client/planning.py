@@ -289,6 +289,7 @@ class Planner:
             counts_tokens=profile.counts_tokens,
             caching=entry.caching,
             cache_floor=entry.cache_floor,
+            uploads=entry.uploads if entry.default_model else None,
             options=dict(self.simulation) if simulated else {},
             why=f"simulated, as {routed.provider}" if simulated else routed.why,
         )

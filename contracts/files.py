@@ -26,8 +26,21 @@ REPLACED = 3
 
 def is_text(mime_type: str) -> bool:
     """Whether a file of this type is sent as text, which every model reads."""
+    return kind_of(mime_type) == "text"
+
+
+def kind_of(mime_type: str) -> str:
+    """Return what a model must take for a file of this type: "text", "image", "pdf", …
+
+    A type that no model is known to take is its own name.
+    """
     kind = mime_type.split(";")[0].strip().lower()
-    return kind.startswith("text/") or kind in TEXTUAL
+    if kind.startswith("text/") or kind in TEXTUAL:
+        return "text"
+    if kind == "application/pdf":
+        return "pdf"
+    family = kind.split("/")[0]
+    return family if family in ("image", "audio", "video") else kind
 
 
 class AttachedFile(Frozen):

@@ -24,7 +24,8 @@ class Candidate(Frozen):
 
     `overhead_tokens` is what the adapter adds to each request by itself. `caching` says how the
     vendor caches a prefix: within requests that repeat it ("prefix"), or under a name of its own
-    ("named"), from `cache_floor` tokens on. `options` go to the
+    ("named"), from `cache_floor` tokens on; `uploads` the kinds of files that it keeps (None: not
+    known, whatever the adapter can). `options` go to the
     adapter as they are (the simulator's faults, for example). `why` says how it was chosen.
     """
 
@@ -40,6 +41,7 @@ class Candidate(Frozen):
     counts_tokens: bool = False
     caching: Literal["none", "prefix", "named"] = "none"
     cache_floor: int = 0
+    uploads: tuple[str, ...] | None = None
     options: dict[str, Json] = {}
     why: str = ""
 

@@ -19,7 +19,7 @@ from contracts.messages import ChatChunk, ChatRequest, Message
 from contracts.parts import FileInlinePart, TextPart
 from providers.exceptions import ContentRefused, InvalidRequest, ProviderError
 from providers.part_turns import Unsendable, messages_of
-from providers.spi import CAPABILITIES, ChatReply, Generation, LLMClient
+from providers.spi import CAPABILITIES, LACKS, ChatReply, Generation, LLMClient
 
 
 class Contents(Protocol):
@@ -35,9 +35,10 @@ class Contents(Protocol):
 
 
 def capabilities_of(client: object) -> Capabilities:
-    """Return what a client can do."""
+    """Return what a client can do: what it implements, but for what it says that it lacks."""
+    able = {n for n, protocol in CAPABILITIES.items() if isinstance(client, protocol)}
     return Capabilities(
-        names=frozenset(n for n, protocol in CAPABILITIES.items() if isinstance(client, protocol)),
+        names=frozenset(able - set(getattr(client, LACKS, ()))),
         resends_prefix=bool(getattr(client, "resends_prefix", False)),
     )
 

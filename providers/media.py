@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterable
 
 from contracts.files import NAME_BYTES as NAME_BYTES
-from contracts.files import REPLACED, is_text
+from contracts.files import REPLACED, kind_of
 from providers.capabilities import CapabilityTable
 
 NOT_KNOWN_WINDOW = 2_000_000
@@ -40,17 +40,8 @@ _STREAM = re.compile(rb"/ObjStm\b.{0,400}?stream\r?\n", re.DOTALL)
 
 
 def modality(mime_type: str) -> str:
-    """Return what a model must take for a file of this type: "text", "image", "pdf", …
-
-    A type that no model is known to take is its own name.
-    """
-    kind = mime_type.split(";")[0].strip().lower()
-    if is_text(kind):
-        return "text"
-    if kind == "application/pdf":
-        return "pdf"
-    family = kind.split("/")[0]
-    return family if family in ("image", "audio", "video") else kind
+    """Return what a model must take for a file of this type: see `contracts.files.kind_of`."""
+    return kind_of(mime_type)
 
 
 def takers(table: CapabilityTable, modalities: Iterable[str]) -> list[str]:

@@ -35,7 +35,7 @@ from providers.keys import find_key, find_url, is_loopback, missing_key
 from providers.loops import PerLoop
 from providers.openai_chat import ChatParser
 from providers.openai_content import texts
-from providers.openai_profile import Api, endpoint
+from providers.openai_profile import Api, endpoint, only_chats
 from providers.openai_requests import chat_body, responses_body
 from providers.openai_responses import ResponsesParser
 from providers.prefixes import prefix_key
@@ -92,6 +92,9 @@ class OpenAIClient(LLMClient):
             raise missing_key(KEYS, self.provider)
         self._key = key or "none"
         self.api = api or self._endpoint.api
+        self._chosen = api is not None
+        # Chat Completions takes no pictures by id, and most other servers keep no files.
+        self.lacks = frozenset({"uploads"} if self.api == "chat" else ())
         if self.api not in ("chat", "responses"):
             raise ValueError(f"api must be 'chat' or 'responses', not {api!r}")
         if background and self.api != "responses":
@@ -125,12 +128,16 @@ class OpenAIClient(LLMClient):
         """Make the request and yield its chunks; `req.model` outranks the client's."""
         return read_stream(partial(self._ask, req))
 
+    def _api_for(self, model: str) -> Api:
+        """Return the API that a model is asked by, where nobody has chosen one."""
+        return "chat" if not self._chosen and only_chats(model) else self.api
+
     async def _ask(self, req: ChatRequest) -> Answer:
         model = req.model or self.model
         origin = self._origin(req, model)
         client: Any = self._clients.get()
         parser: EventParser
-        if self.api == "chat":
+        if self._api_for(model) == "chat":
             written = chat_body(req, model, self._endpoint)
             parser = ChatParser(origin, StopCutter(written.cut))
             create = client.chat.completions.with_streaming_response.create

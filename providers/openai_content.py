@@ -52,6 +52,8 @@ def _chat_part(part: Part) -> Json:
         return {"type": "image_url", "image_url": {"url": part.uri}}
     if _is_url(part.uri) or ":" in part.uri:
         raise _unsupported("Chat Completions takes no documents by URL", part)
+    if part.mime_type.startswith(("audio/", "image/")):
+        raise _unsupported("Chat Completions takes no sound and no images by id", part)
     return {"type": "file", "file": {"file_id": part.uri}}
 
 
@@ -61,6 +63,8 @@ def _chat_inline(part: FileInlinePart) -> Json:
     if part.mime_type in _SOUND:
         sound = {"data": _base64(part), "format": _SOUND[part.mime_type]}
         return {"type": "input_audio", "input_audio": sound}
+    if part.mime_type.startswith("audio/"):
+        raise _unsupported("sound is taken as wav or mp3", part)
     if part.mime_type.startswith("text/"):
         return {"type": "text", "text": _decoded(part)}
     name = part.name or "document"

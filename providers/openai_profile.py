@@ -82,3 +82,9 @@ def family(model: str) -> Family:
         if re.match(pattern, name):
             return found
     return Family()
+
+
+def only_chats(model: str) -> bool:
+    """Tell whether a model is served by Chat Completions alone: those that hear."""
+    name = model.removeprefix("ft:").rsplit("/", 1)[-1].lower()
+    return re.match(r"gpt-(?:4o-(?:mini-)?)?audio", name) is not None

@@ -7,8 +7,8 @@ table, by the name as given, and by its family where only the version is unknown
 override to write: a price of zero is never assumed, only stated.
 
 The table's standard tier applies: no batch or priority prices, cache writes at the short
-lifetime, sound and pictures at the price of text. Prices that change within the day are quoted
-at the dearest of that day.
+lifetime, pictures at the price of text, a prompt with sound in it at the price of sound. Prices
+that change within the day are quoted at the dearest of that day.
 """
 
 import re
@@ -81,14 +81,23 @@ Overrides = Mapping[str, PriceOverride]
 """By "provider/model", model, or a glob of either: "openai/llama-*", "*"."""
 
 
-def quote(provider: str, model: str, at: date, overrides: Overrides | None = None) -> Price:
+def quote(
+    provider: str,
+    model: str,
+    at: date,
+    overrides: Overrides | None = None,
+    *,
+    sound: bool = False,
+) -> Price:
     """Return the model's price on a day (UTC). Raises `UnknownPrice`.
+
+    `sound`: prompts may hold sound, so all of them count as the dearer of sound and text.
 
     `Price.model` is the entry that was used: a family's for a versioned name. A price from a
     glob override stands in for many models and is marked `is_default`.
     """
     stated = _override(provider, model, overrides or {})
-    return stated or _from_table(provider, model, at) or _refuse(provider, model)
+    return stated or _from_table(provider, model, at, sound) or _refuse(provider, model)
 
 
 def _refuse(provider: str, model: str) -> Price:
@@ -131,19 +140,23 @@ def _stated(model: str, override: PriceOverride, *, is_default: bool) -> Price:
 
 
 @lru_cache(maxsize=4096)
-def _from_table(provider: str, model: str, at: date) -> Price | None:
+def _from_table(provider: str, model: str, at: date, sound: bool) -> Price | None:
     found = _find(provider, model)
     if found is None:
         return None
     prices = _on_day(found, at)
     source, output = _rate(prices.input_mtok), _rate(prices.output_mtok)
+    cached = _rate(prices.cache_read_mtok)
+    if sound:
+        source = _dearer(source, _rate(prices.input_audio_mtok))
+        cached = _dearer(cached, _rate(prices.cache_audio_read_mtok))
     if source is None or output is None:  # a model billed by other units, or free of charge
         return None
     return Price(
         model=found.id,
         input=source,
         output=output,
-        cached_input=_rate(prices.cache_read_mtok),
+        cached_input=cached,
         cache_write=_rate(prices.cache_write_mtok),
         cache_storage=_storage(found.id),
         per_request=_plain(prices.requests_kcount) / 1000,
@@ -199,6 +212,11 @@ def _on_day(model: "ModelInfo", at: date) -> "ModelPrice":
         (model.get_prices(day) for day in days),
         key=lambda price: _plain(price.input_mtok) + _plain(price.output_mtok),
     )
+
+
+def _dearer(text: Rate | None, sound: Rate | None) -> Rate | None:
+    rates = [rate for rate in (text, sound) if rate is not None]
+    return max(rates, key=lambda rate: rate.base, default=None)
 
 
 def _storage(model: str) -> Rate | None:

@@ -185,7 +185,8 @@ class Search:
     def _price(self, provider: str, model: str) -> tuple[Price | None, list[str]]:
         at = self._needs.at or datetime.now(UTC).date()
         try:
-            price = quote(provider, model, at, self._catalogue.prices)
+            sound = "audio" in self.needed.modalities
+            price = quote(provider, model, at, self._catalogue.prices, sound=sound)
         except UnknownPrice as error:
             return None, [str(error)]
         return price, judge_price(self.needed, price)

@@ -288,6 +288,10 @@ class Resume(Protocol):
         ...
 
 
+LACKS = "lacks"
+"""Attribute of a client that has a capability's methods and cannot use them, at its address for
+example: names of capabilities."""
+
 CAPABILITIES: dict[str, type] = {
     "generation": Generation,
     "uploads": Uploads,

@@ -28,6 +28,7 @@ from contracts.execution import (
 )
 from contracts.execution_calls import Asked, CacheCall, RemoveCall
 from contracts.failures import FailureKind
+from contracts.files import AttachedFile, kind_of
 from contracts.plans import Candidate, PlanHeader, SharedHeader, StepNode
 from contracts.sharing import WARM_SIGNAL, MadeCache, PrefixWarm
 from rules import execution
@@ -166,6 +167,8 @@ class Sharing:
         if cache is not None and not cache.resends and shared is not None:
             cached = {file.sha256 for file in shared.files}
             files = [file for file in files if file.sha256 not in cached]
+        kept = [file for file in files if _keeps(candidate, file)]
+        files = files if node.needs_uploads else kept
         if not files:
             return SharedUse(cache=cache)
         able = await self._capabilities(candidate)
@@ -258,7 +261,7 @@ class Sharing:
             workflow.logger.warning("no cache at %s: it is too dear now", candidate.provider)
             return None
         uris: dict[str, str] = {}
-        large = [file for file in shared.files if file.large]
+        large = [file for file in shared.files if file.large and _keeps(candidate, file)]
         if large:
             able = await self._capabilities(candidate)
             uploaded = await self._uploading.all(
@@ -374,6 +377,11 @@ class Sharing:
         if told.key in self._warming:
             self._warm[told.key] = workflow.now() + PREFIX_LASTS
             self._warming.discard(told.key)
+
+
+def _keeps(candidate: Candidate, file: AttachedFile) -> bool:
+    """Whether a provider keeps files of this kind, as far as is known."""
+    return candidate.uploads is None or kind_of(file.mime_type) in candidate.uploads
 
 
 async def _none() -> None:

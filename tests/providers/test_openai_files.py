@@ -7,7 +7,9 @@ import pytest
 
 from contracts.parts import FileInlinePart, FileRefPart, TextPart
 from providers.exceptions import InvalidRequest, ProviderError, StreamInterrupted
+from providers.executing import capabilities_of
 from providers.openai_adapter import OpenAIClient
+from providers.openai_profile import only_chats
 from providers.prefixes import prefix_key
 from providers.spi import Caching, ChatRequest, Generation, Message, TokenCounting, Uploads
 from tests.wire.server import Reply, Request, WireServer
@@ -111,3 +113,57 @@ async def test_a_prompt_cache_key_is_a_digest_of_the_prefix() -> None:
     keys = {await client.create_cache(other, 60) for other in others}
     assert len(keys | {name}) == 6
     await client.delete_cache(name)
+
+
+async def test_sound_goes_to_a_model_that_hears_by_chat_completions() -> None:
+    def reply(request: Request) -> Reply:
+        return Reply.stream([DIALECTS["openai_chat"].answer().data])
+
+    async with WireServer(reply) as server:
+        client = OpenAIClient("gpt-audio", api_key=KEY, base_url=server.url)
+        client.api = "responses"  # as at the vendor's own address, where nobody has chosen
+        sound = FileInlinePart(data=b"ID3", mime_type="audio/mpeg")
+        await client.chat(ChatRequest([Message("user", "What is said?", parts=(sound,))]))
+        await client.aclose()
+    (asked,) = server.requests
+    assert asked.path == "/chat/completions"
+    part = {"type": "input_audio", "input_audio": {"data": "SUQz", "format": "mp3"}}
+    assert part in asked.json["messages"][0]["content"]
+
+
+@pytest.mark.parametrize(
+    ("model", "chats"),
+    [
+        ("gpt-audio", True),
+        ("gpt-audio-mini-2025-10-06", True),
+        ("openai/gpt-4o-audio-preview", True),
+        ("gpt-4o-mini-audio-preview", True),
+        ("gpt-4o", False),
+        ("gpt-5.4-mini", False),
+    ],
+)
+def test_models_that_hear(model: str, chats: bool) -> None:
+    assert only_chats(model) == chats
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        FileInlinePart(data=b"x", mime_type="audio/ogg"),
+        FileRefPart(uri="file-1", mime_type="audio/mpeg"),
+        FileRefPart(uri="file-1", mime_type="image/png"),
+    ],
+)
+async def test_what_chat_completions_does_not_take_is_refused_unsent(part: Any) -> None:
+    client = OpenAIClient("gpt-audio", api_key=KEY, base_url="http://127.0.0.1:9", api="chat")
+    with pytest.raises(InvalidRequest) as caught:
+        await client.chat(ChatRequest([Message("user", "Read", parts=(part,))]))
+    assert not caught.value.sent
+    await client.aclose()
+
+
+def test_uploads_are_for_responses() -> None:
+    own, other = OpenAIClient(api_key=KEY), OpenAIClient(api_key=KEY, base_url="http://127.0.0.1:9")
+    assert "uploads" in capabilities_of(own)
+    assert "uploads" not in capabilities_of(other)
+    assert "caching" in capabilities_of(other)

@@ -149,7 +149,9 @@ def test_who_would_take_the_kind_is_named(folder: Path) -> None:
     team = loaded("shared_context: [talk.mp3]\n")
     with pytest.raises(PlanError) as error:
         planned(team, "anthropic")
-    assert "its files: talk.mp3; these would take them: gemini (" in str(error.value)
+    assert "its files: talk.mp3; these would take them: openai (gpt-audio*), gemini (" in str(
+        error.value
+    )
 
 
 def test_large_files_are_uploaded_where_that_can_be_done(folder: Path) -> None:

@@ -169,3 +169,21 @@ def test_bills_agree_with_the_tables_own_arithmetic(provider, table, model, prom
 def test_quote_answers_or_refuses_whatever_the_name(model):
     with contextlib.suppress(UnknownPrice):
         assert quote("openai", model, DAY).input.base >= 0
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "rate"),
+    [("openai", "gpt-audio", 32), ("gemini", "gemini-2.5-flash", 1), ("openai", "gpt-4o", None)],
+)
+def test_a_prompt_with_sound_costs_what_sound_does(provider, model, rate):
+    plain, heard = quote(provider, model, DAY), quote(provider, model, DAY, sound=True)
+    assert heard.input.base == (plain.input.base if rate is None else rate)
+    assert heard.output == plain.output
+
+
+def test_what_keeping_a_cache_costs():
+    assert quote("gemini", "gemini-2.5-flash", DAY).cache_storage.base == 1
+    assert quote("gemini", "gemini-2.5-pro", DAY).cache_storage.base == Decimal("4.5")
+    assert quote("openai", "gpt-4o", DAY).cache_storage is None
+    own = {"gemini/*": PriceOverride(input=1, output=1, cache_storage=2)}
+    assert quote("gemini", "gemini-9", DAY, own).cache_storage.base == 2
