@@ -1,8 +1,9 @@
 """A worker process as the benchmark sees it: lines in, lines out.
 
-Its own lines begin with MARK; the SDK's log comes between them. "ready" comes when it works. `cpu` is answered with the seconds of processor time so far; `replay
-FILE COUNT` with a JSON list: the seconds of processor time of each replay of an exported history.
-The end of the input ends it. Standard library and temporalio only.
+Its own lines begin with MARK; the SDK's log may come between them. "ready" comes when it works.
+`cpu` is answered with the seconds of processor time so far; `replay FILE COUNT` with a JSON list:
+the seconds of processor time of each replay of an exported history. The end of the input ends it.
+Standard library and temporalio only.
 """
 
 import asyncio
