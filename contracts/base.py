@@ -47,8 +47,11 @@ class Slim(Frozen):
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return self._slimmed(handler(self))
+
+    def _slimmed(self, data: dict[str, Any]) -> dict[str, Any]:
+        """Return what was written without the fields that have their default."""
         defaults, own = self._defaults, self.__dict__
-        data: dict[str, Any] = handler(self)
         return {
             key: value
             for key, value in data.items()

@@ -10,6 +10,7 @@ an earlier version wrote still loads; only JSON is short, in Python nothing is d
 | a value that is stored | its reference |
 | a small JSON value | {"json": value} |
 | a time | milliseconds since 1970 |
+| times of one value | "times": the first so, those after it in milliseconds from there |
 | a usage | [prompt, completion], and more where there is more: see `_usage_words` |
 """
 
@@ -89,6 +90,23 @@ def _time_number(time: datetime) -> int:
 def _time(given: Any) -> Any:
     number = isinstance(given, int | float) and not isinstance(given, bool)
     return datetime.fromtimestamp(given / 1000, UTC) if number else given
+
+
+def pack_times(data: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """Return JSON with its times, the first of them always there, as one list."""
+    first, *rest = (data.pop(name, None) for name in names)
+    data["times"] = [first, *(None if time is None else time - first for time in rest)]
+    return data
+
+
+def unpack_times(given: Any, names: tuple[str, ...]) -> Any:
+    """Undo `pack_times`; whatever is spelled otherwise is returned as it is."""
+    if not isinstance(given, dict) or "times" not in given:
+        return given
+    data = dict(given)
+    first, *rest = data.pop("times")
+    times = [first, *(None if time is None else first + time for time in rest)]
+    return data | dict(zip(names, times, strict=True))
 
 
 def _usage_words(usage: Usage, handler: SerializerFunctionWrapHandler) -> Any:

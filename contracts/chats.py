@@ -12,11 +12,27 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, WrapSerializer
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    WrapSerializer,
+    model_serializer,
+    model_validator,
+)
 
 from contracts.artifacts import ArtifactRef, Value
 from contracts.base import Frozen, Json, Slim
-from contracts.brief import BriefRef, BriefTime, BriefUsage, BriefValue, ShownValue
+from contracts.brief import (
+    BriefRef,
+    BriefTime,
+    BriefUsage,
+    BriefValue,
+    ShownValue,
+    pack_times,
+    unpack_times,
+)
 from contracts.calls import ModelCall, ModelReply
 from contracts.messages import Usage
 from contracts.plans import AgentHeader as AgentHeader
@@ -119,6 +135,9 @@ class AskedTool(Slim):
     problem: str | None = None
 
 
+_REPLY_TIMES = ("started_at", "first_token_at", "ended_at")
+
+
 class TurnReply(ModelReply, Slim):
     """An answer, and the conversation with it: the new messages and the answer are in it.
 
@@ -137,6 +156,18 @@ class TurnReply(ModelReply, Slim):
     size: int
     length: int
     asked: tuple[AskedTool, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unpacked(cls, given: Any) -> Any:
+        return unpack_times(given, _REPLY_TIMES)
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(  # type: ignore[override]  # pydantic calls it either way
+        self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
+        data = self._slimmed(handler(self))
+        return pack_times(data, _REPLY_TIMES) if info.mode == "json" else data
 
 
 class Listed(Frozen):

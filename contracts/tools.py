@@ -13,11 +13,18 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import (
+    Field,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    model_serializer,
+    model_validator,
+)
 
 from contracts.artifacts import ArtifactRef
 from contracts.base import Frozen, Json, Slim
-from contracts.brief import BriefRef, BriefTime, BriefValue
+from contracts.brief import BriefRef, BriefTime, BriefValue, pack_times, unpack_times
 from contracts.runs import WORKFLOW_QUEUE
 from contracts.teams import Dollars, ModelParams, Positive
 
@@ -287,6 +294,9 @@ class ToolError(StrEnum):
     UNKNOWN = "unknown"
 
 
+_OUTCOME_TIMES = ("started_at", "ended_at")
+
+
 class ToolOutcome(Slim):
     """What came of a call; a failed one is an answer to the model too, and no error of ours.
 
@@ -309,6 +319,18 @@ class ToolOutcome(Slim):
     execution_time: float = 0.0
     started_at: BriefTime
     ended_at: BriefTime
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unpacked(cls, given: Any) -> Any:
+        return unpack_times(given, _OUTCOME_TIMES)
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(  # type: ignore[override]  # pydantic calls it either way
+        self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
+        data = self._slimmed(handler(self))
+        return pack_times(data, _OUTCOME_TIMES) if info.mode == "json" else data
 
 
 class ToolEnding(Slim):

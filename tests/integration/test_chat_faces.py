@@ -243,17 +243,6 @@ def test_C18_a_tool_that_cannot_be_used_is_named(path: Path, tools: str) -> None
     assert isinstance(caught.value, AgentError)
 
 
-def test_a_tool_that_turns_cannot_call_is_refused_at_construction(
-    path: Path, client: FakeClient
-) -> None:
-    path.write_text(
-        PLAIN + TOOLS + "  - {name: sum_up, type: prompt, prompt: 'Sum up {text}', "
-        "description: Sums up., parameters: {text: string}}\n"
-    )
-    with pytest.raises(AgentInitializationError, match="sum_up"):
-        AgentExecutor(ConfigLoader().load_agent(path), client=client)
-
-
 async def test_C23_a_response_has_tokens_and_time(path: Path, client: FakeClient) -> None:
     executor = AgentExecutor(ConfigLoader().load_agent(path), client=client)
     response = await executor.execute_turn("Hello")

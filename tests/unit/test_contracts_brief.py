@@ -1,6 +1,6 @@
 """What turns write into their histories: short, read back as it was, and found by collectors."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 import pytest
@@ -119,6 +119,26 @@ def test_the_long_spelling_of_an_earlier_version_is_read() -> None:
     assert call.plan == ArtifactRef.model_validate(ref)
     assert call.messages[0].tool_call_id == "c1"
     assert call.plan != IN_TOOLBOX
+
+
+def test_times_are_spelled_from_the_first_on() -> None:
+    later = NOW + timedelta(milliseconds=12)
+    outcome = ToolOutcome(text=small_json({}), started_at=NOW, ended_at=later)
+    assert b'"times":[1777897801250,12]' in to_json(outcome)
+    assert outcome.model_dump()["ended_at"] == later
+    reply = TurnReply(
+        usage=Usage(1, 2),
+        started_at=NOW,
+        first_token_at=later,
+        ended_at=later,
+        transcript=ArtifactRef(sha256="a" * 64, size_bytes=1),
+        size=1,
+        length=1,
+    )
+    assert TurnReply.model_validate_json(to_json(reply)) == reply
+    assert TurnReply.model_validate(reply.model_dump()) == reply
+    spelled = {"text": {"json": {}}, "started_at": NOW.isoformat(), "ended_at": later.isoformat()}
+    assert ToolOutcome.model_validate(spelled) == outcome
 
 
 def test_what_is_no_reference_is_refused() -> None:

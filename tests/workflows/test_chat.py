@@ -87,7 +87,8 @@ async def test_saying_returns_before_the_answer_and_turns_go_one_by_one(
 
 
 async def test_ten_messages_may_wait_and_no_eleventh(server: LocalServer, tmp_path: Path) -> None:
-    async with talk(server.address, tmp_path, Script({"t1.1": [SLOW]})) as one:
+    script = Script({"t1.1": [Say("slow enough for any machine", seconds=120)]})
+    async with talk(server.address, tmp_path, script) as one:
         await one.chat.say("first")
         while (await one.chat.view()).turn is None:
             await asyncio.sleep(0.02)
