@@ -46,6 +46,7 @@ from providers.exceptions import AuthenticationFailed, Overloaded, StreamInterru
 from tests.support import talks
 from tests.support.agent_scenes import agent_steps, asking_tools
 from tests.support.compaction_scenes import compacted
+from tests.support.found_scenes import chat_found
 from tests.support.harness import Harness, harness
 from tests.support.scripted import Say, Script
 from tests.support.server import local_server
@@ -349,7 +350,7 @@ SCENES: dict[str, Scene] = {
         *(slices, slice_of_items, slices_stopped, slice_stopped),
         *(told, moved),
         *(chat, chat_tools, asking_tools, agent_steps),
-        *(single, single_hands_over, compacted),
+        *(single, single_hands_over, compacted, chat_found),
     )
 }
 
