@@ -21,7 +21,7 @@ async def chat_found(h: Harness) -> Chat:
         await one.ask(text)
     said = await one.chat.say("Tell me all.")
     while (await one.chat.turn(said.turn)).state == "waiting":
-        await asyncio.sleep(0.02)  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
     await one.chat.handle.cancel()
     with contextlib.suppress(WorkflowFailureError):  # it was cancelled
         await one.chat.handle.result()
