@@ -5,6 +5,7 @@ The vendor is a server on this machine that speaks Gemini's protocols and counts
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ import sys
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +28,15 @@ from client.execution import (
     plan_execution,
 )
 from client.runs import Runs
+from contracts.files import LARGE_BYTES, AttachedFile
+from contracts.teams import SharedContext, WorkflowStatus
+from rules import billing
 from stores.artifacts import ArtifactStore
 from stores.locations import DataDir
 from stores.spools import FileSpools
 from tests.support.fixtures import ROOT
 from tests.support.server import LocalServer
+from tests.support.teams import agent, candidate, plan, team
 from tests.wire.server import Reply, Request, Stall, WireServer
 from tests.wire.streams import DIALECTS
 
@@ -138,7 +144,7 @@ async def test_a_worker_killed_between_the_steps(
 ) -> None:
     paper = tmp_path / "paper.pdf"
     paper.write_bytes(b"%PDF" + os.urandom(20_000))
-    plan = plan_execution(
+    asked = plan_execution(
         [paper], ["Sum up"], model="gemini-2.5-flash", uploads="required",
         cache=CachePlan(floor_tokens=0),
     )  # fmt: skip
@@ -146,7 +152,7 @@ async def test_a_worker_killed_between_the_steps(
     async with scene(server, tmp_path / "home", vendor) as (workers, runs):
         first = workers.start()
         handler = APIHandler("gemini", runs=runs)
-        handling = asyncio.create_task(handler.handle(plan, f"fault-{uuid.uuid4()}"))
+        handling = asyncio.create_task(handler.handle(asked, f"fault-{uuid.uuid4()}"))
         await vendor.asked(killed_at)
         first.kill()
         workers.start()
@@ -158,3 +164,41 @@ async def test_a_worker_killed_between_the_steps(
     if killed_at == "upload":  # begun afresh: the vendor never had the first one whole
         expected["begin"] += 1
     assert vendor.seen == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("killed_at", ["generate", "cache"])
+async def test_a_worker_killed_in_a_run_that_shares_files(
+    server: LocalServer, tmp_path: Path, killed_at: str
+) -> None:
+    data = b"%PDF" + os.urandom(LARGE_BYTES)
+    (tmp_path / "paper.pdf").write_bytes(data)
+    file = AttachedFile(
+        path=str(tmp_path / "paper.pdf"),
+        name="paper.pdf",
+        mime_type="application/pdf",
+        size_bytes=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+    )
+    steps = [agent(name, shared_context=True) for name in ("a", "b")]
+    made = plan(
+        team(*steps, shared_context=SharedContext(files=(file,)), cost_budget=Decimal(100)),
+        candidate("gemini", "gemini-2.5-flash", caching="named"),
+        file_tokens={"a": 5_000, "b": 5_000},
+        shared_tokens=(5_000,),
+    )
+    vendor = Vendor(**{killed_at: 1})
+    async with scene(server, tmp_path / "home", vendor) as (workers, runs):
+        first = workers.start()
+        run = await runs.start(made, {}, f"fault-{uuid.uuid4()}")
+        await vendor.asked(killed_at)
+        first.kill()
+        workers.start()
+        result = await asyncio.wait_for(run.wait(), 90)
+        cost = await run.cost()
+    assert result.status is WorkflowStatus.COMPLETED
+    assert (vendor.seen["begin"], vendor.seen["upload"]) == (1, 1)
+    assert vendor.seen["cache"] == (2 if killed_at == "cache" else 1)
+    assert vendor.seen["delete"] == 2  # the file and the cache
+    assert cost.reserved == 0
+    assert not billing.differences(billing.make_bill(cost, made))
