@@ -188,6 +188,7 @@ async def read(answer: httpx2.Response, seen: list[Event], texts: int | None = N
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 async def test_served_stopped_and_served_again(serving: Serving) -> None:
     """An answer outlives the server: the same request is not paid twice."""
     key = {"Idempotency-Key": uuid.uuid4().hex}
@@ -210,6 +211,7 @@ async def test_served_stopped_and_served_again(serving: Serving) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 async def test_a_worker_killed_in_mid_answer_and_the_reader_comes_back(serving: Serving) -> None:
     process = serving.start()
     seen: list[Event] = []
@@ -230,6 +232,7 @@ async def test_a_worker_killed_in_mid_answer_and_the_reader_comes_back(serving: 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 async def test_a_reader_who_stays_while_the_worker_is_killed(serving: Serving) -> None:
     process = serving.start()
     seen: list[Event] = []
@@ -248,6 +251,7 @@ async def test_a_reader_who_stays_while_the_worker_is_killed(serving: Serving) -
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 async def test_all_of_it_killed_in_mid_answer_and_the_reader_comes_back(serving: Serving) -> None:
     """`kill -9` of the server: worker and Temporal server go with it, the answer does not."""
     process = serving.start()
