@@ -30,22 +30,20 @@ async def measure(client: Client, ways: dict[str, Way], folder: Path) -> None:
 
 
 async def _attempt(client: Client, way: Way) -> str:
+    await way.prepare(TURNS)
     workflow_id, started = f"long-{way.queue}", time.perf_counter()
     holding = asyncio.create_task(way.hold(workflow_id, TURNS, SIZE))
     watching = asyncio.create_task(_stuck(client, workflow_id))
     await asyncio.wait({holding, watching}, return_when=asyncio.FIRST_COMPLETED)
     wall = time.perf_counter() - started
     if watching.done() and not holding.done():
-        said = "does not go on"
-        await client.get_workflow_handle(workflow_id).terminate("the benchmark is over")
+        await client.get_workflow_handle(workflow_id).terminate("it does not go on")
     watching.cancel()
     await asyncio.gather(holding, watching, return_exceptions=True)
-    handle = client.get_workflow_handle(workflow_id)
-    if not holding.cancelled() and holding.exception() is None:
-        handle, said = holding.result(), "answered"
+    answered = not holding.cancelled() and holding.exception() is None
+    handle = await way.end(workflow_id) if answered else client.get_workflow_handle(workflow_id)
     described = await handle.describe()
-    if holding.cancelled() or holding.exception() is not None:
-        said = await _why(handle, described.status) or said
+    said = "answered" if answered else await _why(handle, described.status)
     info = described.raw_description.workflow_execution_info
     turns = min(info.history_length // _EVENTS_A_TURN, TURNS)
     return f"{turns} | {info.history_size_bytes / 1e6:.1f} | {wall:.0f} | {said}"

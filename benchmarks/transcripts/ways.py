@@ -24,6 +24,7 @@ from client.chats import Chats
 from client.runs import Runs
 from client.storage import open_storage
 from config.settings import Settings
+from contracts.plans import AgentHeader
 from contracts.teams import AgentStatus
 
 HERE = "benchmarks.transcripts"
@@ -114,10 +115,12 @@ class Way(ABC):
     async def sample(self, turns: int, size: int) -> Sample:
         """Hold one conversation of so many tool calls, each with so many bytes."""
         workflow_id = f"{self.queue}-{uuid.uuid4()}"
+        await self.prepare(turns)
         spent, started = float(await self.worker.ask("cpu")), time.perf_counter()
-        handle = await self.hold(workflow_id, turns, size)
+        await self.hold(workflow_id, turns, size)
         wall = time.perf_counter() - started
         cpu = float(await self.worker.ask("cpu")) - spent
+        handle = await self.end(workflow_id)
         info = (await handle.describe()).raw_description.workflow_execution_info
         return Sample(
             turns,
@@ -129,9 +132,16 @@ class Way(ABC):
             info.execution.run_id,
         )
 
+    async def prepare(self, turns: int) -> None:  # noqa: B027
+        """Do what is done once for an agent, not for each conversation."""
+
     @abstractmethod
-    async def hold(self, workflow_id: str, turns: int, size: int) -> "WorkflowHandle[object, int]":
-        """Start a conversation and wait for its answer; return a handle of its history."""
+    async def hold(self, workflow_id: str, turns: int, size: int) -> None:
+        """Start a conversation and wait for its answer."""
+
+    async def end(self, workflow_id: str) -> "WorkflowHandle[object, object]":
+        """End a conversation that has its answer; return a handle of its history."""
+        return self._client.get_workflow_handle(workflow_id)
 
     async def replays(self, sample: Sample, folder: Path, count: int) -> list[float]:
         """Return the seconds of processor time of so many replays of a conversation."""
@@ -146,7 +156,7 @@ class Way(ABC):
 class Plain(Way):
     """A workflow that takes the question and returns the number of model calls."""
 
-    async def hold(self, workflow_id: str, turns: int, size: int) -> "WorkflowHandle[object, int]":
+    async def hold(self, workflow_id: str, turns: int, size: int) -> None:
         handle = await self._client.start_workflow(
             "transcript_agent",
             story.question(turns, size),
@@ -158,7 +168,6 @@ class Plain(Way):
         calls = await handle.result()
         if calls != turns + 1:
             raise RuntimeError(f"{self.queue}: {calls} calls of the model for {turns} entries")
-        return handle
 
 
 class Callboard(Way):
@@ -171,15 +180,21 @@ class Callboard(Way):
         storage = open_storage(Settings(home=home))
         self._entries, self._store = entries, storage.store
         self._chats = Chats(Runs(client, storage.store, storage.spools), queue)
+        self._header: AgentHeader | None = None
 
-    async def hold(self, workflow_id: str, turns: int, size: int) -> "WorkflowHandle[object, int]":
-        header = await ours.header(self._store, self._entries, turns)
-        chat = await self._chats.open(workflow_id, header)
+    async def prepare(self, turns: int) -> None:
+        self._header = await ours.header(self._store, self._entries, turns)
+
+    async def hold(self, workflow_id: str, turns: int, size: int) -> None:
+        assert self._header is not None
+        chat = await self._chats.open(workflow_id, self._header)
         accepted = await chat.say(story.question(turns, size))
         result = await chat.wait(accepted.turn)
         if result.status is not AgentStatus.COMPLETED or len(result.tools) != turns:
             raise RuntimeError(f"callboard: {result.status.value}: {result.error}")
-        await chat.end()
+
+    async def end(self, workflow_id: str) -> "WorkflowHandle[object, object]":
+        await self._chats.get(workflow_id).end()
         first = await self._client.get_workflow_handle(workflow_id).describe()
         return self._client.get_workflow_handle(
             workflow_id, run_id=first.raw_description.workflow_execution_info.first_run_id
