@@ -190,7 +190,7 @@ class Callboard(Way):
         chat = await self._chats.open(workflow_id, self._header)
         accepted = await chat.say(story.question(turns, size))
         result = await chat.wait(accepted.turn)
-        if result.status is not AgentStatus.COMPLETED or len(result.tools) != turns:
+        if result.status is not AgentStatus.COMPLETED or result.calls != turns + 1:
             raise RuntimeError(f"callboard: {result.status.value}: {result.error}")
 
     async def end(self, workflow_id: str) -> "WorkflowHandle[object, object]":
