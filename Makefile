@@ -20,8 +20,9 @@ demo: venv ## Watch a team of agents review a licence (PROVIDER=openai for a rea
 test: venv ## Run the tests; says which layers were skipped, and why (ARGS="-k graph")
 	@$(BIN)/python -m pytest -n 4 --dist worksteal -m "not slow and not live" $(ARGS)
 
-test-slow: venv ## Run the tests that take minutes
-	@$(BIN)/python -m pytest -m "slow and not live" $(ARGS) || $(none_is_fine)
+test-slow: venv ## Run the tests that take minutes, and properties with five times the cases
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "(slow or hypothesis) and not live" \
+		--hypothesis-profile=thorough $(ARGS) || $(none_is_fine)
 
 test-live: venv ## Run the tests against real providers: needs their keys, spends money
 	@$(BIN)/python -m pytest -m live $(ARGS) || $(none_is_fine)

@@ -54,7 +54,7 @@ def chat(clean_environment: dict[str, str]) -> Chat:
     return run
 
 
-@pytest.mark.parametrize("leave", ["EXIT\n", "Quit\n", ""])
+@pytest.mark.parametrize("leave", ["Quit\n", ""])
 def test_C25_a_pipe_is_answered_line_by_line(
     chat: Chat, agent: Path, leave: str, clean_environment: dict[str, str]
 ) -> None:
@@ -85,7 +85,7 @@ def test_C25_a_providers_error_is_told_and_the_chat_goes_on(
 ) -> None:
     faults = tmp_path / "sim.yaml"
     faults.write_text("faults: [{kind: auth, times: 1}]\n")
-    typed = "Briefly: the sun is hot.\nBriefly: the sea is wet.\n\x1b\n"
+    typed = "Briefly: the sun is hot.\nBriefly: the sea is wet.\n\x1b\nEXIT\nBriefly: unheard.\n"
     done = chat(typed, str(agent), "--provider", "simulated", "--simulation", str(faults))
     assert done.returncode == 0, done.stderr
     assert "error: AuthenticationFailed" in done.stderr
@@ -93,6 +93,7 @@ def test_C25_a_providers_error_is_told_and_the_chat_goes_on(
     assert done.stdout == "the sea is wet.\n"
 
 
+@pytest.mark.slow
 def test_a_conversation_is_come_back_to(chat: Chat, agent: Path) -> None:
     back = (str(agent), "--provider", "simulated", "--session", "my-talk")
     assert chat("Briefly: the sun is hot.\n", *back).returncode == 0

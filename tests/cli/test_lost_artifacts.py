@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 Starter = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+@pytest.mark.slow
 def test_a_lost_artifact_is_named_with_the_run_that_needs_it(
     starter: Starter, clean_environment: dict[str, str], tmp_path: Path
 ) -> None:

@@ -95,6 +95,7 @@ def test_more_than_may_be_spent_is_refused(starter: Starter, tmp_path: Path) -> 
     assert "--max-cost lots" in wrong.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_bill_in_all_its_forms(
     starter: Starter, clean_environment: dict[str, str], tmp_path: Path

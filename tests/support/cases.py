@@ -1,12 +1,12 @@
 """How many cases property tests try: few in every run, many in the slow stage.
 
 The profile "quick" is the default; `pytest -m hypothesis --hypothesis-profile=thorough` tries
-ten times as many. A test that wants more or less than others says so with `cases`.
+five times as many. A test that wants more or less than others says so with `cases`.
 """
 
 from hypothesis import settings
 
-QUICK, THOROUGH = 30, 300
+QUICK, THOROUGH = 30, 150
 """Cases of a property that says nothing of its own."""
 
 USUAL = 100

@@ -222,6 +222,7 @@ async def test_a_budget_for_half_of_a_list_pays_for_half(opened: Open) -> None:
     assert {request.max_tokens for _, _, request in script.requests} == {50}
 
 
+@pytest.mark.slow
 async def test_no_item_is_refused_while_there_is_money_for_it(opened: Open) -> None:
     script = Script(default=Say("an answer", usage=Usage(30, 2)))
     worst = worst_case(GPT4, input_bound(0, [len(LONG_PROMPT) + len("n519")]), 50)
