@@ -261,7 +261,7 @@ def _check_names(served: list[Served]) -> None:
     names = [one.name for one in served]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise Refusal(f"--agent: two agents have the name {twice!r}")
+        raise Refusal(f"two agents have the name {twice!r}")
 
 
 def _written(path: Path) -> int:

@@ -1,6 +1,6 @@
 """Talk to a served agent: with OpenAI's client, and in a session that can be come back to.
 
-    python starter.py serve --agent examples/agents/weather.yaml --provider simulated
+    python starter.py serve examples/agents/weather.yaml --provider simulated
     python examples/serving/client.py weather
 
 The first part is what any program does that knows OpenAI's protocol. The second follows a session's

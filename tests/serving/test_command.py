@@ -123,7 +123,7 @@ class Serving:
         agent.write_text(AGENT)
         log = self.folder / "requests.jsonl"
         simulation.write_text(f"tokens_per_second: 60\nlog: {log}\n")
-        command = [sys.executable, str(ROOT / "starter.py"), "serve", "--agent", str(agent)]
+        command = [sys.executable, str(ROOT / "starter.py"), "serve", str(agent)]
         command += ["--provider", "simulated", "--simulation", str(simulation), "--port", port]
         process = subprocess.Popen(
             [*command, *more], env=self.environment, stderr=subprocess.PIPE, text=True, cwd=ROOT

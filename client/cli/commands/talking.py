@@ -188,10 +188,10 @@ def run_tests(
 def serve(
     agents: Annotated[
         list[Path] | None,
-        typer.Option("--agent", "-a", metavar="FILE", help="An agent to serve; repeatable."),
+        typer.Argument(metavar="[FILE]...", help="Agents, YAML files; without: the personas."),
     ] = None,
     personas: Annotated[
-        bool, typer.Option("--personas", help="Serve the policy's personas, too.")
+        bool, typer.Option("--personas", help="The policy's personas beside the agents.")
     ] = False,
     host: Annotated[
         str, typer.Option("--host", help="Where to listen; others than this machine need keys.")
