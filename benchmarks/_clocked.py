@@ -79,8 +79,8 @@ def _end(count: int) -> bytes:
 
 
 async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-        while True:
+    with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+        while not writer.is_closing():
             head = await reader.readuntil(b"\r\n\r\n")
             found = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
             asked = json.loads(await reader.readexactly(int(found[1]) if found else 0))
@@ -91,6 +91,8 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
                 wait = began + number * pause_ms / 1000 - asyncio.get_running_loop().time()
                 if wait > 0:
                     await asyncio.sleep(wait)
+                if writer.is_closing():
+                    return
                 writer.write(_piece())
             writer.write(_end(count))
             await writer.drain()

@@ -71,8 +71,10 @@ class RedisServer:
 
     def unavailable(self, error: BaseException) -> StoreUnavailable:
         """Return what an error of the client is to whoever needs the server."""
-        told = str(error) if _is_answer(error) else type(error).__name__
-        return StoreUnavailable(f"Redis at {self.address} ({SETTING}) failed: {told}")
+        if _is_answer(error):
+            return StoreUnavailable(f"Redis at {self.address} ({SETTING}) says: {error}")
+        kind = type(error).__name__
+        return StoreUnavailable(f"Redis at {self.address} ({SETTING}) does not answer ({kind})")
 
     def _check(self) -> None:
         try:

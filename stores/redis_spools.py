@@ -113,7 +113,7 @@ class RedisSpools(Spools):
                 last = await client.xrevrange(self._key(run_id), count=1)
             return _offset(last[0][0]) if last else 0
         except StoreUnavailable as error:
-            logger.warning("the end of a spool is not known: %s", error)
+            logger.info("the end of a spool is not known: %s", error)
             return 0
         finally:
             await client.aclose()
