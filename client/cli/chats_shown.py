@@ -21,7 +21,7 @@ from client.cli.chat_screen import question
 from client.cli.console import DONE, WAITING, Refusal, clean, say, stdout
 from client.cli.places import conversations
 from client.cli.session import LAST, RUN_ID, Session
-from client.cli.spelling import cap, elapsed, moment, money
+from client.cli.spelling import cap, elapsed, moment, money, plural
 from client.cli.tables import new_table, plain
 from client.connection import connect
 from client.runs import ASK_LIMIT, Runs
@@ -30,6 +30,7 @@ from contracts.updates import BudgetRaise
 
 CANCEL_S = 15.0
 SHOWN_ATTEMPTS = 10
+MINUTES = len("2026-01-01 12:00")
 _STYLES = {"initializing": "dim", "active": "cyan", "terminated": "dim", "": "dim"}
 
 
@@ -75,18 +76,18 @@ async def _described(chats: Chats, name: str) -> WorkflowExecutionDescription | 
 def chats_table(lines: Sequence[ChatLine]) -> Table:
     """Return conversations, a line each."""
     table = new_table(
-        "conversation", "state", "started", "agent", "begins with", "tokens", "cost",
-        right=("tokens", "cost"),
-    )  # fmt: skip
+        "conversation", "state", "started", "agent", "begins with", "cost", right=("cost",)
+    )
+    for column in table.columns:
+        column.no_wrap = column.header != "begins with"  # the only one that may be squeezed
     for line in lines:
         state = "open" if line.open else "ended"
         table.add_row(
             Text(line.chat_id),
             Text(state, style="cyan" if line.open else "dim"),
-            moment(line.started_at),
+            moment(line.started_at)[:MINUTES],
             plain(line.agent),
             plain(line.title),
-            f"{line.tokens:,}" if line.tokens else "",
             "" if line.cost is None else money(line.cost),
         )
     return table
@@ -146,7 +147,7 @@ def _calls(view: ChatView) -> Table:
 def _figures(view: ChatView) -> str:
     parts = [
         f"{view.agent} by {view.model}",
-        f"{view.messages} messages remembered",
+        f"{plural(view.messages, 'message')} remembered",
         f"{money(view.cost)} of {cap(view.budget)}",
         f"{view.tokens:,} tokens",
     ]

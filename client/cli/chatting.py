@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import signal
 import sys
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +41,7 @@ from client.cli.places import Planning, conversations
 from client.cli.session import RUN_ID, Session, open_session
 from client.connection import ServerUnreachable
 from client.planning import PlanError
-from client.runs import NoWorker
+from client.runs import NoWorker, new_run_id
 from config.agentfile import LoadedAgent, load_agent
 from config.problems import ConfigError
 from contracts.chats import AgentHeader, PendingTool, TurnResult
@@ -115,7 +114,7 @@ async def _chat(session: Session, wanted: ChatWanted, loaded: LoadedAgent) -> in
         say("starting the server and its worker: a few seconds")
     async with conversations(session, wanted.provider) as chats:
         header = await planned.stored(session.storage.store)
-        chat_id = wanted.session or str(uuid.uuid4())
+        chat_id = wanted.session or new_run_id(planned.agent.name)
         chat = await chats.open(chat_id, header, wanted.max_messages)
         talk = Talk(plan, wanted, chat)
         return await talk.run()

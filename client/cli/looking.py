@@ -117,7 +117,10 @@ def list_runs(limit: int, *, as_json: bool) -> int:
         else:
             say("there are no runs yet; `python starter.py demo` makes one")
         if session.address is None:
-            say("no server is running: only runs that have ended are listed")
+            say(
+                "no server is running: only runs that have ended are listed, conversations by "
+                "`python starter.py chat --list`"
+            )
         return DONE
 
     return run_async(main)
