@@ -35,11 +35,18 @@ def call_failure(
         sent=bool(getattr(error, "sent", True)),
         retry_after=getattr(error, "retry_after", None),
         usage=usage,
-        usage_final=bool(getattr(error, "usage_final", False)),
+        usage_final=bool(getattr(error, "usage_final", False)) or _turned_away(error),
         provider=getattr(error, "provider", "") or provider,
         model=getattr(error, "model", "") or model,
         status=getattr(error, "status", None),
     )
+
+
+def _turned_away(error: BaseException) -> bool:
+    """Whether the provider answered with an error status and nothing else: nobody bills that."""
+    if not isinstance(error, ProviderError) or (error.status or 0) < 400:
+        return False
+    return error.usage is None and not error.partial_text
 
 
 def _judged(error: BaseException) -> tuple[str, bool]:

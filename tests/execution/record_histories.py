@@ -25,12 +25,13 @@ from client.execution import (
     describe_file,
     plan_execution,
 )
-from contracts.messages import ChatRequest
-from providers.exceptions import InvalidRequest, RateLimited
+from contracts.messages import ChatRequest, Usage
+from providers.exceptions import AuthenticationFailed, InvalidRequest, RateLimited
 from tests.execution.fakes import CachingClient, FakeClient
 from tests.execution.stage import stage
 from tests.support.record_histories import HISTORIES
 from tests.support.server import local_server
+from tests.support.teams import GPT4
 
 Scene = Callable[[Path], tuple[ExecutionPlan, CachingClient]]
 
@@ -83,8 +84,21 @@ def cancelled(folder: Path) -> tuple[ExecutionPlan, CachingClient]:
     return plan, CachingClient(seconds=30)
 
 
+def budget(folder: Path) -> tuple[ExecutionPlan, CachingClient]:
+    """Under a budget: a kept cache is looked for, one made and found gone; a call too dear."""
+    paper = folder / "paper.pdf"
+    paper.write_bytes(b"%PDF a paper")
+    plan = plan_execution(
+        [paper], ["one", "two"], model="m", cache=True, max_tokens=100, concurrency=1, budget=2
+    )
+    gone = AuthenticationFailed("CachedContent not found", status=403)
+    turns = [gone, "An answer."]
+    fake = CachingClient(*turns, usage=Usage(50_000, 100))
+    return plan.model_copy(update={"token_estimate": None}), fake
+
+
 SCENES: dict[str, Scene] = {
-    scene.__name__: scene for scene in (whole, fallback, refused, cancelled)
+    scene.__name__: scene for scene in (whole, fallback, refused, cancelled, budget)
 }
 
 
@@ -110,7 +124,8 @@ async def _record(address: str, folder: Path, name: str, path: Path) -> None:
     plan, fake = SCENES[name](folder)
     clients = {"fake": fake, "other": FakeClient("From the other.")}
     async with stage(address, folder, clients) as runs:
-        handling = asyncio.create_task(APIHandler("fake", runs=runs).handle(plan, name))
+        handler = APIHandler("fake", runs=runs, price=lambda *_: GPT4)
+        handling = asyncio.create_task(handler.handle(plan, name))
         if name == "cancelled":
             while not fake.requests:
                 await asyncio.sleep(0.02)

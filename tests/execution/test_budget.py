@@ -129,7 +129,7 @@ async def test_a_cut_stream_counts_with_all_that_was_held() -> None:
 
 
 async def test_refused_retries_cost_nothing() -> None:
-    busy = RateLimited("busy", status=429, usage=Usage(), usage_final=True)
+    busy = RateLimited("busy", status=429)
     done = await handle(FakeClient(busy, busy, "An answer."), plan(budget=Decimal(1)))
     assert done.spent is not None
     assert done.spent.cost == Decimal("0.2")

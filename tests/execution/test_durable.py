@@ -4,6 +4,7 @@ import asyncio
 import os
 import uuid
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from client.execution import (
     APICall,
     APIHandler,
     CachePlan,
+    CallSettings,
     ExecutionPlan,
     Failure,
     FilePlaceholder,
@@ -27,12 +29,14 @@ from client.execution import (
 )
 from client.runs import Runs
 from contracts.execution_parts import StoredPart
+from contracts.messages import Usage
 from contracts.plans import Candidate
 from providers.exceptions import InvalidRequest, RateLimited
 from stores.artifacts import ArtifactStore
 from tests.execution.fakes import CachingClient, FakeClient
 from tests.execution.stage import FakeClients, stage
 from tests.support.server import LocalServer
+from tests.support.teams import GPT4
 
 pytestmark = pytest.mark.integration
 
@@ -248,3 +252,20 @@ async def test_a_part_that_left_the_store_is_named(
     assert part.ref.sha256 in failure.message
     assert name in failure.message
     assert fake.requests == []
+
+
+async def test_a_budget_is_kept_by_workers(runs: Runs, fake: CachingClient) -> None:
+    fake.usage = Usage(1_000, 100)
+    settings = CallSettings(max_tokens=10)
+    calls = [
+        APICall(model="m", parts=(TextPart(text=text),), settings=settings)
+        for text in ("One?", "Two?", "Three?")
+    ]
+    plan = ExecutionPlan(calls=tuple(calls), concurrency=1, budget=Decimal("0.04"))
+    handler = APIHandler("fake", runs=runs, price=lambda *_: GPT4)
+    done = await asyncio.wait_for(handler.handle(plan), 60)
+    assert isinstance(done, FinalizedCommand)
+    assert [result.failure is None for result in done.results] == [True, True, False]
+    assert len(fake.requests) == 2
+    assert done.spent is not None
+    assert done.spent.cost == Decimal("0.072")  # the vendor reported more than the bound
