@@ -5,6 +5,9 @@
 
 BIN := .venv/bin
 export PYTHON ?=
+# Where it is set (images often do) every process would compile all modules, and every test's
+# asserts, again.
+export PYTHONDONTWRITEBYTECODE :=
 # pytest's exit code for "no such tests".
 none_is_fine = { [ $$? -eq 5 ] && echo "there are none"; }
 
