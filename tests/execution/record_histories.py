@@ -25,8 +25,8 @@ from client.execution import (
     describe_file,
     plan_execution,
 )
-from contracts.messages import ChatRequest, Usage
-from providers.exceptions import AuthenticationFailed, InvalidRequest, RateLimited
+from contracts.messages import ChatRequest
+from providers.exceptions import InvalidRequest, RateLimited
 from tests.execution.fakes import CachingClient, FakeClient
 from tests.execution.stage import stage
 from tests.support.record_histories import HISTORIES
@@ -85,16 +85,13 @@ def cancelled(folder: Path) -> tuple[ExecutionPlan, CachingClient]:
 
 
 def budget(folder: Path) -> tuple[ExecutionPlan, CachingClient]:
-    """Under a budget: a kept cache is looked for, one made and found gone; a call too dear."""
+    """A kept cache is looked for; the budget holds neither a new one nor the calls."""
     paper = folder / "paper.pdf"
     paper.write_bytes(b"%PDF a paper")
     plan = plan_execution(
         [paper], ["one", "two"], model="m", cache=True, max_tokens=100, concurrency=1, budget=2
     )
-    gone = AuthenticationFailed("CachedContent not found", status=403)
-    turns = [gone, "An answer."]
-    fake = CachingClient(*turns, usage=Usage(50_000, 100))
-    return plan.model_copy(update={"token_estimate": None}), fake
+    return plan.model_copy(update={"token_estimate": None}), CachingClient()
 
 
 SCENES: dict[str, Scene] = {
