@@ -29,6 +29,9 @@ COPY workflows workflows
 COPY examples examples
 COPY deploy/polling.py deploy/polling.py
 COPY starter.py worker.py ./
+# Who runs it may write nothing here: without this every start would compile all of it again.
+RUN .venv/bin/python -m compileall -q activities client config contracts providers rules serving \
+    stores toolbox workflows starter.py worker.py
 USER 10001:10001
 VOLUME /data
 STOPSIGNAL SIGTERM
