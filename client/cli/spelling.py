@@ -67,6 +67,8 @@ def elapsed(started: datetime | None, ended: datetime | None = None) -> str:
 
 def served_by(step: StepStatus) -> str:
     """Return provider and model of a step's latest attempt; for others what kind they are."""
+    if step.kind == "agent" and step.provider:
+        return f"agent, {step.provider} {step.model}"
     if step.kind != "model":
         return step.kind
     return f"{step.provider} {step.model}" if step.provider else ""
