@@ -167,11 +167,6 @@ class ChatState:
         self.conversation = Conversation()
         self.messages = 0
 
-    def sum_up(self, conversation: Conversation) -> None:
-        """Go on with a summary in place of the conversation; the original is in the store."""
-        self.conversation = conversation
-        self.messages = 0
-
     def finish(self, result: TurnResult, conversation: Conversation | None) -> None:
         """Write a turn down; with an answer, the conversation goes on from there."""
         if conversation is not None:
