@@ -108,11 +108,10 @@ async def measure_slope(bench: Bench) -> None:
         way, added = bench.ways[name], []
         for part, (few, many) in SLOPES.items():
             first, second = await way.sample(few, SIZE), await way.sample(many, SIZE)
-            replay = [
-                min(await way.replays(one, bench.folder, SLOPE_REPLAYS)) for one in (first, second)
-            ]
-            added.append((replay[1] - replay[0]) / (many - few) * 1000)
-            size = (second.history_bytes - first.history_bytes) / (many - few)
+            before, small = await way.turns_only(first, bench.folder, SLOPE_REPLAYS)
+            after, large = await way.turns_only(second, bench.folder, SLOPE_REPLAYS)
+            added.append((min(after) - min(before)) / (many - few) * 1000)
+            size = (large - small) / (many - few)
             print(f"| {name}: {part} | {added[-1]:.2f} | {size:,.0f} |")
         times = added[1] / added[0]
         judged = f", ≤ {FLAT}: {'met' if times <= FLAT else 'missed'}" if name == OURS else ""

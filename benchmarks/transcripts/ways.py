@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import Client, WorkflowHandle, WorkflowHistory
 
 from benchmarks.transcripts import ours, story
 from benchmarks.transcripts.serving import MARK
@@ -145,9 +145,27 @@ class Way(ABC):
 
     async def replays(self, sample: Sample, folder: Path, count: int) -> list[float]:
         """Return the seconds of processor time of so many replays of a conversation."""
+        return await self._replayed(await self._history(sample), folder, count)
+
+    async def turns_only(self, sample: Sample, folder: Path, count: int) -> tuple[list[float], int]:
+        """Return the same, and the history's bytes, up to the last answer: not what ends it.
+
+        After a long turn a conversation goes on in a new history, which takes its memory along.
+        """
+        history = await self._history(sample)
+        answered = [e.HasField("activity_task_completed_event_attributes") for e in history.events]
+        end = len(answered) - answered[::-1].index(True)
+        events = history.events[:end]
+        size = max(e.workflow_task_started_event_attributes.history_size_bytes for e in events)
+        return await self._replayed(WorkflowHistory("turns", events), folder, count), size
+
+    async def _history(self, sample: Sample) -> WorkflowHistory:
         handle = self._client.get_workflow_handle(sample.workflow_id, run_id=sample.run_id)
-        path = folder / f"{sample.workflow_id}.json"
-        path.write_text((await handle.fetch_history()).to_json())
+        return await handle.fetch_history()
+
+    async def _replayed(self, history: WorkflowHistory, folder: Path, count: int) -> list[float]:
+        path = folder / f"{uuid.uuid4()}.json"
+        path.write_text(history.to_json())
         answer = await self.worker.ask(f"replay {path} {count}")
         path.unlink()
         return [float(each) for each in answer.strip("[]").split(",")]
