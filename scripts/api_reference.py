@@ -31,6 +31,8 @@ MODULES = (
     "client.execution",
     "client.quality",
     "client.runs",
+    "client.chat",
+    "client.chats",
 )
 
 _WIDTH = 92
