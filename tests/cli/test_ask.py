@@ -58,7 +58,7 @@ def test_two_questions_about_two_files(
     assert "honey" in first
     assert "tunnels" in second
     assert "question 2 · simulated" in done.stderr
-    assert " spent: " in done.stderr
+    assert " spent of $" in done.stderr
     assert "\x1b" not in done.stderr + done.stdout
     nothing_left(clean_environment["CALLBOARD_HOME"])
 
