@@ -37,6 +37,7 @@ def test_the_demo(starter: Starter, clean_environment: dict[str, str]) -> None:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.slow
 def test_a_run_as_json_and_afterwards(
     starter: Starter, clean_environment: dict[str, str], tmp_path: Path
 ) -> None:

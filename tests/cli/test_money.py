@@ -169,6 +169,7 @@ async def tamper(home: str) -> None:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.slow
 def test_an_agent_is_skipped_retried_and_given_another_prompt(
     starter: Starter, clean_environment: dict[str, str], tmp_path: Path
 ) -> None:

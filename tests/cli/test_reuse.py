@@ -30,6 +30,7 @@ outputs: {answer: "{sum}"}
 """
 
 
+@pytest.mark.slow
 def test_the_second_run_costs_nothing_and_says_why(
     starter: Starter, clean_environment: dict[str, str], tmp_path: Path
 ) -> None:
