@@ -16,7 +16,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowFailureError
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from benchmarks.transcripts import long, story
@@ -55,16 +55,25 @@ async def measure_turns(bench: Bench) -> None:
     """Measure conversations of both lengths in all ways."""
     for turns, rounds in ROUNDS.items():
         found: dict[str, list[Sample]] = {name: [] for name in bench.ways}
-        replayed: dict[str, list[float]] = {}
         warm_up = WARM_UP.get(turns, 0)
+        ended: dict[str, str] = {}
         for number in range(warm_up + rounds):
-            for name, way in bench.ways.items():
-                sample = await way.sample(turns, SIZE)
+            for name in list(found):
+                try:
+                    sample = await bench.ways[name].sample(turns, SIZE)
+                except WorkflowFailureError as error:
+                    ended[name] = str(error.cause)
+                    del found[name]
+                    continue
                 if number >= warm_up:
                     found[name].append(sample)
-        for name, way in bench.ways.items():
-            replayed[name] = await way.replays(found[name][-1], bench.folder, REPLAYS)
+        replayed = {
+            name: await bench.ways[name].replays(samples[-1], bench.folder, REPLAYS)
+            for name, samples in found.items()
+        }
         _print_turns(turns, found, replayed)
+        for name, why in ended.items():
+            print(f"\n{name} did not get to its answer: {why}", flush=True)
 
 
 def _print_turns(
