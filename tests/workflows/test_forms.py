@@ -64,12 +64,12 @@ async def test_for_each_keeps_the_order_and_the_bound(opened: Open) -> None:
         spec = team(rater(max_parallel=2), inputs=LIST)
         items = [{"name": f"n{n}"} for n in range(5)]
         run = await running.start(plan(spec), {"items": items})
-        while (note := (await run.status()).steps[0].note) is None:
+        while not (notes := [one.note for one in (await run.status()).steps if one.note]):
             await asyncio.sleep(0.02)
         result = await run.wait()
         outputs = await run.outputs(result)
         cost = await run.cost()
-    assert note.endswith("of 5 items")
+    assert notes[0].endswith("of 5 items")
     assert outputs["rate"] == ["rated"] * 5
     assert sorted(prompts(script)) == [f"Rate n{n}." for n in range(5)]
     assert script.most_in_flight == 2
