@@ -11,7 +11,14 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
+try:
+    import typer
+except ModuleNotFoundError:  # a Python without Callboard's packages, such as the system's
+    sys.stderr.write(
+        f"error: {sys.executable} has none of Callboard's packages. `make venv` puts them into "
+        ".venv; then it is: .venv/bin/python starter.py …\n"
+    )
+    sys.exit(2)
 
 from client.cli.commands import looking, running, steering, talking, upkeep
 

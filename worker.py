@@ -18,7 +18,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from temporalio.client import Client
+try:
+    from temporalio.client import Client
+except ModuleNotFoundError:  # a Python without Callboard's packages, such as the system's
+    sys.stderr.write(
+        f"error: {sys.executable} has none of Callboard's packages. `make venv` puts them into "
+        ".venv; then it is: .venv/bin/python worker.py\n"
+    )
+    sys.exit(2)
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxRestrictions
 

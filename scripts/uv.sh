@@ -11,6 +11,16 @@ say() { printf '%s\n' "$*" >&2; }
 # A shim can be on PATH and still not work, so it is asked.
 works() { "$1" --version >/dev/null 2>&1; }
 
+# uv trusts a list of authorities of its own. Behind a company's proxy that reads along, only the
+# machine's list has the one that is needed; where there is one, it is used. (The second name is
+# that of uv before 0.11.)
+for bundle in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt \
+    /etc/ssl/ca-bundle.pem /etc/ssl/cert.pem; do
+    [ -s "$bundle" ] || continue
+    export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-true}" UV_NATIVE_TLS="${UV_NATIVE_TLS:-true}"
+    break
+done
+
 if works uv; then exec uv "$@"; fi
 if works "$private/bin/uv"; then exec "$private/bin/uv" "$@"; fi
 

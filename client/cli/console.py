@@ -18,6 +18,8 @@ from typing import Any, NoReturn
 
 from rich.console import Console
 
+from client.cli.invocation import pasteable
+
 DONE, FAILED, USAGE, WAITING, INTERRUPTED = 0, 1, 2, 3, 130
 """Exit codes: the run failed; bad usage or configuration; it waits for a person; Ctrl-C."""
 
@@ -67,8 +69,8 @@ def _console(stream: Any) -> Console:
 
 
 def say(line: str) -> None:
-    """Write a line to stderr; on a terminal it is wrapped between words."""
-    text = clean(line)
+    """Write a line to stderr, its commands as they can be pasted; a terminal's are wrapped."""
+    text = pasteable(clean(line))
     if sys.stderr.isatty():
         width = shutil.get_terminal_size().columns
         text = "\n".join(_wrapped(part, width) for part in text.split("\n"))

@@ -2,15 +2,21 @@
 
 from dataclasses import dataclass
 
+from client.cli.invocation import pasteable
 from contracts.runs import RunStatus
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """`what` the run waits for; `how` is a command."""
+    """`what` the run waits for; `how` is a command that can be pasted."""
 
     what: str
     how: str
+
+    @classmethod
+    def until(cls, what: str, command: str) -> "Waiting":
+        """Return what waits until somebody gives this command of starter.py."""
+        return cls(what, pasteable(f"python starter.py {command}"))
 
 
 def waiting(status: RunStatus) -> Waiting | None:
@@ -20,10 +26,9 @@ def waiting(status: RunStatus) -> Waiting | None:
         question = status.questions[0]
         choices = "|".join(question.choices)
         what = f"{question.step} asks: {' '.join(question.ask.split())}"
-        return Waiting(what, f"python starter.py approve {run} {question.step} {choices}")
+        return Waiting.until(what, f"approve {run} {question.step} {choices}")
     if status.paused_for and "cost_budget" in status.paused_for:
-        how = f"python starter.py budget {run} --raise DOLLARS"
-        return Waiting(f"paused: {status.paused_for}", how)
+        return Waiting.until(f"paused: {status.paused_for}", f"budget {run} --raise DOLLARS")
     if status.paused_for:
-        return Waiting(f"paused: {status.paused_for}", f"python starter.py resume {run}")
+        return Waiting.until(f"paused: {status.paused_for}", f"resume {run}")
     return None

@@ -1,0 +1,79 @@
+"""Commands that messages show can be pasted; a Python without the packages is told so."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from client.cli.invocation import pasteable
+
+pytestmark = pytest.mark.unit
+
+ROOT = Path(__file__).parent.parent.parent
+SAID = "Come back with: python starter.py watch r-1"
+
+
+@pytest.fixture
+def nothing_on_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+
+@pytest.mark.usefixtures("nothing_on_path")
+def test_a_venv_that_is_not_activated_is_named() -> None:
+    said = pasteable(SAID, executable="/cb/.venv/bin/python", root=Path("/cb"), folder=Path("/cb"))
+    assert said == "Come back with: .venv/bin/python starter.py watch r-1"
+
+
+@pytest.mark.usefixtures("nothing_on_path")
+def test_another_folder_gets_whole_paths_fit_for_a_shell() -> None:
+    said = pasteable(
+        "`python worker.py` or `python starter.py dev`",
+        executable="/my cb/.venv/bin/python",
+        root=Path("/my cb"),
+        folder=Path("/home/ada"),
+    )
+    python = "'/my cb/.venv/bin/python'"
+    assert said == f"`{python} '/my cb/worker.py'` or `{python} '/my cb/starter.py' dev`"
+
+
+def test_an_activated_venv_needs_no_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\n")
+    python.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert pasteable(SAID, executable=str(python), root=tmp_path, folder=tmp_path) == SAID
+
+
+def test_other_text_stays() -> None:
+    text = "python my_starter.py, python -m pip, starter.py"
+    assert pasteable(text) == text
+
+
+@pytest.mark.parametrize("program", ["starter.py", "worker.py"])
+def test_a_python_without_the_packages_says_how_to_get_one(program: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-S", program, "--help"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "make venv" in done.stderr
+    assert f".venv/bin/python {program}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_uv_uses_the_machines_authorities(tmp_path: Path) -> None:
+    bundles = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
+    if not any(Path(bundle).is_file() for bundle in bundles):
+        pytest.skip("this machine keeps its authorities elsewhere")
+    fake = tmp_path / "uv"
+    fake.write_text('#!/bin/sh\necho "$1 $UV_SYSTEM_CERTS $UV_NATIVE_TLS"\n')
+    fake.chmod(0o755)
+    plain = {"PATH": f"{tmp_path}:{os.defpath}"}
+
+    def said(environment: dict[str, str]) -> str:
+        command = ["sh", str(ROOT / "scripts" / "uv.sh"), "sync"]
+        return subprocess.run(command, env=environment, capture_output=True, text=True).stdout
+
+    assert said(plain) == "sync true true\n"
+    assert said({**plain, "UV_SYSTEM_CERTS": "0"}) == "sync 0 true\n"
