@@ -315,7 +315,7 @@ async def test_a_tool_that_hangs_ends_in_its_time(make: Make, tmp_path: Path, ef
     bench = make("hangs", effect=effect, timeout=1.5)
     began = time.monotonic()
     outcome = await bench.call("hangs", path=str(tmp_path / "mark"))
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 25
     assert outcome.error_kind == ToolError.TIMEOUT
     assert "within 1.5 s" in str(outcome.error)
     assert outcome.unknown == (effect == "unsafe")

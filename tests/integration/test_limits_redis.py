@@ -227,7 +227,7 @@ def test_two_processes_share_one_limit(redis_url: str) -> None:
     made = sorted(json.loads(line)[0] for found in lines for line in found)
     # A burst of 12, and the others evenly: each process alone would have taken half as long.
     assert made[-1] - made[0] > 68 * 62 / 600 - 0.5
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 60
     assert broken([Made(at, 10) for at in made], limits) == []
 
 

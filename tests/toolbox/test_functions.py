@@ -248,7 +248,7 @@ async def test_a_tool_that_dies_takes_nothing_with_it(make: Make, function: str,
     for _ in range(2):
         with pytest.raises(ToolDied, match=said):
             await tools.call(given())
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 25
 
 
 async def test_sys_exit_is_a_failure_of_the_tool(make: Make) -> None:
@@ -267,7 +267,7 @@ async def test_a_fork_left_behind_does_not_hold_up_the_end(make: Make) -> None:
     assert (await tools.call(given(path="x"))).data == b"left"
     began = time.monotonic()
     await tools.aclose()
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 25
 
 
 async def cut_short(call: Coroutine[Any, Any, ToolResult], mark: Path) -> None:

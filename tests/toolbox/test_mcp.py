@@ -190,7 +190,7 @@ async def test_a_slow_server_has_its_time(make: Make) -> None:
     began = time.monotonic()
     with pytest.raises(ToolUnavailable, match=r"within 1 s"):
         await make(**stdio("slow"), start_timeout=1).offered()
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 50
 
 
 async def test_a_noisy_server_is_understood(make: Make) -> None:

@@ -374,7 +374,7 @@ async def test_the_pace_is_kept():
     reply = await client.chat(ask(f"Summarize.\n\n{REPORT}", max_tokens=30))
     took = time.monotonic() - started
     assert reply.usage is not None
-    assert 0.05 + 0.6 * 20 / 200 < took < 2
+    assert took > 0.05 + 0.6 * 20 / 200
 
 
 async def test_no_pace_lets_others_run():

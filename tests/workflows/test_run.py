@@ -136,12 +136,12 @@ async def test_a_provider_that_counts_is_asked_before_a_refusal(opened: Open, co
 
 
 async def test_D15_a_run_that_takes_too_long_is_stopped_and_settled(opened: Open) -> None:
-    script = Script(default=Say("too slow to matter here", seconds=5))
+    script = Script(default=Say("too slow to matter here", seconds=60))
     async with opened(script) as running:
         run = await running.start(plan(team(agent("a"), timeout=0.4)))
         started = time.monotonic()
         result = await run.wait()
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 30
         steps = {step.agent_id: step for step in await run.results()}
         cost = await run.cost()
     assert result.status is WorkflowStatus.FAILED
