@@ -6,17 +6,12 @@ After each fault the files, the run and the bill must agree.
 import asyncio
 import contextlib
 import json
-import os
-import subprocess
-import sys
 import uuid
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 
 from client.agent_plans import plan_own
 from client.runs import Run, Runs
@@ -26,14 +21,11 @@ from contracts.plans import Plan
 from contracts.runs import RunStatus
 from contracts.teams import AgentStatus, AgentStep
 from contracts.updates import Answer
-from stores.artifacts import ArtifactStore
-from stores.locations import DataDir
-from stores.spools import FileSpools
 from stores.transcripts import Transcripts
-from tests.faults.test_chat_killed import TOOL, Workers, stamping
-from tests.support.fixtures import ROOT
 from tests.support.server import LocalServer
+from tests.support.stamping import stamp_code, stamped, stamping, stamps
 from tests.support.teams import AT_ONCE, agent, candidate, plan, team
+from tests.support.workers import Worker, Workers, staffed
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -55,8 +47,8 @@ def stamp(title: str) -> str:
 class Stage:
     """A home, its workers and its runs."""
 
-    def __init__(self, workers: Workers, runs: Runs, folder: Path, address: str) -> None:
-        self.workers, self.runs, self.folder, self.address = workers, runs, folder, address
+    def __init__(self, workers: Workers, runs: Runs, folder: Path) -> None:
+        self.workers, self.runs, self.folder = workers, runs, folder
 
     def plan(self, tools: str, code: str) -> Plan:
         """Return the plan of a team of an agent that stamps and a model that goes on from it."""
@@ -82,8 +74,7 @@ class Stage:
         return [(entry["agent"], entry["attempt"]) for entry in map(json.loads, lines)]
 
     def stamps(self) -> list[str]:
-        file = self.folder / "stamps"
-        return file.read_text().split() if file.exists() else []
+        return stamps(self.folder)
 
     async def told(self, run: Run) -> str:
         """Return what the agent was told by its tool."""
@@ -95,23 +86,13 @@ class Stage:
 
 @pytest.fixture
 async def stage(server: LocalServer, tmp_path: Path) -> AsyncIterator[Stage]:
-    home = tmp_path / "home"
-    home.mkdir()
-    with contextlib.ExitStack() as stack:
-        workers = Workers(server, home)
-        stack.callback(workers.stop)
-        client = await Client.connect(server.address, data_converter=pydantic_data_converter)
-        data = DataDir(home)
-        runs = Runs(client, ArtifactStore.open(data.artifacts_url), FileSpools(data.spools))
-        yield Stage(workers, runs, tmp_path, server.address)
-    await asyncio.sleep(0.05)
+    workers = Workers(server.address, tmp_path / "home")
+    async with staffed(workers) as runs:
+        yield Stage(workers, runs, tmp_path)
 
 
-async def killed_while_stamping(stage: Stage, run: Run, worker: "subprocess.Popen[bytes]") -> None:
-    for _ in range(1200):
-        if stage.stamps():
-            break
-        await asyncio.sleep(0.05)
+async def killed_while_stamping(stage: Stage, worker: Worker) -> None:
+    await stamped(stage.folder)
     assert stage.stamps() == ["Deed"]
     worker.kill()
     worker.wait()
@@ -130,8 +111,8 @@ async def asked(run: Run) -> RunStatus:
 
 async def test_a_worker_killed_while_a_tool_of_an_agents_step_works(stage: Stage) -> None:
     first = stage.workers.start()
-    run = await stage.start(stamping(effect="idempotent"), TOOL.replace("SECONDS", "6.0"))
-    await killed_while_stamping(stage, run, first)
+    run = await stage.start(stamping(effect="idempotent"), stamp_code(6.0))
+    await killed_while_stamping(stage, first)
     result = await asyncio.wait_for(run.wait(), 90)
     bill = await run.cost()
     assert result.status.value == "completed", result.error
@@ -146,8 +127,8 @@ async def test_a_worker_killed_while_a_tool_of_an_agents_step_works(stage: Stage
 @pytest.mark.parametrize("again", [True, False])
 async def test_an_unsafe_tool_of_a_step_waits_for_a_persons_word(stage: Stage, again: bool) -> None:
     first = stage.workers.start()
-    run = await stage.start(stamping(effect="unsafe"), TOOL.replace("SECONDS", "6.0"))
-    await killed_while_stamping(stage, run, first)
+    run = await stage.start(stamping(effect="unsafe"), stamp_code(6.0))
+    await killed_while_stamping(stage, first)
     status = await asked(run)
     (question,) = status.questions
     assert "whether that was done is not known" in question.ask
@@ -161,25 +142,13 @@ async def test_an_unsafe_tool_of_a_step_waits_for_a_persons_word(stage: Stage, a
 
 async def test_tools_with_secrets_run_in_a_worker_of_their_own(stage: Stage) -> None:
     stage.workers.start()
-    environment = {
-        **os.environ,
-        "CALLBOARD_TEMPORAL_ADDRESS": stage.address,
-        "CALLBOARD_HOME": str(stage.folder / "home"),
-        "SEAL": "a very secret seal",
-    }
-    apart = subprocess.Popen(
-        [sys.executable, str(ROOT / "worker.py"), "--tools", "seals"],
-        env=environment, stdout=subprocess.PIPE, cwd=ROOT, text=True,
-    )  # fmt: skip
-    try:
-        run = await stage.start(stamping(queue="seals", secrets="[SEAL]"), SECRET_TOOL)
-        result = await asyncio.wait_for(run.wait(), 90)
-        steps = {step.agent_id: step for step in await run.results()}
-        assert result.status.value == "completed", result.error
-        assert steps["register"].status is AgentStatus.COMPLETED
-        assert "a seal of 18 letters" in await stage.told(run)
-    finally:
-        apart.terminate()
-        out, _ = apart.communicate(timeout=60)
-    assert apart.returncode == 0
-    assert "ready for tools: seals" in out
+    apart = stage.workers.start("--tools", "seals", SEAL="a very secret seal")
+    run = await stage.start(stamping(queue="seals", secrets="[SEAL]"), SECRET_TOOL)
+    result = await asyncio.wait_for(run.wait(), 90)
+    steps = {step.agent_id: step for step in await run.results()}
+    assert result.status.value == "completed", result.error
+    assert steps["register"].status is AgentStatus.COMPLETED
+    assert "a seal of 18 letters" in await stage.told(run)
+    apart.terminate()
+    assert await asyncio.to_thread(apart.wait, 60) == 0
+    assert "ready for tools: seals" in stage.workers.said(apart)

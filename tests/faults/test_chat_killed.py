@@ -5,48 +5,26 @@ that it begins. After each fault the files, the conversation and the bill must a
 """
 
 import asyncio
-import contextlib
 import json
-import os
-import subprocess
-import sys
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 
 from client.agent_plans import plan_own
 from client.chats import Chat, Chats, TextPart
-from client.runs import Runs
 from config.agentfile import load_agent
 from contracts.chats import PendingTool, TurnResult
 from contracts.spools import SpoolRecord
 from contracts.teams import AgentStatus
-from stores.artifacts import ArtifactStore
-from stores.locations import DataDir
-from stores.spools import FileSpools
 from tests.support.fixtures import ROOT
 from tests.support.server import LocalServer
+from tests.support.stamping import stamp_code, stamped, stamping, stamps
 from tests.support.teams import AT_ONCE, candidate
+from tests.support.workers import Worker, Workers, staffed
 
 pytestmark = pytest.mark.integration
-
-TOOL = '''
-import time
-from pathlib import Path
-
-
-def stamp(title: str) -> str:
-    """Stamp a title."""
-    with Path(__file__).with_name("stamps").open("a") as log:
-        log.write(title + "\\n")
-    time.sleep(SECONDS)
-    return f"stamped {title}"
-'''
 
 AGENT = """\
 name: tested
@@ -54,37 +32,6 @@ model: {{provider: simulated, name: gpt-4, max_tokens: 300}}
 instructions: You sum up and stamp.
 execution: {{on_interrupt: {how}}}
 """
-
-
-class Workers:
-    """Worker processes of one home."""
-
-    def __init__(self, server: LocalServer, home: Path, **environment: str) -> None:
-        self._environment = {
-            **os.environ,
-            **environment,
-            "CALLBOARD_TEMPORAL_ADDRESS": server.address,
-            "CALLBOARD_HOME": str(home),
-            "CALLBOARD_GRACEFUL_SHUTDOWN": "0.5",
-        }
-        self._log = home / "worker.log"
-        self._running: list[subprocess.Popen[bytes]] = []
-
-    def start(self) -> "subprocess.Popen[bytes]":
-        """Start one more."""
-        with self._log.open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, str(ROOT / "worker.py"), "simulated"],
-                env=self._environment, stdout=log, stderr=log, cwd=ROOT,
-            )  # fmt: skip
-        self._running.append(process)
-        return process
-
-    def stop(self) -> None:
-        """Leave none behind."""
-        for process in self._running:
-            process.kill()
-            process.wait()
 
 
 class Stage:
@@ -97,7 +44,7 @@ class Stage:
         """Begin a conversation with an agent that answers slowly enough to be caught at it."""
         file = self.folder / "agent.yaml"
         file.write_text(AGENT.format(how=how) + tools)
-        (self.folder / "tools.py").write_text(TOOL.replace("SECONDS", str(seconds)))
+        (self.folder / "tools.py").write_text(stamp_code(seconds))
         options = {"tokens_per_second": 60, "log": str(self.folder / "requests.jsonl")}
         one = candidate("simulated", "gpt-4", options=options)
         planned = plan_own(load_agent(file), lambda _: one, AT_ONCE)
@@ -111,22 +58,14 @@ class Stage:
 
     def stamps(self) -> list[str]:
         """Return what the tool has begun to stamp."""
-        file = self.folder / "stamps"
-        return file.read_text().split() if file.exists() else []
+        return stamps(self.folder)
 
 
 @pytest.fixture
 async def stage(server: LocalServer, tmp_path: Path) -> AsyncIterator[Stage]:
-    home = tmp_path / "home"
-    home.mkdir()
-    with contextlib.ExitStack() as stack:
-        workers = Workers(server, home)
-        stack.callback(workers.stop)
-        client = await Client.connect(server.address, data_converter=pydantic_data_converter)
-        data = DataDir(home)
-        runs = Runs(client, ArtifactStore.open(data.artifacts_url), FileSpools(data.spools))
+    workers = Workers(server.address, tmp_path / "home")
+    async with staffed(workers) as runs:
         yield Stage(workers, Chats(runs), tmp_path)
-    await asyncio.sleep(0.05)
 
 
 QUESTION = "Sum up in 12 points: " + (ROOT / "LICENSE").read_text()[:6000]
@@ -178,24 +117,13 @@ async def test_what_is_said_while_no_worker_lives_is_answered_by_the_next(stage:
     assert (said.turn, (await chat.view()).last_turn) == (1, 1)
 
 
-def stamping(**more: Any) -> str:
-    extra = "".join(f", {key}: {value}" for key, value in more.items())
-    return (
-        "tools:\n  - {name: stamp, type: function, file: tools.py, function: stamp, "
-        f"timeout: 30{extra}}}\n"
-    )
-
-
-async def caught_stamping(stage: Stage, chat: Chat, worker: "subprocess.Popen[bytes]") -> int:
+async def caught_stamping(stage: Stage, chat: Chat, worker: Worker) -> int:
     """Ask for a stamp; kill the worker between the tool's start and its end."""
     said = await chat.say('Stamp the title "Deed"')
     async for event in chat.follow(said.turn):
         assert not isinstance(event, TurnResult), event
-        if isinstance(event, SpoolRecord) and event.tool and stage.stamps():
-            break
         if isinstance(event, SpoolRecord) and event.tool:
-            while not stage.stamps():
-                await asyncio.sleep(0.02)
+            await stamped(stage.folder)
             break
     worker.kill()
     worker.wait()

@@ -8,8 +8,6 @@ import contextlib
 import hashlib
 import json
 import os
-import subprocess
-import sys
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -18,8 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 
 from client.execution import (
     APIHandler,
@@ -31,12 +27,9 @@ from client.runs import Runs
 from contracts.files import LARGE_BYTES, AttachedFile
 from contracts.teams import SharedContext, WorkflowStatus
 from rules import billing
-from stores.artifacts import ArtifactStore
-from stores.locations import DataDir
-from stores.spools import FileSpools
-from tests.support.fixtures import ROOT
 from tests.support.server import LocalServer
 from tests.support.teams import agent, candidate, plan, team
+from tests.support.workers import Workers, staffed
 from tests.wire.server import Reply, Request, Stall, WireServer
 from tests.wire.streams import DIALECTS
 
@@ -89,53 +82,15 @@ def _json(body: dict[str, Any], **headers: str) -> Reply:
     return Reply((json.dumps(body).encode(),), 200, {"content-type": "application/json", **headers})
 
 
-class Workers:
-    """Worker processes of one home, for one vendor."""
-
-    def __init__(self, server: LocalServer, home: Path, vendor: str) -> None:
-        self._environment = {
-            **os.environ,
-            "CALLBOARD_TEMPORAL_ADDRESS": server.address,
-            "CALLBOARD_HOME": str(home),
-            "CALLBOARD_GRACEFUL_SHUTDOWN": "0.5",
-            "EP_GEMINI_BASE_URL": vendor,
-        }
-        self._log = home / "worker.log"
-        self._running: list[subprocess.Popen[bytes]] = []
-
-    def start(self) -> "subprocess.Popen[bytes]":
-        """Start one more."""
-        with self._log.open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, str(ROOT / "worker.py"), "gemini"],
-                env=self._environment, stdout=log, stderr=log, cwd=ROOT,
-            )  # fmt: skip
-        self._running.append(process)
-        return process
-
-    def stop(self) -> None:
-        """Leave none behind."""
-        for process in self._running:
-            process.kill()
-            process.wait()
-
-
 @contextlib.asynccontextmanager
 async def scene(
     server: LocalServer, home: Path, vendor: Vendor
 ) -> AsyncIterator[tuple[Workers, Runs]]:
-    home.mkdir()
     async with WireServer(vendor) as wire:
         vendor.url = wire.url
-        workers = Workers(server, home, wire.url)
-        try:
-            client = await Client.connect(server.address, data_converter=pydantic_data_converter)
-            data = DataDir(home)
-            store = ArtifactStore.open(data.artifacts_url)
-            yield workers, Runs(client, store, FileSpools(data.spools))
-        finally:
-            workers.stop()
-    await asyncio.sleep(0.05)
+        workers = Workers(server.address, home, "gemini", EP_GEMINI_BASE_URL=wire.url)
+        async with staffed(workers) as runs:
+            yield workers, runs
 
 
 @pytest.mark.parametrize("killed_at", ["generate", "cache", "upload"])

@@ -7,65 +7,28 @@ processes. After each fault that file, the attempts in the run's history and the
 import asyncio
 import contextlib
 import json
-import os
 import signal
-import subprocess
-import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 
 from client.runs import Run, Runs
 from contracts.plans import Plan
 from contracts.runs import RunCost, RunResult
 from contracts.spools import SpoolRecord
 from contracts.teams import WorkflowStatus
-from stores.artifacts import ArtifactStore
 from stores.assembling import coherent
-from stores.locations import DataDir
-from stores.spools import FileSpools
 from stores.values import store_value
 from tests.support.fixtures import ROOT
 from tests.support.server import LocalServer
 from tests.support.teams import agent, candidate, plan, team
+from tests.support.workers import Workers, staffed
 
 pytestmark = pytest.mark.integration
 
 TEXT = (ROOT / "LICENSE").read_text()
-
-
-class Workers:
-    """Worker processes of one home."""
-
-    def __init__(self, server: LocalServer, home: Path, grace: float) -> None:
-        self._environment = {
-            **os.environ,
-            "CALLBOARD_TEMPORAL_ADDRESS": server.address,
-            "CALLBOARD_HOME": str(home),
-            "CALLBOARD_GRACEFUL_SHUTDOWN": str(grace),
-        }
-        self._log = home / "worker.log"
-        self._running: list[subprocess.Popen[bytes]] = []
-
-    def start(self) -> "subprocess.Popen[bytes]":
-        """Start one more."""
-        with self._log.open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, str(ROOT / "worker.py"), "simulated"],
-                env=self._environment, stdout=log, stderr=log, cwd=ROOT,
-            )  # fmt: skip
-        self._running.append(process)
-        return process
-
-    def stop(self) -> None:
-        """Leave none behind."""
-        for process in self._running:
-            process.kill()
-            process.wait()
 
 
 class Stage:
@@ -104,20 +67,14 @@ class Stage:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    (tmp_path / "home").mkdir()
     return tmp_path / "home"
 
 
 @pytest.fixture
 async def stage(server: LocalServer, home: Path) -> AsyncIterator[Stage]:
-    with contextlib.ExitStack() as stack:
-        workers = Workers(server, home, grace=0.5)
-        stack.callback(workers.stop)
-        client = await Client.connect(server.address, data_converter=pydantic_data_converter)
-        data = DataDir(home)
-        runs = Runs(client, ArtifactStore.open(data.artifacts_url), FileSpools(data.spools))
+    workers = Workers(server.address, home)
+    async with staffed(workers) as runs:
         yield Stage(workers, runs, home / "requests.jsonl")
-    await asyncio.sleep(0.05)
 
 
 async def finished(run: Run) -> tuple[RunResult, RunCost]:
@@ -170,12 +127,9 @@ async def test_a_worker_stopped_in_mid_stream_hands_its_call_back(stage: Stage) 
 
 
 async def test_a_worker_that_has_time_finishes_its_call(server: LocalServer, home: Path) -> None:
-    workers = Workers(server, home, grace=25)
-    client = await Client.connect(server.address, data_converter=pydantic_data_converter)
-    data = DataDir(home)
-    runs = Runs(client, ArtifactStore.open(data.artifacts_url), FileSpools(data.spools))
-    stage = Stage(workers, runs, home / "requests.jsonl")
-    try:
+    workers = Workers(server.address, home, grace=25)
+    async with staffed(workers) as runs:
+        stage = Stage(workers, runs, home / "requests.jsonl")
         first = workers.start()
         run = await stage.start(stage.plan())
         await stage.in_mid_stream(run)
@@ -183,9 +137,6 @@ async def test_a_worker_that_has_time_finishes_its_call(server: LocalServer, hom
         assert await asyncio.to_thread(first.wait, 30) == 0
         workers.start()
         result, cost = await finished(run)
-    finally:
-        workers.stop()
     assert result.status is WorkflowStatus.COMPLETED
     assert [a.outcome for a in cost.attempts] == ["completed"]
     assert stage.requests(run) == ["1"]
-    await asyncio.sleep(0.05)

@@ -1,24 +1,19 @@
 """Redis killed in mid-answer, with the spools in it: the answer is there, its viewer is told."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 
 from client.chats import Chats, StreamTrouble, TextPart
-from client.runs import Runs
 from contracts.chats import TurnResult
 from contracts.teams import AgentStatus
-from stores.artifacts import ArtifactStore
-from stores.locations import DataDir
 from stores.redis_spools import RedisSpools
-from tests.faults.test_chat_killed import QUESTION, Stage, Workers
+from tests.faults.test_chat_killed import QUESTION, Stage
 from tests.support.redis import RedisProcess
 from tests.support.server import LocalServer
+from tests.support.workers import Workers, staffed
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -33,16 +28,10 @@ def redis(tmp_path: Path) -> Iterator[RedisProcess]:
 
 @pytest.fixture
 async def stage(server: LocalServer, tmp_path: Path, redis: RedisProcess) -> AsyncIterator[Stage]:
-    home = tmp_path / "home"
-    home.mkdir()
-    with contextlib.ExitStack() as stack:
-        workers = Workers(server, home, CALLBOARD_SPOOL_URL=redis.url)
-        stack.callback(workers.stop)
+    workers = Workers(server.address, tmp_path / "home", CALLBOARD_SPOOL_URL=redis.url)
+    async with staffed(workers, RedisSpools(redis.url)) as runs:
         workers.start()
-        client = await Client.connect(server.address, data_converter=pydantic_data_converter)
-        store = ArtifactStore.open(DataDir(home).artifacts_url)
-        yield Stage(workers, Chats(Runs(client, store, RedisSpools(redis.url))), tmp_path)
-    await asyncio.sleep(0.05)
+        yield Stage(workers, Chats(runs), tmp_path)
 
 
 @pytest.mark.parametrize("back", [False, True])

@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import os
 import subprocess
-import sys
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -15,21 +13,16 @@ from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 
 from client.runs import Runs
 from contracts.runs import provider_queue
 from contracts.teams import WorkflowStatus
 from providers.policy import Limits
-from stores.artifacts import ArtifactStore
-from stores.locations import DataDir
-from stores.spools import FileSpools
-from tests.support.fixtures import ROOT
 from tests.support.redis import running_redis
 from tests.support.server import LocalServer, local_server
 from tests.support.teams import agent, candidate, plan, team
 from tests.support.windows import Made, broken
-from worker import READY
+from tests.support.workers import Workers, staffed
 
 pytestmark = pytest.mark.integration
 
@@ -68,53 +61,31 @@ def test_the_embedded_worker_keeps_the_policys_limits(starter: Starter, tmp_path
     assert started[13] - started[0] > 4 * PACE_S - 0.3
 
 
-class Workers:
-    """Worker processes that serve the simulated provider."""
+class Office:
+    """Worker processes that serve the simulated provider under the policy."""
 
     def __init__(self, server: LocalServer, folder: Path, **environment: str) -> None:
         (folder / "policy.yaml").write_text(POLICY)
-        self.log = folder / "requests.jsonl"
-        self.home = folder / "home"
-        self._environment = {
-            **os.environ,
-            "CALLBOARD_TEMPORAL_ADDRESS": server.address,
-            "CALLBOARD_HOME": str(self.home),
-            "CALLBOARD_PERSONA_POLICY": str(folder / "policy.yaml"),
-            **environment,
-        }
-        self._running: list[subprocess.Popen[bytes]] = []
+        self._log = folder / "requests.jsonl"
+        environment["CALLBOARD_PERSONA_POLICY"] = str(folder / "policy.yaml")
+        self.workers = Workers(server.address, folder / "home", **environment)
 
-    def start(self, count: int) -> None:
-        for _ in range(count):
-            self._running.append(
-                subprocess.Popen(
-                    [sys.executable, str(ROOT / "worker.py"), "simulated"],
-                    env=self._environment, stdout=subprocess.PIPE, cwd=ROOT,
-                )
-            )  # fmt: skip
-        for process in self._running:
-            assert process.stdout is not None
-            assert READY.encode() in process.stdout.readline()
+    async def start(self, count: int) -> None:
+        """Start so many, and wait until all poll."""
+        for process in [self.workers.start() for _ in range(count)]:
+            await self.workers.ready(process)
 
-    def stop(self) -> None:
-        for process in self._running:
-            process.kill()
-            process.communicate()
-
-    async def run(self, address: str, agents: int) -> list[float]:
+    async def run(self, runs: Runs, agents: int) -> list[float]:
         """Run a team of single agents; return when the provider was asked, in order."""
-        client = await Client.connect(address, data_converter=pydantic_data_converter)
-        data = DataDir(self.home)
-        runs = Runs(client, ArtifactStore.open(data.artifacts_url), FileSpools(data.spools))
         steps = [agent(f"a{number}") for number in range(agents)]
-        options = {"tokens_per_second": 0, "log": str(self.log)}
+        options = {"tokens_per_second": 0, "log": str(self._log)}
         made = plan(
             team(*steps, max_parallel_agents=agents), candidate("simulated", options=options)
         )
         run = await runs.start(made, {}, f"limits-{uuid.uuid4()}")
         result = await asyncio.wait_for(run.wait(), 60)
         assert result.status is WorkflowStatus.COMPLETED
-        return seconds([json.loads(line)["at"] for line in self.log.read_text().splitlines()])
+        return seconds([json.loads(line)["at"] for line in self._log.read_text().splitlines()])
 
 
 @pytest.fixture
@@ -130,13 +101,10 @@ async def test_two_workers_share_the_limits_in_redis(
     own_server: LocalServer, tmp_path: Path
 ) -> None:
     with running_redis(tmp_path / "redis") as url:
-        workers = Workers(own_server, tmp_path, CALLBOARD_REDIS_URL=url)
-        try:
-            workers.start(2)
-            asked = await workers.run(own_server.address, 18)
-        finally:
-            workers.stop()
-    await asyncio.sleep(0.05)
+        office = Office(own_server, tmp_path, CALLBOARD_REDIS_URL=url)
+        async with staffed(office.workers) as runs:
+            await office.start(2)
+            asked = await office.run(runs, 18)
     assert asked[17] - asked[0] > 8 * PACE_S - 0.3, "each alone would let ten pass at once"
     assert broken([Made(at, 1) for at in asked], LIMITS) == []
 
@@ -144,12 +112,12 @@ async def test_two_workers_share_the_limits_in_redis(
 async def test_workers_that_share_nothing_set_their_queues_rate(
     own_server: LocalServer, tmp_path: Path
 ) -> None:
-    workers = Workers(own_server, tmp_path)
-    try:
-        workers.start(1)
+    office = Office(own_server, tmp_path)
+    async with staffed(office.workers):
+        await office.start(1)
         client = await Client.connect(own_server.address)
         rate = 0.0
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while rate == 0.0:
                 described = await client.workflow_service.describe_task_queue(
                     DescribeTaskQueueRequest(
@@ -162,6 +130,4 @@ async def test_workers_that_share_nothing_set_their_queues_rate(
                 rate = max((p.rate_per_second for p in described.pollers), default=0.0)
                 rate = 0.0 if rate > 1000 else rate
                 await asyncio.sleep(0.1)
-    finally:
-        workers.stop()
     assert rate == pytest.approx(1.6)
