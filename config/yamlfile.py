@@ -28,6 +28,26 @@ MAX_VALUES = 500_000
 
 _TAG = "tag:yaml.org,2002:"
 _SECRET = re.compile(r"(API_?KEY|SECRET|PASSWORD|PASSWD|PRIVATE_KEY|TOKEN)$", re.IGNORECASE)
+_CURES = (
+    (
+        "expected <block end>, but found '<scalar>'",
+        "a text that begins with {, [ or a quote has to be in quotes as a whole",
+    ),
+    ("expected <block end>", "the line's indentation fits none of those above it"),
+    ("found character '\\t'", "indent with spaces, not with tabs"),
+    ("found character", "a text that begins with it has to be in quotes"),
+    (
+        "mapping values are not allowed",
+        'the line is indented too far, a text with ": " in it has '
+        "no quotes, or the key above has no colon",
+    ),
+    ("could not find expected ':'", "a key ends with a colon and a space"),
+    ("found unexpected end of stream", "a quote is not closed"),
+    ("found undefined alias", "a text that begins with * has to be in quotes"),
+    ("expected alphabetic or numeric", "a text that begins with & or * has to be in quotes"),
+    ("expected ',' or", "a [ or { is not closed, or a comma is missing"),
+)
+"""What a parser's words mostly mean to the person who wrote the file, by how they begin."""
 _VARIABLE = re.compile(r"\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})?")
 
 
@@ -124,6 +144,7 @@ def _syntax(error: MarkedYAMLError, source: Path) -> Problem:
     message = str(error.problem or error.context or "not YAML").strip()
     if error.problem and error.context and error.context_mark:
         message += f" ({error.context} that began in line {error.context_mark.line + 1})"
+    message += next((f": {cure}" for begins, cure in _CURES if message.startswith(begins)), "")
     return Problem(str(source), mark.line + 1 if mark else 0, "", f"not YAML: {message}")
 
 

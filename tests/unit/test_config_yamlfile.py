@@ -76,6 +76,27 @@ def test_syntax_errors_have_file_and_line(text: str, start: str) -> None:
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "cure"),
+    [
+        ("agents:\n  - name: facts\n   persona: q", "indentation fits none of those above"),
+        ("a:\n  - name: facts\n      persona: q", "indented too far"),
+        ("a: List: five facts", 'a text with ": " in it has no quotes'),
+        ("a: {x} text", "begins with {, [ or a quote has to be in quotes as a whole"),
+        ("a:\n\t- b", "indent with spaces"),
+        ("a: @ada", "a text that begins with it has to be in quotes"),
+        ("a: 1\nb", "a key ends with a colon"),
+        ("a: *q", "begins with * has to be in quotes"),
+        ("a: 'x", "a quote is not closed"),
+        ("a: {b: 1", "is not closed"),
+    ],
+)
+def test_syntax_errors_say_what_to_mend(text: str, cure: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        parse(text)
+    assert cure in str(error.value)
+
+
 def test_variables() -> None:
     text = 'a: ${A}\nb: ${B:-x y}\nc: "n ${N:-3}"\nd: $${A}\ne: a$b\nf: ${A:-z}\ng: ${E:-z}'
     assert parse(text, A="1 2", E="").data == {
