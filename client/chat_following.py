@@ -1,8 +1,15 @@
 """Following a turn: its text from the spool as it is written, its end from a query.
 
 Following costs no history and may begin at any time and anywhere: whoever follows sees the one
-coherent text, whatever attempts and workers it took. A slow reader holds up nobody, and costs no
-memory; where the spool cannot be read he is told so, and gets the whole with the result.
+coherent text, whatever attempts and workers it took. A slow reader holds up his own reading and
+nothing else, and costs no memory: what he has not taken stays in the spool. Where that cannot be
+read he is told so, and gets the whole with the result.
+
+After each event it is known where the spool was. Who comes back with that place is given what came
+after it: what lies between the turn's beginning and the place is read again and not told, so that
+he is fenced from attempts that were given up exactly as who stayed.
+
+All text that was written before the turn's end is told before its result.
 """
 
 import asyncio
@@ -10,6 +17,7 @@ import contextlib
 import functools
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass
 
 from client.chat_sending import PATIENCE_S
 from client.chat_values import ChatOver, StreamTrouble, TextPart, TurnEvent
@@ -17,6 +25,7 @@ from client.connection import ServerUnreachable
 from client.runs import NoWorker
 from client.watching import watch
 from contracts.chats import TurnResult, TurnView, turn_unit
+from contracts.spools import SpoolRecord
 from stores.assembling import TextAssembler
 from stores.spooling import Spools
 
@@ -29,26 +38,57 @@ FIRST_LOOK_S, LATER_LOOK_S = 0.02, 0.5
 QUIET_S, LONGEST_S = 1.0, 10.0
 """While text came in within the last second nothing is asked, for ten seconds at most."""
 
-WAITING_EVENTS = 100
-"""So many may wait for a slow reader; the rest stays in the spool until he has taken them."""
+WAITING_EVENTS = 32
+"""So many may wait for a slow reader, of at most 10,000 characters each."""
 
 AskTurn = Callable[[int], Awaitable[TurnView]]
 """The query `turn`. Raises as `Chat.turn` does."""
 
 
-async def follow(
-    spools: Spools, chat_id: str, ask: AskTurn, turn: int, place: int
-) -> AsyncGenerator[TurnEvent, None]:
-    """Yield what happens in a turn as it does, its result at last, as `Chat.follow` promises."""
-    follower = _Follower(spools, chat_id, ask, turn)
-    tasks = [asyncio.create_task(follower.read(place)), asyncio.create_task(follower.look())]
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An event, and the spool's offset behind it."""
+
+    event: TurnEvent
+    after: int
+
+
+@dataclass(frozen=True)
+class Followed:
+    """Which turn of which conversation, and whom to ask for its end.
+
+    `place` is an offset before the turn's first text; what lies before `after` is not told.
+    """
+
+    spools: Spools
+    chat_id: str
+    ask: AskTurn
+    turn: int
+    place: int = 0
+    after: int = 0
+
+
+async def follow_placed(
+    followed: Followed, idle_s: float | None = None
+) -> AsyncGenerator[Placed | None, None]:
+    """Yield what happens in a turn as it does, its result at last, as `Chat.follow` promises.
+
+    Yields None after each `idle_s` of silence.
+    """
+    follower = _Follower(followed)
+    tasks = [asyncio.create_task(follower.read()), asyncio.create_task(follower.look())]
     try:
         while True:
-            event = await follower.events.get()
-            if isinstance(event, Exception):
-                raise event
-            yield event
-            if isinstance(event, TurnResult):
+            try:
+                async with asyncio.timeout(idle_s):
+                    found = await follower.events.get()
+            except TimeoutError:
+                yield None
+                continue
+            if isinstance(found, Exception):
+                raise found
+            yield found
+            if isinstance(found.event, TurnResult):
                 return
     finally:
         for task in tasks:
@@ -56,37 +96,66 @@ async def follow(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def follow(followed: Followed) -> AsyncGenerator[TurnEvent, None]:
+    """Yield the same without its places."""
+    async with contextlib.aclosing(follow_placed(followed)) as events:
+        async for placed in events:
+            if placed is not None:
+                yield placed.event
+
+
 class _Follower:
-    """Two tasks that put what they find into one queue; the first may nudge the second."""
+    """One task reads the spool, the other asks for the end and then tells the first to stop.
 
-    def __init__(self, spools: Spools, chat_id: str, ask: AskTurn, turn: int) -> None:
-        self._spools, self._chat_id, self._ask, self._turn = spools, chat_id, ask, turn
-        self.events: asyncio.Queue[TurnEvent | Exception] = asyncio.Queue(WAITING_EVENTS)
-        self._nudge = asyncio.Event()
+    The first may nudge the second; both put what they find into one queue.
+    """
+
+    def __init__(self, followed: Followed) -> None:
+        self._followed, self._at = followed, followed.place
+        self.events: asyncio.Queue[Placed | Exception] = asyncio.Queue(WAITING_EVENTS)
+        self._assembler = TextAssembler()
+        self._nudge, self._stop = asyncio.Event(), asyncio.Event()
         self._read_at = float("-inf")
+        self._result: TurnResult | None = None
 
-    async def read(self, place: int) -> None:
-        """Pass the turn's text and its tools' events on; nudge whoever asks for its end."""
-        own, assembler = turn_unit(self._turn) + ".", TextAssembler()
-        follow = functools.partial(self._spools.follow, self._chat_id)
-        async with contextlib.aclosing(watch(follow, place, self._troubled)) as records:
-            async for record in records:
-                if not record.agent.startswith(own):
-                    continue
-                self._read_at = time.monotonic() if record.kind == "delta" else float("-inf")
-                if record.tool is not None:
-                    await self.events.put(record)
-                    continue
-                change = assembler.feed(record)
-                if change is not None and record.kind != "ended":
-                    await self.events.put(TextPart(record.agent, change.keep, change.added))
-                if record.kind == "ended" and record.note != TOOLS_FOLLOW:
-                    self._nudge.set()
+    async def read(self) -> None:
+        """Pass on the turn's text and its tools' events; the result once all of it was read."""
+        try:
+            await self._read()
+        except Exception as error:
+            await self.events.put(error)
+        if self._result is not None:
+            await self.events.put(Placed(self._result, self._at))
+
+    async def _read(self) -> None:
+        of = self._followed
+        own, start = turn_unit(of.turn) + ".", functools.partial(of.spools.follow, of.chat_id)
+        records = watch(
+            functools.partial(start, stop=self._stop), of.place, self._troubled, self._stop
+        )
+        async with contextlib.aclosing(records):
+            async for record, end in records:
+                event = self._event(record) if record.agent.startswith(own) else None
+                if event is not None and end > of.after:
+                    await self.events.put(Placed(event, end))
+                self._at = end
+
+    def _event(self, record: SpoolRecord) -> TurnEvent | None:
+        """Return what a record tells, and note what it says about the turn's end."""
+        self._read_at = time.monotonic() if record.kind == "delta" else float("-inf")
+        if record.tool is not None:
+            return record
+        change = self._assembler.feed(record)
+        if record.kind == "ended":
+            if record.note != TOOLS_FOLLOW:
+                self._nudge.set()
+            return None
+        return TextPart(record.agent, change.keep, change.added) if change else None
 
     def _troubled(self, why: str) -> None:
         """Pass trouble on, unless the reader has so much to read that he need not know."""
         with contextlib.suppress(asyncio.QueueFull):
-            self.events.put_nowait(StreamTrouble(why))
+            self.events.put_nowait(Placed(StreamTrouble(why), self._at))
 
     async def look(self) -> None:
         """Ask for the turn's end, and for what it asks a person."""
@@ -94,7 +163,7 @@ class _Follower:
         heard, wait = time.monotonic(), 0.1
         while True:
             try:
-                view = await self._ask(self._turn)
+                view = await self._followed.ask(self._followed.turn)
                 heard = time.monotonic()
             except (NoWorker, ServerUnreachable) as error:
                 if time.monotonic() - heard > PATIENCE_S:
@@ -130,12 +199,14 @@ class _Follower:
         for pending in view.pending:
             if pending.call_id not in asked:
                 asked.add(pending.call_id)
-                await self.events.put(pending)
+                await self.events.put(Placed(pending, self._at))
         if view.result is not None:
-            await self.events.put(view.result)
+            self._result = view.result
+            self._stop.set()
             return True
         if view.state == "forgotten":
-            error = ChatOver(f"turn {self._turn} has no answer, or it is long forgotten")
-            await self.events.put(error)
+            turn = self._followed.turn
+            why = f"turn {turn} has no answer, or it is long forgotten"
+            await self.events.put(ChatOver(why))
             return True
         return False

@@ -22,7 +22,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.workflow import UpdateMethodMultiParam
 
-from client.chat_following import FIRST_LOOK_S, follow
+from client.chat_following import FIRST_LOOK_S, Followed, Placed, follow, follow_placed
 from client.chat_sending import PATIENCE_S, new_id, over, send, send_with_start
 from client.chat_starting import beginning, lines
 from client.chat_values import (
@@ -70,11 +70,14 @@ __all__ = [
     "ChatLine",
     "ChatOver",
     "Chats",
+    "Placed",
     "StreamTrouble",
     "TextPart",
     "TurnEvent",
     "UnknownChat",
 ]
+
+IDLE_S = 15.0
 
 T = TypeVar("T")
 C = TypeVar("C", bound=Command)
@@ -287,7 +290,17 @@ class Chat:
         and workers it took. Raises ChatOver where the turn will have no result, NoWorker after
         PATIENCE_S without a sign of life.
         """
-        return follow(self._spools, self.chat_id, self.turn, turn, place)
+        return follow(Followed(self._spools, self.chat_id, self.turn, turn, place))
+
+    def follow_placed(
+        self, turn: int, place: int = 0, after: int = 0, idle_s: float = IDLE_S
+    ) -> AsyncGenerator[Placed | None, None]:
+        """Yield the same, each with the place behind it; None after each `idle_s` of silence.
+
+        Who comes back with a place as `after`, and the same `place`, is told what came after it.
+        """
+        followed = Followed(self._spools, self.chat_id, self.turn, turn, place, after)
+        return follow_placed(followed, idle_s)
 
     async def _ask(self, query: Callable[[], Awaitable[T]]) -> T:
         try:

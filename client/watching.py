@@ -19,12 +19,17 @@ Follow = Callable[[int], AsyncGenerator[tuple[SpoolRecord, int], None]]
 
 
 async def watch(
-    follow: Follow, place: int, troubled: Callable[[str], None]
-) -> AsyncGenerator[SpoolRecord, None]:
-    """Yield a spool's records from an offset on, for ever.
+    follow: Follow,
+    place: int,
+    troubled: Callable[[str], None],
+    stop: asyncio.Event | None = None,
+) -> AsyncGenerator[tuple[SpoolRecord, int], None]:
+    """Yield a spool's records from an offset on, each with the offset behind it.
 
-    `troubled` is told why nothing can be read, and "" when something was again.
+    Goes on until `follow` ends, which `stop` tells it to do; a place that is away then is not
+    waited for. `troubled` is told why nothing can be read, and "" when something was again.
     """
+    stop = stop or asyncio.Event()
     away = False
     while True:
         try:
@@ -34,9 +39,14 @@ async def watch(
                     if away:
                         away = False
                         troubled("")
-                    yield record
+                    yield record, offset
+            return
         except StoreUnavailable as error:
             if not away:
                 away = True
                 troubled(str(error))
-            await asyncio.sleep(AGAIN_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(AGAIN_S):
+                    await stop.wait()
+            if stop.is_set():
+                return

@@ -9,6 +9,7 @@ With `Callboard-Session: ID` the last message is said in that session, which kee
 else the request brings of the conversation is passed over.
 """
 
+import logging
 import time
 import uuid
 from collections.abc import AsyncGenerator
@@ -19,8 +20,7 @@ from decimal import Decimal
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from client.chat_places import follow_placed
-from client.chats import Chat, ChatOver, TextPart
+from client.chats import Chat, ChatOver, StreamTrouble, TextPart
 from client.completions import TURN, Question, ask
 from contracts.agents import AgentSpec
 from contracts.chats import AgentHeader, PendingTool, TurnResult
@@ -36,6 +36,8 @@ from serving.sessions import Sessions
 from serving.sse import DONE, PING, EventStream, event
 from serving.telling import Telling
 from serving.windows import Ask
+
+log = logging.getLogger(__name__)
 
 COMPLETION_ID = "completion"
 """What the ids of such conversations begin with."""
@@ -157,7 +159,7 @@ class Completions:
     # the whole answer
 
     async def _answer(self, going: Going) -> Answer:
-        async with aclosing(follow_placed(going.chat, going.turn, going.place)) as found:
+        async with aclosing(going.chat.follow_placed(going.turn, going.place)) as found:
             async for placed in found:
                 if placed is None:
                     continue
@@ -209,7 +211,7 @@ class Completions:
         telling, envelope = Telling(), going.envelope
         # Of what was written before, some may have been given up: it is told as it stands.
         behind = await going.chat.place() if going.known else 0
-        async with aclosing(follow_placed(going.chat, going.turn, going.place)) as found:
+        async with aclosing(going.chat.follow_placed(going.turn, going.place)) as found:
             async for placed in found:
                 match placed.event if placed is not None else None:
                     case None:
@@ -221,6 +223,8 @@ class Completions:
                         text = telling.feed(part, held=placed.after < behind)
                         if text and not going.structured:
                             yield event(envelope.chunk({"content": text}))
+                    case StreamTrouble(why) if why:
+                        log.warning("the text of %s cannot be shown: %s", going.entry, why)
                     case PendingTool() as pending:
                         await self._refuse_approval(going, pending)
                     case TurnResult() as result:

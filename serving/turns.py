@@ -17,14 +17,14 @@ spool was behind the event. Who comes back with it as `Last-Event-ID` gets what 
 of `done` or `error`, 204, which ends a browser's EventSource.
 """
 
+import logging
 import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from client.chat_places import Placed, follow_placed
-from client.chats import Chat, TextPart
+from client.chats import Chat, Placed, StreamTrouble, TextPart
 from contracts.base import Json
 from contracts.chats import PendingTool, TurnResult
 from contracts.spools import SpoolRecord
@@ -35,6 +35,8 @@ from serving.metering import Meter, token_limit
 from serving.replies import answer_of, figures, usage
 from serving.sse import PING, event
 from stores.values import load_value
+
+log = logging.getLogger(__name__)
 
 _POSITION = re.compile(r"(\d{1,9})-(\d{1,18})-(\d{1,18}|end)")
 _BACK = ""
@@ -106,7 +108,7 @@ async def stream(watch: Watch, start: Position) -> AsyncGenerator[bytes, None]:
 
 async def _events(watch: Watch, start: Position) -> AsyncGenerator[bytes, None]:
     sizes: dict[str, int] = {_BACK: int(start.after != start.place)}
-    found = follow_placed(watch.chat, watch.turn, start.place, start.after or 0)
+    found = watch.chat.follow_placed(watch.turn, start.place, start.after or 0)
     async with aclosing(found) as followed:
         async for placed in followed:
             if placed is None:
@@ -129,6 +131,8 @@ async def _told(
             if watch.meter is not None and watch.meter.over(part):
                 await _cut(watch, watch.meter)
             return _text(part, sizes)
+        case StreamTrouble(why) if why:
+            log.warning("the text of %s cannot be shown: %s", watch.chat.chat_id, why)
         case PendingTool() as pending:
             return [("approval", await _question(watch.chat, pending))]
         case SpoolRecord(tool=tool) if tool is not None:
@@ -202,7 +206,7 @@ async def _done(chat: Chat, result: TurnResult) -> dict[str, Any]:
 
 async def outcome(watch: Watch, place: int) -> tuple[int, dict[str, Any]]:
     """Wait for a turn's end, or for what it asks a person; return the status and what is told."""
-    async with aclosing(follow_placed(watch.chat, watch.turn, place)) as followed:
+    async with aclosing(watch.chat.follow_placed(watch.turn, place)) as followed:
         async for placed in followed:
             match placed.event if placed is not None else None:
                 case PendingTool() as pending:

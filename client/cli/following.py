@@ -75,7 +75,7 @@ async def _read(run: Run, picture: Picture) -> None:
     def troubled(why: str) -> None:
         picture.unread = f"{why}; the run goes on" if why else None
 
-    async for record in watch(run.follow, 0, troubled):
+    async for record, _ in watch(run.follow, 0, troubled):
         picture.take_record(record)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from client.absence import NoWorker
-from client.chat_following import WAITING_EVENTS, follow
+from client.chat_following import WAITING_EVENTS, Followed, Placed, follow, follow_placed
 from client.chat_values import StreamTrouble, TextPart, TurnEvent
 from client.watching import watch
 from contracts.chats import TurnResult, TurnView
@@ -39,7 +39,7 @@ class Turn:
     async def ask(self, number: int) -> TurnView:
         assert number == 1
         self.asked += 1
-        return TurnView(turn=1, state="running", result=self.result)
+        return TurnView(state="running", result=self.result)
 
 
 class ScriptedSpools(FileSpools):
@@ -55,7 +55,7 @@ class ScriptedSpools(FileSpools):
         self, run_id: str, from_offset: int = 0, stop: asyncio.Event | None = None
     ) -> AsyncGenerator[tuple[SpoolRecord, int], None]:
         self.begun.append(from_offset)
-        while True:
+        while stop is None or not stop.is_set():
             if self.away:
                 raise StoreUnavailable("the place is away")
             if self.given == self._most:
@@ -68,7 +68,8 @@ class ScriptedSpools(FileSpools):
 
 @contextlib.asynccontextmanager
 async def followed(spools: ScriptedSpools, turn: Turn) -> AsyncIterator[AsyncIterator[TurnEvent]]:
-    async with contextlib.aclosing(follow(spools, "chat", turn.ask, 1, 0)) as events:
+    of = Followed(spools, "chat", turn.ask, 1)
+    async with contextlib.aclosing(follow(of)) as events:
         yield events
 
 
@@ -107,7 +108,8 @@ async def test_the_end_is_asked_for_at_once_when_the_text_has_ended(tmp_path: Pa
             await asyncio.sleep(0.2)
             yield SpoolRecord(kind="ended", agent=UNIT, attempt=1, seq=2, offset=1), 2
             turn.result = DONE
-            await asyncio.sleep(60)
+            assert stop is not None
+            await stop.wait()
 
     turn = Turn()
     async with asyncio.timeout(10), followed(Ending(tmp_path), turn) as events:
@@ -179,5 +181,96 @@ async def test_watching_ends_when_it_is_closed(tmp_path: Path) -> None:
     async with contextlib.aclosing(
         watch(lambda place: spools.follow("run", place), 0, told.append)
     ) as records:
-        assert (await anext(records)).seq == 1
+        record, offset = await anext(records)
+    assert (record.seq, offset) == (1, 1)
     assert told == []
+
+
+async def test_watching_a_place_that_is_away_ends_when_it_is_told_to(tmp_path: Path) -> None:
+    spools, told, stop = ScriptedSpools(tmp_path), list[str](), asyncio.Event()
+    spools.away = True
+
+    def troubled(why: str) -> None:
+        told.append(why)
+        stop.set()
+
+    records = watch(lambda place: spools.follow("run", place, stop), 0, troubled, stop)
+    async with asyncio.timeout(30):
+        assert [record async for record in records] == []
+    assert told == ["the place is away"]
+    assert len(spools.begun) == 1
+
+
+class Written(FileSpools):
+    """A turn's text as it lies in a spool, of two attempts, and another turn's behind it."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        first = self.open_attempt("chat", UNIT, 1)
+        first.delta("given up")
+        first.close()
+        second = self.open_attempt("chat", UNIT, 2)
+        for piece in ("It ", "stands."):
+            second.delta(piece * 1000)
+        second.ended()
+        second.close()
+        self.open_attempt("chat", "t2.1", 1).close()
+
+
+async def test_all_text_is_told_before_a_result_that_is_known_already(tmp_path: Path) -> None:
+    turn = Turn()
+    turn.result = DONE
+    async with asyncio.timeout(30):
+        seen = [event async for event in follow(Followed(Written(tmp_path), "chat", turn.ask, 1))]
+    text = ""
+    for event in seen[:-1]:
+        assert isinstance(event, TextPart)
+        text = text[: event.keep] + event.added
+    assert text == "It " * 1000 + "stands." * 1000
+    assert seen[-1] is DONE
+
+
+async def test_who_comes_back_is_told_what_came_after_his_place(tmp_path: Path) -> None:
+    spools, turn = Written(tmp_path), Turn()
+    turn.result = DONE
+
+    async def told(after: int) -> list[Placed]:
+        of = Followed(spools, "chat", turn.ask, 1, after=after)
+        return [placed async for placed in follow_placed(of) if placed is not None]
+
+    whole = await told(0)
+    assert len(whole) >= 4
+    for number, placed in enumerate(whole[:-1]):
+        assert await told(placed.after) == whole[number + 1 :]
+    assert await told(whole[-1].after) == whole[-1:]
+
+
+async def test_silence_is_told_to_who_wants_to_know(tmp_path: Path) -> None:
+    spools, turn = ScriptedSpools(tmp_path, most=1), Turn()
+    of = Followed(spools, "chat", turn.ask, 1)
+    async with (
+        asyncio.timeout(30),
+        contextlib.aclosing(follow_placed(of, idle_s=0.05)) as events,
+    ):
+        assert await anext(events) == Placed(TextPart(UNIT, 0, "x"), 1)
+        assert await anext(events) is None
+        assert await anext(events) is None
+        turn.result = DONE
+        while (placed := await anext(events)) is None:
+            pass
+        assert placed == Placed(DONE, 1)
+
+
+async def test_what_reading_fails_with_is_the_readers(tmp_path: Path) -> None:
+    class Broken(FileSpools):
+        async def follow(
+            self, run_id: str, from_offset: int = 0, stop: asyncio.Event | None = None
+        ) -> AsyncGenerator[tuple[SpoolRecord, int], None]:
+            yield delta(1), 1
+            raise LookupError("a defect")
+
+    events = follow(Followed(Broken(tmp_path), "chat", Turn().ask, 1))
+    async with asyncio.timeout(30), contextlib.aclosing(events):
+        await anext(events)
+        with pytest.raises(LookupError):
+            await anext(events)
