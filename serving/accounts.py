@@ -153,7 +153,8 @@ class Accounts:
         surely = time.monotonic() + self._begun_s
         while True:
             try:
-                return _cost(await asyncio.wait_for(asyncio.shield(end), LOOK_S))
+                async with asyncio.timeout(LOOK_S):
+                    return _cost(await asyncio.shield(end))
             except TimeoutError:
                 pass
             try:
