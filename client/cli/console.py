@@ -123,6 +123,8 @@ def _told(error: Exception) -> int:
         traceback.print_exception(error)
     if _mendable(error):
         say(f"error: {error}")
+        if "_API_KEY is not set" in str(error):
+            say("To try it without any key, at no cost: --provider simulated")
         return error.code if isinstance(error, Refusal) else USAGE
     kind = type(error).__name__
     text = " ".join(str(error).split())[:300]

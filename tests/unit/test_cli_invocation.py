@@ -1,4 +1,4 @@
-"""Commands that messages show can be pasted; a Python without the packages is told so."""
+"""What a newcomer meets first: commands that can be pasted, and what to do about what is missing."""
 
 import os
 import subprocess
@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from client.cli.console import USAGE, guarded
 from client.cli.invocation import pasteable
+from client.planning import PlanError
 
 pytestmark = pytest.mark.unit
 
@@ -60,6 +62,14 @@ def test_a_python_without_the_packages_says_how_to_get_one(program: str) -> None
     assert "make venv" in done.stderr
     assert f".venv/bin/python {program}" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_who_has_no_key_is_told_what_needs_none(capsys: pytest.CaptureFixture[str]) -> None:
+    def command() -> int:
+        raise PlanError(["nobody can answer:", "  - openai/x: EP_OPENAI_API_KEY is not set."])
+
+    assert guarded(command) == USAGE
+    assert "--provider simulated" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_uv_uses_the_machines_authorities(tmp_path: Path) -> None:
