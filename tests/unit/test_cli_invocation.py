@@ -1,4 +1,4 @@
-"""What a newcomer meets first: commands that can be pasted, and what to do about what is missing."""
+"""What a newcomer meets first: commands that can be pasted, and the cure for what is missing."""
 
 import os
 import subprocess
