@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from client.chat.exceptions import (
     AgentError,
+    AgentInitializationError,
     SessionInitializationError,
     ValidationError,
 )
@@ -56,22 +57,13 @@ class ChatSessionManager:
     async def start(self) -> ChatSession:
         """Initialize the session, or come back to the one that the configuration names.
 
-        Raises SessionInitializationError, AgentInitializationError, InvalidToolError.
+        Raises SessionInitializationError, and InvalidToolError where a tool is the reason.
         """
         if self._state is SessionState.TERMINATED:
             raise SessionInitializationError("the session was terminated: make another one")
         if self._state is SessionState.ACTIVE:
             return self.get_session()
-        executor = self._executor or AgentExecutor(
-            self.agent_config,
-            self.config.enable_observability,
-            client=self._client,
-            provider=self.config.provider,
-            session_id=self.config.session_id,
-            max_messages=self.config.max_messages,
-            serving=self._serving,
-        )
-        self._executor = executor
+        executor = self._executor = self._executor or self._made()
         try:
             await executor.start()
         except AgentError:
@@ -81,6 +73,20 @@ class ChatSessionManager:
         self._count = sum(m.role == "user" for m in executor.get_history())
         self._state = SessionState.ACTIVE
         return self.get_session()
+
+    def _made(self) -> AgentExecutor:
+        try:
+            return AgentExecutor(
+                self.agent_config,
+                self.config.enable_observability,
+                client=self._client,
+                provider=self.config.provider,
+                session_id=self.config.session_id,
+                max_messages=self.config.max_messages,
+                serving=self._serving,
+            )
+        except AgentInitializationError as error:
+            raise SessionInitializationError(str(error)) from error
 
     async def process_message(self, message: str) -> AgentResponse:
         """Validate, say and answer a message.

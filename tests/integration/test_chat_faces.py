@@ -223,6 +223,19 @@ def test_C17_a_provider_without_a_key_is_told_at_construction(
         AgentExecutor(ConfigLoader().load_agent(path))
 
 
+async def test_C17_a_session_of_such_an_agent_cannot_be_initialized(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("EP_OPENAI_API_KEY", "OPENAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    path.write_text(PLAIN.replace("simulated", "openai"))
+    chat = ChatSessionManager(ConfigLoader().load_agent(path), ChatConfig(path))
+    with pytest.raises(SessionInitializationError, match="OPENAI_API_KEY"):
+        await chat.start()
+    assert chat.get_session().state is SessionState.INITIALIZING
+    await chat.terminate()
+
+
 TOOLS = "tools:\n"
 TWICE = TOOLS + 2 * "  - {name: look, type: function, function: look, file: tools.py}\n"
 
