@@ -38,8 +38,8 @@ LONGEST_LOOK_S = 15.0
 PATIENCE = 20
 """So many times as long as an answer takes is waited before the next question."""
 
-LOOKS_PER_S = 20
-"""Questions that all runs of an engine together ask at most: each costs the worker time."""
+LOOKS_PER_S = 4
+"""Questions that all runs of an engine together ask: each costs as much time as a call."""
 
 SETTLE_LIMIT_S = 5.0
 """For a run that was cancelled: its server may be gone as well."""

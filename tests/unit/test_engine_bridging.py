@@ -3,16 +3,28 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
+from itertools import pairwise
 from typing import TypeVar
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from client.engine.bridging import OnLoop
-from contracts.messages import ChatChunk, ChatRequest, Message
+from client.engine.bridging import OnLoop, joined
+from contracts.messages import ChatChunk, ChatRequest, Message, Usage
 from providers.exceptions import Overloaded, StreamInterrupted, Unavailable
 from providers.spi import ChatReply, LLMClient
 
 pytestmark = pytest.mark.unit
+
+TEXTS = [ChatChunk(delta_text="a"), ChatChunk(delta_text="b"), ChatChunk(delta_text="c", model="m")]
+KINDS = [
+    *TEXTS,
+    ChatChunk(delta_text="d", sequence=4),
+    ChatChunk(delta_text="e", usage=Usage(1, 1)),
+    ChatChunk(delta_reasoning="hm"),
+    ChatChunk(finish_reason="stop"),
+]
 
 T = TypeVar("T")
 
@@ -128,6 +140,56 @@ async def test_a_call_that_its_own_loop_cancels_is_interrupted() -> None:
             task.cancel()
     assert (await asking).partial_text == "one two"
     assert client.closed
+
+
+class Quick(LLMClient):
+    """Yields many words at once, with what is not text among them."""
+
+    words = 300
+
+    async def stream(self, req: ChatRequest) -> AsyncIterator[ChatChunk]:
+        for number in range(self.words):
+            yield ChatChunk(delta_text=f"{number} ", model="m", response_id="r")
+            if number == self.words // 2:
+                yield ChatChunk(delta_reasoning="hm", model="m")
+        yield ChatChunk(usage=Usage(7, 300))
+        yield ChatChunk(finish_reason="stop")
+
+
+async def test_texts_that_come_quickly_go_over_together_and_whole() -> None:
+    bridged = OnLoop(Quick())
+
+    async def ask() -> tuple[int, ChatReply]:
+        stream = bridged.chat(request())
+        count = 0
+        async for _ in stream:
+            count += 1
+        return count, await stream.collect()
+
+    count, reply = await elsewhere(ask)
+    assert reply.text == "".join(f"{number} " for number in range(Quick.words))
+    assert (reply.reasoning, reply.finish_reason, reply.usage) == ("hm", "stop", Usage(7, 300))
+    assert (reply.model, reply.response_id) == ("m", "r")
+    assert count < Quick.words / 2
+
+
+@pytest.mark.hypothesis
+@given(st.lists(st.sampled_from(KINDS)))
+def test_joined_chunks_are_the_same_answer(kinds: list[ChatChunk]) -> None:
+    items = list(joined(kinds))
+    assert "".join(i.delta_text or "" for i in items if isinstance(i, ChatChunk)) == "".join(
+        chunk.delta_text or "" for chunk in kinds
+    )
+    bare = [chunk for chunk in kinds if chunk not in TEXTS]
+    assert [item for item in items if item in bare] == bare
+    for one, other in pairwise(items):
+        assert not (isinstance(one, ChatChunk) and isinstance(other, ChatChunk)) or not (
+            plain(one) and plain(other) and one.model == other.model
+        )
+
+
+def plain(chunk: ChatChunk) -> bool:
+    return chunk == ChatChunk(delta_text=chunk.delta_text, model=chunk.model)
 
 
 def test_a_loop_that_is_gone_is_said() -> None:
