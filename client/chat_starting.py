@@ -14,6 +14,7 @@ from temporalio.common import (
 )
 
 from client.chat_values import ChatLine
+from contracts import search
 from contracts.chat_books import TITLE
 from contracts.chats import CHAT_WORKFLOW, AgentHeader, ChatStart
 from contracts.search import BUDGET_USED, COST, STATUS, TEAM, TOKENS
@@ -37,8 +38,12 @@ def beginning(start: ChatStart, queue: str, purpose: str = "") -> dict[str, Any]
 
 
 async def lines(client: Client, where: str, limit: int) -> AsyncIterator[ChatLine]:
-    """Yield conversations that people hold, newest first. `where` narrows the search."""
-    query = f"WorkflowType = '{CHAT_WORKFLOW}'" + (f" AND {where}" if where else "")
+    """Yield conversations that people hold, newest first. `where` narrows the search.
+
+    Each once, by its newest history: when that began is all that the server can say of many.
+    """
+    query = f"WorkflowType = '{CHAT_WORKFLOW}' AND {search.NEWEST}"
+    query += f" AND {where}" if where else ""
     count = 0
     async for one in client.list_workflows(query):
         memo = await one.memo()

@@ -114,7 +114,8 @@ class Runs:
         `where` narrows the search, in the server's query language. Raises NoServer.
         """
         found = []
-        query = f"WorkflowType = '{RUN_WORKFLOW}'" + (f" AND {where}" if where else "")
+        query = f"WorkflowType = '{RUN_WORKFLOW}' AND {search.NEWEST}"
+        query += f" AND {where}" if where else ""
         async for execution in self.client.list_workflows(query, limit=limit):
             attributes = execution.typed_search_attributes
             status = attributes.get(SearchAttributeKey.for_keyword(search.STATUS))

@@ -350,11 +350,15 @@ class TurnQuery(Frozen):
 
 
 class TurnView(Frozen):
-    """Answer to the query `turn`. "forgotten": it ended long ago, or never was."""
+    """Answer to the query `turn`. "forgotten": it ended long ago, or never was.
+
+    `said` is what is to be answered, until it has been.
+    """
 
     state: Literal["waiting", "running", "done", "forgotten"]
     result: TurnResult | None = None
     pending: tuple[PendingTool, ...] = ()
+    said: Value | None = None
 
 
 class ChatResult(Frozen):

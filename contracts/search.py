@@ -19,3 +19,6 @@ TYPES: dict[str, str] = {
     BUDGET_USED: "Int",
 }
 """Attribute name to Temporal's type name. `CallboardBudgetUsed` is 0, 50, 80 or 100 percent."""
+
+NEWEST = "ExecutionStatus != 'ContinuedAsNew'"
+"""The part of a query that leaves out histories which have gone on in a new one."""

@@ -117,7 +117,7 @@ class ChatWorkflow(ChatControl):
             conversation=state.conversation,
             listed=state.listed or (),
         )
-        state.turn, state.stopping = turn, False
+        state.turn, state.saying, state.stopping = turn, text, False
         if turn == 1 and text is not None:
             self._display.entitle(text)
         run = CompactingTurn(state, self._reserver, ask, self._begin, self._summed_up)

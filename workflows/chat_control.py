@@ -182,10 +182,11 @@ class ChatControl:
         if result is not None:
             return TurnView(state="done", result=result)
         if query.turn == state.turn:
-            return TurnView(state="running", pending=tuple(state.pending.values()))
-        to_come = state.start.single or any(said.turn == query.turn for said in state.queue)
-        if to_come and state.phase != "terminated":
-            return TurnView(state="waiting")
+            pending = tuple(state.pending.values())
+            return TurnView(state="running", pending=pending, said=state.saying)
+        waiting = next((said for said in state.queue if said.turn == query.turn), None)
+        if (waiting or state.start.single) and state.phase != "terminated":
+            return TurnView(state="waiting", said=waiting.text if waiting else None)
         return TurnView(state="forgotten")
 
     def _open(self) -> None:

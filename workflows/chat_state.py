@@ -92,6 +92,7 @@ class ChatState:
         self.conversation = Conversation()
         self.queue: list[Said] = []
         self.turn: int | None = None
+        self.saying: Value | None = None
         self.last_turn = 0
         self.messages = 0
         self.turns = 0

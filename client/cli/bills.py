@@ -21,7 +21,7 @@ from client.cli.bill_tables import (
     reused,
     used_prices,
 )
-from client.cli.chats_shown import found_chat
+from client.cli.chats_found import found_chat
 from client.cli.console import DONE, FAILED, Refusal, clean, run_async, say, stdout
 from client.cli.formulas import formula
 from client.cli.session import Session, open_session

@@ -95,6 +95,19 @@ class Screen:
         """Set what follows apart from what was shown."""
 
 
+class SilentScreen(Screen):
+    """Shows nothing: for who wants a turn's end alone."""
+
+    def text(self, unit: str, keep: int, added: str) -> None:
+        return
+
+    def note(self, line: str) -> None:
+        return
+
+    def finish(self, text: str) -> None:
+        return
+
+
 class PlainScreen(Screen):
     """Text to stdout as it comes, the rest to stderr."""
 

@@ -1,73 +1,28 @@
-"""Conversations by the commands for runs: found by id, listed, shown, billed, ended.
-
-What a conversation is asked needs a worker, also when it has ended. One of this home that is
-asked for while no server is running gets the embedded one for as long as it takes.
-"""
+"""Conversations by the commands for runs: listed, shown, ended, decided about."""
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
-from temporalio.client import WorkflowExecutionDescription
 from temporalio.service import RPCError
 
-from client.chats import Chat, ChatLine, Chats
+from client.chats import Chat, ChatLine
 from client.cli.chat_screen import question
 from client.cli.console import DONE, WAITING, Refusal, clean, say, stdout
-from client.cli.places import conversations
-from client.cli.session import LAST, RUN_ID, Session
 from client.cli.spelling import cap, elapsed, moment, money, plural
 from client.cli.tables import new_table, plain
-from client.connection import connect
-from client.runs import ASK_LIMIT, Runs
-from contracts.chats import CHAT_WORKFLOW, ChatView
+from client.runs import ASK_LIMIT
+from contracts.chats import ChatView
 from contracts.updates import BudgetRaise
 
 CANCEL_S = 15.0
 SHOWN_ATTEMPTS = 10
 MINUTES = len("2026-01-01 12:00")
 _STYLES = {"initializing": "dim", "active": "cyan", "terminated": "dim", "": "dim"}
-
-
-@contextlib.asynccontextmanager
-async def found_chat(session: Session, name: str) -> AsyncIterator[Chat | None]:
-    """Give the conversation of an id; None where there is none of it. Raises ServerUnreachable."""
-    if name == LAST or RUN_ID.fullmatch(name) is None:
-        yield None
-        return
-    if session.address is not None:
-        client = await connect(session.address)
-        chats = Chats(Runs(client, session.storage.store, session.storage.spools))
-        yield await _chat(chats, name)
-        return
-    store, spools = session.storage.store, session.storage.spools
-    is_run = bool(await store.names(f"runs/{name}"))
-    if is_run or not await spools.end(name):
-        yield None
-        return
-    async with conversations(session) as chats:
-        chat = await _chat(chats, name)
-        if chat is not None:
-            await chat.active()  # its worker is being started
-        yield chat
-
-
-async def _chat(chats: Chats, name: str) -> Chat | None:
-    described = await _described(chats, name)
-    is_chat = described is not None and described.workflow_type == CHAT_WORKFLOW
-    return chats.get(name) if is_chat else None
-
-
-async def _described(chats: Chats, name: str) -> WorkflowExecutionDescription | None:
-    try:
-        return await chats.client.get_workflow_handle(name).describe(rpc_timeout=ASK_LIMIT)
-    except RPCError:
-        return None
 
 
 # looking

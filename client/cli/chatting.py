@@ -7,7 +7,6 @@ it, also in the middle of an answer.
 """
 
 import asyncio
-import contextlib
 import signal
 import sys
 from dataclasses import dataclass
@@ -15,17 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from client.chat.messages import MessageValidator
-from client.chats import Chat, ChatError, ChatOver, StreamTrouble, TextPart
+from client.chats import Chat, ChatError, ChatOver
 from client.cli.chat_commands import run_command
 from client.cli.chat_input import HINT, Input, PipeInput, TerminalInput
-from client.cli.chat_screen import (
-    PlainScreen,
-    RichScreen,
-    Screen,
-    figures,
-    question,
-    trouble,
-)
+from client.cli.chat_screen import PlainScreen, RichScreen, Screen, question
+from client.cli.chat_turns import show_result, show_turn
+from client.cli.chats_found import chat_to_join
 from client.cli.chats_shown import chats_table
 from client.cli.console import (
     DONE,
@@ -45,10 +39,8 @@ from client.runs import NoWorker, new_run_id
 from config.agentfile import LoadedAgent, load_agent
 from config.problems import ConfigError
 from contracts.chats import AgentHeader, PendingTool, TurnResult
-from contracts.spools import SpoolRecord
 from contracts.teams import AgentStatus
 from providers.exceptions import ExecutionPlatformError
-from rules.turns import near_limit
 
 LEAVE = frozenset({"exit", "quit"})
 
@@ -114,7 +106,10 @@ async def _chat(session: Session, wanted: ChatWanted, loaded: LoadedAgent) -> in
         say("starting the server and its worker: a few seconds")
     async with conversations(session, wanted.provider) as chats:
         header = await planned.stored(session.storage.store)
-        chat_id = wanted.session or new_run_id(planned.agent.name)
+        name = planned.agent.name
+        chat_id = new_run_id(name)
+        if wanted.session is not None:
+            chat_id = await chat_to_join(chats, wanted.session, name)
         chat = await chats.open(chat_id, header, wanted.max_messages)
         talk = Talk(plan, wanted, chat)
         return await talk.run()
@@ -240,7 +235,9 @@ class Talk:
         if self._terminal:
             loop.add_signal_handler(signal.SIGINT, interrupt)
         try:
-            await self._shown(turn, place)
+            result = await show_turn(self.chat, self.screen, turn, place, self._asked)
+            if result is not None:
+                await self._end(result)
         except (NoWorker, ServerUnreachable) as error:
             self.screen.note(f"error: {error}")
             self._failed += 1
@@ -249,63 +246,22 @@ class Talk:
                 loop.add_signal_handler(signal.SIGINT, leave)
             await asyncio.gather(*stopping, return_exceptions=True)
 
-    async def _shown(self, turn: int, place: int) -> None:
-        self.screen.wait()
-        async with contextlib.aclosing(self.chat.follow(turn, place)) as events:
-            async for event in events:
-                match event:
-                    case TextPart():
-                        self.screen.text(event.unit, event.keep, event.added)
-                    case SpoolRecord():
-                        self.screen.tool(event)
-                        self.screen.wait()
-                    case StreamTrouble():
-                        self.screen.note(trouble(event))
-                    case PendingTool():
-                        if not await self._asked(event):
-                            return
-                    case TurnResult():
-                        await self._end(event)
-
     async def _asked(self, pending: PendingTool) -> bool:
         """Ask the person about a tool call; False where nobody is there."""
-        self.screen.pause()
         word = await self._input.agree(question(pending))
         if word is None:
             self.screen.note(f"waiting for a person: {question(pending)} Answer in a terminal.")
             self._waiting = True
             return False
         await self.chat.decide(pending.call_id, approved=word)
-        self.screen.wait()
         return True
 
     async def _end(self, result: TurnResult) -> None:
-        if result.status is AgentStatus.COMPLETED:
-            self._answered += 1
-            output = await self.chat.output(result)
-            self.screen.finish(output if isinstance(output, str) else _json(output))
-        else:
-            self.screen.pause()
-            self._failed += result.status is not AgentStatus.CANCELLED
-            told = "stopped" if result.status is AgentStatus.CANCELLED else f"error: {result.error}"
-            self.screen.note(told)
-        view = await self.chat.view()
-        for note in result.notes:
-            self.screen.note(f"note: {note}")
-        self.screen.note(figures(view, result))
-        if near_limit(view.messages, view.max_messages):
-            self.screen.note(
-                f"note: {view.messages} of {view.max_messages} messages; /clear begins anew"
-            )
-        self.screen.part()
+        self._answered += result.status is AgentStatus.COMPLETED
+        self._failed += result.status not in (AgentStatus.COMPLETED, AgentStatus.CANCELLED)
+        await show_result(self.chat, self.screen, result)
 
     async def planned(self, model: str) -> AgentHeader:
         """Return the agent with another model."""
         planned = self._plan(_loaded(self._wanted, model))
         return await planned.stored(self.chat.store)
-
-
-def _json(value: object) -> str:
-    import orjson
-
-    return f"```json\n{orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()}\n```"

@@ -16,7 +16,8 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
 from client.chats import Chat
-from client.cli.chats_shown import approve_call, cancel_chat, found_chat, raise_chat_budget
+from client.cli.chats_found import found_chat
+from client.cli.chats_shown import approve_call, cancel_chat, raise_chat_budget
 from client.cli.console import DONE, Refusal, run_async, say
 from client.cli.preparing import dollars
 from client.cli.session import Session, open_session
@@ -215,7 +216,8 @@ async def _open_run(session: Session, name: str) -> Run:
 async def _commanded(command: Awaitable[T]) -> T:
     """Await a command to a run. Raises Refusal where it is refused, NoWorker."""
     try:
-        return await asyncio.wait_for(command, CANCEL_S)
+        async with asyncio.timeout(CANCEL_S):
+            return await command
     except WorkflowUpdateFailedError as error:
         cause = error.cause
         told = cause.message if isinstance(cause, ApplicationError) else str(cause or error)

@@ -1,14 +1,14 @@
-"""Commands that look at runs: status, watch, list, export-history."""
+"""Commands that look at runs: status, watch, list."""
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
-from temporalio.service import RPCError
-
+from client.absence import NoServer
 from client.chats import ChatLine, Chats
-from client.cli.chats_shown import chats_table, found_chat, listed, show_chat
+from client.cli.chat_watching import watch_chat
+from client.cli.chats_found import found_chat, may_be_chat
+from client.cli.chats_shown import chats_table, listed, show_chat
 from client.cli.console import (
     DONE,
     FAILED,
@@ -78,14 +78,18 @@ def _code(status: RunStatus) -> int:
 
 
 def watch(name: str, agent: str | None, *, as_json: bool) -> int:
-    """Follow a run, from its beginning, to its end."""
+    """Follow a run, from its beginning, to its end; or a conversation, until it is left."""
     session = open_session()
 
     async def main() -> int:
-        async with found_chat(session, name) as chat:
-            if chat is not None:
-                how = f"python starter.py chat FILE --session {chat.chat_id}"
-                raise Refusal(f"{name} is a conversation: come back to it with {how}")
+        if session.address is None and await may_be_chat(session, name):
+            raise NoServer  # where nobody talks there is nothing to watch
+        if session.address is not None:
+            async with found_chat(session, name) as chat:
+                if chat is not None:
+                    if agent is not None:
+                        raise Refusal(f"--follow: {chat.chat_id} is a conversation, not a run")
+                    return await watch_chat(chat, as_json=as_json)
         run = await session.find(name)
         record = await run.record()
         link = ui_link(session.place.ui_url, run.run_id) if session.place else None
@@ -138,27 +142,3 @@ def _listed(status: RunStatus) -> dict[str, Any]:
     data: dict[str, Any] = status.model_dump(mode="json")
     wanted = ("run_id", "team", "status", "cost", "tokens", "started_at", "completed_at")
     return {"kind": "run", **{key: data[key] for key in wanted}}
-
-
-def export_history(name: str, file: Path | None) -> int:
-    """Write a run's history as JSON, for replay and for bug reports."""
-    session = open_session()
-
-    async def main() -> int:
-        async with found_chat(session, name) as chat:
-            handle = chat.handle if chat else (await session.find_on_server(name)).handle
-            try:
-                history = (await handle.fetch_history()).to_json()
-            except RPCError as error:
-                raise Refusal(f"the server has no history of {name}: {error.message}") from None
-        if file is None:
-            print(history)
-            return DONE
-        try:
-            file.write_text(history + "\n")
-        except OSError as error:
-            raise Refusal(f"-o {file}: {error.strerror}") from None
-        say(f"{file}: {len(history):,} bytes")
-        return DONE
-
-    return run_async(main)

@@ -6,6 +6,7 @@ start, is imported by what needs it.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -93,22 +94,42 @@ class Session:
             raise Refusal("there are no runs yet")
         return known[0].run_id
 
-    async def _only(self, runs: "Runs", beginning: str) -> str:
-        """Return the only run that begins so."""
+    async def beginning(self, runs: "Runs", beginning: str) -> set[str]:
+        """Return the ids of runs that begin so; of very many, some."""
         names = await runs.store.names(f"runs/{beginning}")
         found = {name.removeprefix("runs/") for name in names}
         if runs.connected:
             where = f"WorkflowId STARTS_WITH '{beginning}'"
             found |= {status.run_id for status in await runs.latest(MOST_SHOWN + 1, where)}
+        return found
+
+    async def _only(self, runs: "Runs", beginning: str) -> str:
+        """Return the only run that begins so."""
+        found = await self.beginning(runs, beginning)
         if beginning in found or len(found) == 1:
             return beginning if beginning in found else found.pop()
         if found:
-            listed = "\n  ".join(sorted(found)[:MOST_SHOWN])
-            raise Refusal(f"{beginning} is the beginning of several runs:\n  {listed}")
-        ids = [status.run_id for status in await recent(runs, 20)]
-        hint = did_you_mean(beginning, ids) or " `starter.py list` shows them."
+            raise Refusal(several(beginning, found))
+        hint = did_you_mean(beginning, await _known(runs)) or " `starter.py list` shows them."
         server = "" if runs.connected else " (no server is running: only ended runs were looked at)"
-        raise UnknownRun(f"no run {beginning}{server}.{hint}")
+        raise UnknownRun(f"no run or conversation {beginning}{server}.{hint}")
+
+
+def several(beginning: str, found: Iterable[str]) -> str:
+    """Return what is said where a name is the beginning of more than one."""
+    names = sorted(found)
+    more = [f"and {len(names) - MOST_SHOWN} more"] if len(names) > MOST_SHOWN else []
+    return "\n  ".join([f"{beginning} is the beginning of several:", *names[:MOST_SHOWN], *more])
+
+
+async def _known(runs: "Runs") -> list[str]:
+    """Return the ids that may have been meant."""
+    ids = [status.run_id for status in await recent(runs, 20)]
+    if runs.connected:
+        from client.chat_starting import lines
+
+        ids += [line.chat_id async for line in lines(runs.client, "", 20)]
+    return ids
 
 
 def open_session() -> Session:

@@ -1,13 +1,14 @@
 """Conversations by the commands for runs, beside `starter.py dev`."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.cli.teams import started
+from tests.cli.teams import started, until
 from tests.support.fixtures import ROOT, Starter
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -42,7 +43,7 @@ def test_a_conversation_is_looked_after_as_a_run_is(
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout + done.stderr
 
-    with started(["dev"], clean_environment, tmp_path) as dev:
+    with started(["dev", "--port", "0", "--ui-port", "0"], clean_environment, tmp_path) as dev:
         dev.says("Ctrl-C")
         assert say("Briefly: the sun is hot.\nBriefly: the sea is wet.\n") == 0
         assert "2 messages remembered" in ok("status", "my-talk")
@@ -53,15 +54,27 @@ def test_a_conversation_is_looked_after_as_a_run_is(
         assert [(one["kind"], one["run_id"]) for one in listed] == [("chat", "my-talk")]
         assert listed[0]["title"] == "Briefly: the sun is hot."
         assert "eventType" in ok("export-history", "my-talk")
-        assert "come back to it" in ok("watch", "my-talk", code=2)
+        assert "2 messages remembered" in ok("status", "my"), "a unique beginning"
+        assert "t2#1" in ok("bill", "last")
+        assert "is a conversation" in ok("watch", "my-talk", "--follow", "x", code=2)
+        with started(["watch", "last"], clean_environment, tmp_path) as watching:
+            watching.says("watching my-talk")
+            assert say("Briefly: the moon is far.\n") == 0
+            until(lambda: "the moon is far." in watching.stdout)
+            watching.says("> Briefly: the moon is far.")
+            watching.says("[3/50")
+            watching.signal(signal.SIGINT)
+            assert watching.wait() == 130
+            assert "the conversation goes on" in watching.stderr
+        assert "active my-talk" in ok("status", "my-talk")
         assert "said to runs only" in ok("pause", "my-talk", code=2)
         assert say("Please keep_note 'milk' in notes/list.md.\n") == 3
         waiting = ok("status", "my-talk", code=3)
-        assert "approve my-talk t3" in waiting
-        assert "reject" in ok("approve", "my-talk", "t3", "maybe", code=2)
-        assert "the budget is $20.00" in ok("budget", "my-talk", "--raise", "20")
+        assert "approve my-talk t4" in waiting
+        assert "reject" in ok("approve", "my", "t4", "maybe", code=2)
+        assert "the budget is $20.00" in ok("budget", "last", "--raise", "20")
         call = waiting.partition("approve my-talk ")[2].split()[0]
         assert f"{call}: reject" in ok("approve", "my-talk", call, "reject")
-        assert "has ended: $0.000" in ok("cancel", "my-talk")
+        assert "has ended: $0.000" in ok("cancel", "my")
         assert "has ended already" in ok("cancel", "my-talk")
         assert "terminated" in ok("status", "my-talk")

@@ -221,4 +221,4 @@ def test_an_agent_is_skipped_retried_and_given_another_prompt(
 def test_a_command_to_a_run_that_is_not(command: list[str], starter: Starter) -> None:
     done = starter(*command)
     assert done.returncode == 2
-    assert "no run no (no server is running" in done.stderr
+    assert "no run or conversation no (no server is running" in done.stderr

@@ -33,7 +33,7 @@ def status(name: RunName, as_json: AsJson = False) -> None:
 
 @app.command(rich_help_panel=PANEL)
 def watch(name: RunName, follow: Follow = None, as_json: AsJson = False) -> None:
-    """Follow a run to its answer; Ctrl-C leaves it alone."""
+    """Follow a run to its answer, a conversation as it goes on; Ctrl-C leaves it alone."""
     from client.cli import looking
 
     raise typer.Exit(looking.watch(name, follow, as_json=as_json))
@@ -69,7 +69,7 @@ def export_history(
     name: RunName,
     file: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE")] = None,
 ) -> None:
-    """Write a run's Temporal history as JSON."""
-    from client.cli import looking
+    """Write a run's Temporal history as JSON; where it has several, FILE.1, FILE.2, … beside it."""
+    from client.cli.exporting import export_history as export
 
-    raise typer.Exit(looking.export_history(name, file))
+    raise typer.Exit(export(name, file))

@@ -6,7 +6,11 @@ from typing import Annotated
 import typer
 
 RunName = Annotated[
-    str, typer.Argument(metavar="RUN", help="A run's id, a unique beginning of it, or last.")
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="The id of a run or a conversation, a unique beginning of it, or last.",
+    ),
 ]
 TeamPath = Annotated[Path, typer.Argument(metavar="FILE", help="The team, a YAML file.")]
 Inputs = Annotated[
