@@ -35,6 +35,7 @@ from providers.loops import PerLoop
 from providers.prefixes import prefix_key
 from providers.prompt_texts import prompt_texts
 from providers.reading import Answer, read_stream
+from providers.refusals import bound_refusal
 from providers.sdk_logs import hush_sdks
 from providers.spi import LLMClient
 from providers.stops import StopCutter
@@ -119,6 +120,7 @@ class AnthropicClient(LLMClient):
                 ),
                 # A redirect would be a second request, and a proxy does not know this machine.
                 follow_redirects=False,
+                event_hooks={"response": [bound_refusal]},
                 trust_env=not self._loopback,
             ),
         )
@@ -177,7 +179,8 @@ class AnthropicClient(LLMClient):
         """Return a name for this prefix; nothing is sent.
 
         The vendor caches up to the breakpoints that a request with a `cache_key` has, for five
-        minutes from their last use: the prefix is sent with each of them (`resends_prefix`).
+        minutes from their last use, or an hour where `cache_lasts_s` asks for more: the prefix is
+        sent with each of them (`resends_prefix`).
         """
         return prefix_key(req, req.model or self.model)
 

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 
 from contracts.messages import ToolCall
-from providers.toolcalls import build_tool_call
+from providers.toolcalls import CUT_OFF, build_tool_call
 
 _PLAIN = frozenset(("text", "tool_use"))
 
@@ -45,6 +45,11 @@ class Block:
             return bool(caller.get("type", "direct") != "direct")
         return self.kind not in _PLAIN or bool(self._citations)
 
+    @property
+    def has_input(self) -> bool:
+        """Some of a call's arguments have come."""
+        return any(self.json) or bool(self.start.get("input"))
+
     def apply(self, kind: str | None, delta: dict[str, Any]) -> None:
         """Take up a delta that shows nothing; kinds not known here are left out."""
         if kind == "input_json_delta":
@@ -66,7 +71,7 @@ class Block:
             id=call.id,
             name=call.name,
             raw_arguments=raw,
-            arguments_error="the answer ended before the call's arguments did",
+            arguments_error=CUT_OFF,
         )
 
     def whole(self) -> dict[str, Any]:

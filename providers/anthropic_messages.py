@@ -8,19 +8,25 @@ Strategy: dispatch on the JSON's own `type` (`event:` lines may be missing), a l
 blocks in order, one open block per index. Proxies send blocks already filled, tool blocks that
 are never closed, or `message_start` twice: all of these add up to one message.
 
-Usage: counts are cumulative, later ones overwrite earlier ones, absent ones keep what was known.
-The prompt is input + cache writes + cache reads. Where `iterations` are listed (compaction,
+A call without arguments is held back until the next block or the stop reason comes: `max_tokens`
+closes a block before its arguments have begun.
+
+Usage: counts are cumulative, later ones overwrite earlier ones, absent ones keep what was known,
+and so do a prompt's zeros (proxies repeat them at the end). An answer's output that no
+`message_delta` has told is an estimate: `message_start` only tells where counting begins. The
+prompt is input + cache writes + cache reads. Where `iterations` are listed (compaction,
 advisors, fallbacks), their sum is what is billed, since the top level leaves some of them out.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 from uuid import uuid4
 
-import orjson
-
 from contracts.messages import ChatChunk, ToolCall, Usage
 from providers.anthropic_blocks import Block
+from providers.characters import event_json
+from providers.counts import count
 from providers.http_errors import Origin, error_from_event, interrupted
 from providers.sse import ServerSentEvent
 from providers.stops import StopCutter
@@ -37,6 +43,12 @@ _FINISH = {
     "pause_turn": "pause",
     "compaction": "pause",
 }
+_CUTS = frozenset(("max_tokens", "model_context_window_exceeded", "refusal"))
+_PROMPT_COUNTS = (
+    "input_tokens",
+    "cache_creation_input_tokens",
+    "cache_read_input_tokens",
+)
 _NO_CHUNKS: list[ChatChunk] = []
 
 
@@ -52,11 +64,13 @@ class MessagesParser:
         "_model",
         "_open",
         "_origin",
+        "_output_told",
         "_stop_details",
         "_stop_reason",
         "_stopped",
         "_stops",
         "_tool_names",
+        "_waiting",
         "response_id",
         "usage",
         "usage_final",
@@ -78,6 +92,8 @@ class MessagesParser:
         self._counts: dict[str, Any] = {}
         self._blocks: list[Block] = []
         self._open: dict[int, Block] = {}
+        self._waiting: list[Block] = []
+        self._output_told = False
         self._stop_reason: str | None = None
         self._stop_details: dict[str, Any] | None = None
         self._stopped = False
@@ -93,7 +109,7 @@ class MessagesParser:
             raise error_from_event(self._origin, event.data)
         if event.data == b"[DONE]":
             return _NO_CHUNKS
-        data = orjson.loads(event.data)
+        data = event_json(event.data)
         kind = data.get("type")
         if kind == "content_block_delta":
             return self._on_delta(data)
@@ -110,6 +126,7 @@ class MessagesParser:
             raise interrupted(self._origin, "the stream ended without a stop reason")
         held = self._stops.flush()
         chunks = [ChatChunk(delta_text=held)] if held else []
+        chunks += self._waited()
         chunks += [
             ChatChunk(tool_call=self._tool_call(block, cut=True))
             for block in self._open.values()
@@ -119,7 +136,7 @@ class MessagesParser:
         chunks.append(
             ChatChunk(
                 finish_reason=_FINISH.get(self._stop_reason, self._stop_reason),
-                usage=self.usage,
+                usage=self._last_usage(),
                 model=self._model,
                 response_id=self.response_id,
                 vendor_state=self._vendor_state(),
@@ -144,7 +161,7 @@ class MessagesParser:
     def _on_block_start(self, data: dict[str, Any]) -> list[ChatChunk]:
         index = data.get("index", 0)
         replaced = self._open.pop(index, None)
-        chunks = self._end(replaced) if replaced else []
+        chunks = [*(self._end(replaced) if replaced else ()), *self._waited()]
         block = self._open[index] = self._add(data["content_block"])
         if block.kind == "fallback":
             self._model = (block.start.get("to") or {}).get("model") or self._model
@@ -180,9 +197,9 @@ class MessagesParser:
         delta = data.get("delta") or {}
         self._stop_reason = delta.get("stop_reason") or self._stop_reason
         self._stop_details = delta.get("stop_details") or self._stop_details
-        self._count(data.get("usage"))
-        self.usage_final = bool(self._stop_reason and self.usage)
-        return _NO_CHUNKS
+        self._count(data.get("usage"), output=True)
+        self.usage_final = bool(self._stop_reason and self.usage and self._output_told)
+        return self._waited() if self._stop_reason else _NO_CHUNKS
 
     def _on_message_stop(self, _: dict[str, Any]) -> list[ChatChunk]:
         self._stopped = True
@@ -219,12 +236,25 @@ class MessagesParser:
             self._stopped = True
             self._stop_reason = "stop_sequence"
             self._open.clear()
+            self._waiting.clear()
         return [ChatChunk(delta_text=text)] if text else _NO_CHUNKS
 
     def _end(self, block: Block) -> list[ChatChunk]:
         if block.kind != "tool_use":
             return []
-        return [ChatChunk(tool_call=self._tool_call(block))]
+        if not block.has_input:
+            self._waiting.append(block)
+            return []
+        return [*self._waited(), ChatChunk(tool_call=self._tool_call(block))]
+
+    def _waited(self) -> list[ChatChunk]:
+        """The calls without arguments that are known to be whole now, or to be cut off."""
+        calls = [
+            self._tool_call(block, cut=self._stop_reason in _CUTS and block is self._blocks[-1])
+            for block in self._waiting
+        ]
+        self._waiting.clear()
+        return [ChatChunk(tool_call=call) for call in calls]
 
     def _tool_call(self, block: Block, cut: bool = False) -> ToolCall:
         """The whole call. A block that max_tokens cut off is no call without arguments."""
@@ -235,11 +265,22 @@ class MessagesParser:
             cut=cut and self._stop_reason != "tool_use",
         )
 
-    def _count(self, reported: Mapping[str, Any] | None) -> None:
+    def _count(self, reported: Mapping[str, Any] | None, output: bool = False) -> None:
         if not reported:
             return
-        self._counts.update({k: v for k, v in reported.items() if v is not None})
+        told = {k: v for k, v in reported.items() if v is not None}
+        for name in _PROMPT_COUNTS:
+            if not told.get(name) and self._counts.get(name):
+                told.pop(name, None)
+        self._output_told = self._output_told or (output and "output_tokens" in told)
+        self._counts.update(told)
         self.usage = usage_of(self._counts)
+
+    def _last_usage(self) -> Usage | None:
+        usage = self.usage
+        if usage is None or (self._output_told and usage.total_tokens):
+            return usage
+        return replace(usage, estimated=True)
 
     def _vendor_state(self) -> dict[str, Any] | None:
         """What the next turn must send back, or a caller may want to know; often nothing."""
@@ -259,12 +300,14 @@ def usage_of(counts: Mapping[str, Any]) -> Usage:
         max(value, sum(entry[n] for entry in rounds)) for n, value in enumerate(top)
     )
     details = counts.get("output_tokens_details") or {}
+    lasting = (counts.get("cache_creation") or {}).get("ephemeral_1h_input_tokens") or 0
     return Usage(
         prompt_tokens=fresh + read + written,
         completion_tokens=output,
         cached_tokens=read,
         cache_write_tokens=written,
-        reasoning_tokens=details.get("thinking_tokens") or 0,
+        cache_write_1h_tokens=min(lasting, written),
+        reasoning_tokens=count(details.get("thinking_tokens")),
         raw=dict(counts),
     )
 
@@ -272,8 +315,8 @@ def usage_of(counts: Mapping[str, Any]) -> Usage:
 def _tokens(counts: Mapping[str, Any]) -> tuple[int, int, int, int]:
     """Cache reads, cache writes, fresh input, output; absent and null ones are 0."""
     return (
-        counts.get("cache_read_input_tokens") or 0,
-        counts.get("cache_creation_input_tokens") or 0,
-        counts.get("input_tokens") or 0,
-        counts.get("output_tokens") or 0,
+        count(counts.get("cache_read_input_tokens")),
+        count(counts.get("cache_creation_input_tokens")),
+        count(counts.get("input_tokens")),
+        count(counts.get("output_tokens")),
     )

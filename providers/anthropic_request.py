@@ -25,11 +25,13 @@ from providers.anthropic_turns import (
     wire_name,
 )
 from providers.exceptions import InvalidRequest
+from providers.prefixes import SHORT_LIFE_S
 from providers.toolspecs import parameters_schema
 
 Json = dict[str, Any]
 
 _CACHE = {"type": "ephemeral"}
+_CACHE_1H = {"type": "ephemeral", "ttl": "1h"}
 _JSON_ONLY = "Answer with one JSON object and nothing else: no prose, no code fence."
 _BUDGETS = {
     "minimal": 1024,
@@ -79,7 +81,8 @@ def messages_body(
     _sampling(body, req, profile)
     _format(body, req, profile, strict_schema)
     if req.cache_key:
-        _breakpoints(body.json, _shared_blocks(req.messages))
+        lasting = _CACHE_1H if (req.cache_lasts_s or 0) > SHORT_LIFE_S else _CACHE
+        _breakpoints(body.json, req.messages, lasting)
     if req.seed is not None:
         body.notes.append("seed was left out: Anthropic has none")
     if "user_id" in req.metadata:
@@ -268,35 +271,40 @@ def _has_free_keys(schema: Any) -> bool:
     return any(_has_free_keys(entry) for entry in nested.values())
 
 
-def _shared_blocks(messages: Sequence[Message]) -> int:
-    """Return how many blocks of the last turn came from messages before the last one.
+def _shared_blocks(messages: Sequence[Message], end: int) -> int:
+    """Return how many blocks of a user's turn come from messages before the one that ends it.
 
     They are merged on the wire where all are the user's: a shared context, and the question.
     """
-    if len(messages) < 2 or {m.role for m in messages[-2:]} != {"user"}:
+    if not 0 < end < len(messages) or {m.role for m in messages[end - 1 : end + 1]} != {"user"}:
         return 0
-    before = turns(messages[:-1])
+    before = turns(messages[:end])
     return len(before[-1]["content"]) if before and before[-1]["role"] == "user" else 0
 
 
-def _breakpoints(body: Json, shared_blocks: int = 0) -> None:
-    """Mark what later requests share: tools and system text, and the turns before the last.
+def _breakpoints(body: Json, messages: Sequence[Message], lasting: Json) -> None:
+    """Mark what later requests share: tools and system text, the shared context that the first
+    or the last turn begins with, and the turns before the last.
 
-    Where the last turn begins with a shared context, the first `shared_blocks` of it.
+    What the talk itself adds is there for five minutes; longer lives have to come first.
     """
     shared = body.get("system") or body.get("tools")
     if shared:
-        shared[-1] = {**shared[-1], "cache_control": _CACHE}
-    messages = body["messages"]
-    if shared_blocks:
-        _mark(messages[-1]["content"], shared_blocks - 1)
-    elif len(messages) > 1 or not shared:
-        _mark(messages[-2 if len(messages) > 1 else -1]["content"], -1)
+        shared[-1] = {**shared[-1], "cache_control": lasting}
+    sent = body["messages"]
+    if len(sent) > 1 and (blocks := _shared_blocks(messages, 1)):
+        _mark(sent[0]["content"], blocks - 1, lasting)
+    if blocks := _shared_blocks(messages, len(messages) - 1):
+        _mark(sent[-1]["content"], blocks - 1, lasting if len(sent) == 1 else _CACHE)
+    elif len(sent) > 1:
+        _mark(sent[-2]["content"], -1, _CACHE)
+    elif not shared:
+        _mark(sent[-1]["content"], -1, lasting)
 
 
-def _mark(blocks: list[Json], at: int) -> None:
+def _mark(blocks: list[Json], at: int, cache: Json) -> None:
     if blocks[at]["type"] not in ("thinking", "redacted_thinking"):
-        blocks[at] = {**blocks[at], "cache_control": _CACHE}
+        blocks[at] = {**blocks[at], "cache_control": cache}
 
 
 def _invalid(why: str) -> InvalidRequest:

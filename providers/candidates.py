@@ -26,7 +26,8 @@ class Needs:
     `provider` and `model` pin one; sizes are in tokens. `available_only` False also takes
     providers that this process has no key for (other workers may), with a note that says so.
     `at` is the day that prices are quoted for (default: today). `modalities` are the kinds of
-    files that are sent along ("image", "pdf", …).
+    files that are sent along ("image", "pdf", …). `cache_lasts_s`: for how long cached prefixes
+    are to last, where that was said.
     """
 
     capabilities: tuple[str, ...] = ()
@@ -37,6 +38,7 @@ class Needs:
     available_only: bool = True
     at: date | None = None
     modalities: tuple[str, ...] = ()
+    cache_lasts_s: float | None = None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ model is allowed, with a warning.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -79,6 +80,7 @@ class ModelEntry(Profile):
     source: str
 
 
+Caching = Literal["none", "prefix", "named"]
 Modality = Literal["text", "image", "audio", "video", "pdf"]
 
 
@@ -87,15 +89,30 @@ class ProviderEntry(_Written):
 
     `uploads`: the kinds of files that it keeps for later requests. `caching`: whether it caches
     a prefix within requests that repeat it, or under a name of its own, and from how many tokens
-    on (`cache_floor`).
+    on (`cache_floor`). `cache_floors` says so for models by name or glob, the first that matches;
+    `uncached` names those that it makes no caches of.
     """
 
     default_model: str
     uploads: tuple[Modality, ...] = ()
-    caching: Literal["none", "prefix", "named"] = "none"
+    caching: Caching = "none"
     cache_floor: Annotated[int, Field(ge=0)] = 0
+    cache_floors: Mapping[str, Annotated[int, Field(ge=0)]] = {}
+    uncached: tuple[str, ...] = ()
     default_profile: Profile
     models: tuple[ModelEntry, ...] = ()
+
+
+@dataclass(frozen=True)
+class CachingFacts:
+    """How prefixes of a model are cached, and from how many tokens on.
+
+    `stated`: the vendor says so of this very model.
+    """
+
+    kind: Caching
+    floor: int
+    stated: bool = True
 
 
 class CapabilityTable(_Written):
@@ -121,6 +138,16 @@ class CapabilityTable(_Written):
         """Return what is known of a provider; nothing of one that is not in the table."""
         unknown = ProviderEntry(default_model="", default_profile=Profile(capabilities=frozenset()))
         return self.providers.get(provider, unknown)
+
+    def caching(self, provider: str, model: str) -> CachingFacts:
+        """Return how a model's prefixes are cached."""
+        entry, name = self.entry(provider), model.removeprefix("models/").lower()
+        if entry.caching == "none" or any(fnmatchcase(name, one) for one in entry.uncached):
+            return CachingFacts("none", 0)
+        for pattern, floor in entry.cache_floors.items():
+            if fnmatchcase(name, pattern):
+                return CachingFacts(entry.caching, floor)
+        return CachingFacts(entry.caching, entry.cache_floor, stated=False)
 
     def default_model(self, provider: str) -> str | None:
         """Return the model that a provider uses when nobody names one."""

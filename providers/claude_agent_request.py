@@ -64,6 +64,7 @@ def agent_request(req: ChatRequest, model: str) -> AgentRequest:
         stop=None,
         seed=None,
         cache_key=None,
+        cache_lasts_s=None,
         metadata={},
     )
     body = messages_body(plain, model, profile(model))

@@ -6,13 +6,15 @@ that does not continue, or with the next call, or with the answer.
 """
 
 import re
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import orjson
 
 from contracts.messages import ToolCall
-from providers.toolcalls import build_tool_call
+from providers.characters import whole_json
+from providers.toolcalls import CUT_OFF, build_tool_call
 
 _STEP = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]|\['((?:[^'\\]|\\.)*)'\]|\[\"((?:[^\"\\]|\\.)*)\"\]")
 _VALUES = ("numberValue", "boolValue")
@@ -39,10 +41,15 @@ class CallDraft:
                 self._args = {}
             _put(self._args, steps(entry.get("jsonPath") or ""), entry)
 
-    def build(self, call_id: str) -> ToolCall:
-        """Return the whole call under the vendor's id, or under `call_id` where it gave none."""
-        raw = "" if self._args is None else orjson.dumps(self._args).decode()
-        return build_tool_call(self.id or call_id, self.name, raw, self.signature)
+    def build(self, call_id: str, cut: bool = False) -> ToolCall:
+        """Return the call under the vendor's id, or under `call_id` where it gave none.
+
+        `cut`: the answer's end came before the call's, so that what there is of its arguments is
+        no call.
+        """
+        raw = "" if self._args is None else orjson.dumps(whole_json(self._args)).decode()
+        call = build_tool_call(self.id or call_id, self.name, raw, self.signature)
+        return replace(call, arguments={}, arguments_error=CUT_OFF) if cut else call
 
 
 def steps(path: str) -> list[str | int]:

@@ -16,13 +16,19 @@ reported the whole usage, so nothing was interrupted, and asking again may well 
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
-import orjson
-
 from contracts.messages import ChatChunk, Usage
-from providers.exceptions import InvalidRequest, ProviderError, ServerFailed
+from providers.characters import event_json
+from providers.counts import count
+from providers.exceptions import (
+    AuthenticationFailed,
+    InvalidRequest,
+    ProviderError,
+    ServerFailed,
+)
 from providers.gemini_arguments import CallDraft
 from providers.http_errors import Origin, error_from_event, interrupted
 from providers.redaction import redact
@@ -37,7 +43,8 @@ _FINISH = {
     "CONTINUATION": "pause",
     **dict.fromkeys(
         ("SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII",
-         "MODEL_ARMOR", "IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION"),
+         "MODEL_ARMOR", "ESCALATION", "IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT",
+         "IMAGE_RECITATION"),
         "content_filter",
     ),
 }  # fmt: skip
@@ -86,13 +93,15 @@ class ContentParser:
             raise error_from_event(self._origin, event.data)
         if event.data == b"[DONE]":
             return _NO_CHUNKS
-        data = orjson.loads(event.data)
-        if data.get("error"):
-            raise error_from_event(self._origin, data)
-        chunks = self._on_head(data)
-        for candidate in data.get("candidates") or ():
-            if not candidate.get("index"):
-                chunks += self._on_candidate(candidate)
+        data = event_json(event.data)
+        chunks: list[ChatChunk] = []
+        for part in data if isinstance(data, list) else (data,):
+            if part.get("error"):
+                raise error_from_event(self._origin, part)
+            chunks += self._on_head(part)
+            for candidate in part.get("candidates") or ():
+                if not candidate.get("index"):
+                    chunks += self._on_candidate(candidate)
         return chunks
 
     def close(self) -> list[ChatChunk]:
@@ -105,12 +114,12 @@ class ContentParser:
         self.usage_final = self.usage is not None and not self._stops.stopped
         held = self._stops.flush()
         chunks = [ChatChunk(delta_text=held)] if held else []
-        chunks += self._end_call()
+        chunks += self._end_call(cut=self._finish != "STOP")
         reason = "content_filter" if self._finish is None else self._finish_reason(self._finish)
         chunks.append(
             ChatChunk(
                 finish_reason=reason,
-                usage=self.usage,
+                usage=self._last_usage(),
                 model=self._model,
                 response_id=self.response_id,
                 vendor_state=self._vendor_state(),
@@ -135,7 +144,7 @@ class ContentParser:
         chunks: list[ChatChunk] = []
         for part in parts:
             chunks += self._on_part(part)
-        reason = candidate.get("finishReason")
+        reason = (candidate.get("finishReason") or "").upper()
         if reason and reason not in _UNSPECIFIED:
             self._finish = reason
             self._finish_message = candidate.get("finishMessage") or ""
@@ -167,10 +176,10 @@ class ContentParser:
             self._draft.signature = self._draft.signature or signature
         return chunks if call.get("willContinue") else chunks + self._end_call()
 
-    def _end_call(self) -> list[ChatChunk]:
+    def _end_call(self, cut: bool = False) -> list[ChatChunk]:
         if self._draft is None:
             return []
-        call = self._draft.build(self._draft.id or self._new_id())
+        call = self._draft.build(self._draft.id or self._new_id(), cut)
         self._draft = None
         self._called = True
         part: dict[str, Any] = {
@@ -180,6 +189,13 @@ class ContentParser:
             part["thoughtSignature"] = call.signature
         self._parts.append(part)
         return [ChatChunk(tool_call=call)]
+
+    def _last_usage(self) -> Usage | None:
+        """The usage; a report that counts nothing of an answer's text is none."""
+        usage = self.usage
+        if usage is None or usage.completion_tokens or not (self._answered or self._called):
+            return usage
+        return replace(usage, estimated=True)
 
     def _keep(self, part: dict[str, Any], text: str | None) -> None:
         """Remember the part for the next turn: text joined up, signed parts as they came."""
@@ -210,6 +226,8 @@ class ContentParser:
             return known
         if reason == "MISSING_THOUGHT_SIGNATURE":
             raise self._failed(InvalidRequest, reason)
+        if reason == "PUP_LIMITED_DISABLED":
+            raise self._failed(AuthenticationFailed, reason)
         if reason in _FAILED or not (self._answered or self._called):
             raise self._failed(ServerFailed, reason)
         return reason.lower()
@@ -233,13 +251,13 @@ _FAILED = frozenset(
 
 def usage_of(counts: Mapping[str, Any]) -> Usage:
     """Normalise a usageMetadata object."""
-    thoughts = counts.get("thoughtsTokenCount") or 0
+    thoughts = count(counts.get("thoughtsTokenCount"))
     return Usage(
-        prompt_tokens=(counts.get("promptTokenCount") or 0)
-        + (counts.get("toolUsePromptTokenCount") or 0),
-        completion_tokens=(counts.get("candidatesTokenCount") or 0) + thoughts,
-        total_tokens=counts.get("totalTokenCount") or 0,
-        cached_tokens=counts.get("cachedContentTokenCount") or 0,
+        prompt_tokens=count(counts.get("promptTokenCount"))
+        + count(counts.get("toolUsePromptTokenCount")),
+        completion_tokens=count(counts.get("candidatesTokenCount")) + thoughts,
+        total_tokens=count(counts.get("totalTokenCount")),
+        cached_tokens=count(counts.get("cachedContentTokenCount")),
         reasoning_tokens=thoughts,
         raw=dict(counts),
     )

@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx2
 
+from providers.refusals import bound_refusal
 from providers.tls import tls_context
 
 SILENCE_S = 600.0
@@ -65,6 +66,7 @@ class WireClient(httpx2.AsyncClient):
             limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=100),
             # A redirect would be a second request.
             follow_redirects=False,
+            event_hooks={"response": [bound_refusal]},
             trust_env=trust_env,
         )
 

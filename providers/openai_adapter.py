@@ -40,6 +40,7 @@ from providers.openai_requests import chat_body, responses_body
 from providers.openai_responses import ResponsesParser
 from providers.prefixes import prefix_key
 from providers.reading import Answer, EventParser, read_stream
+from providers.refusals import bound_refusal
 from providers.sdk_logs import hush_sdks
 from providers.spi import LLMClient
 from providers.stops import StopCutter
@@ -119,6 +120,7 @@ class OpenAIClient(LLMClient):
                 ),
                 # A redirect would be a second request, and a proxy does not know this machine.
                 follow_redirects=False,
+                event_hooks={"response": [bound_refusal]},
                 trust_env=not self._loopback,
                 verify=tls_context(),
             ),

@@ -1,18 +1,21 @@
 """Reads a Responses stream. Pure: events in, chunks out.
 
 Events are told apart by `type` inside the JSON; names on `event:` lines may be missing. A call is
-whole at `response.output_item.done`, whose ids count. What a server leaves out of its deltas is
-taken from the terminal event's `output`.
+whole at `response.output_item.done`, whose ids count; imitators give one item several ids, or
+several items one index, so that either tells which call is meant. What a server leaves out of its
+deltas is taken from the events that close a text or an item, else from the terminal one's `output`.
 
 Terminal marker: response.completed, response.incomplete, response.failed (an error). Everything
 that comes after it is not read.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from contracts.messages import ChatChunk, ToolCall, Usage
+from providers.characters import event_json
 from providers.exceptions import StreamInterrupted
 from providers.http_errors import Origin, error_from_event, interrupted
 from providers.openai_usage import responses_usage
@@ -27,10 +30,26 @@ INCOMPLETE = {
     "max_messages": "pause",
     "steered": "pause",
 }
-_TERMINAL = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
+_TERMINAL = (
+    "response.completed",
+    "response.incomplete",
+    "response.failed",
+    "response.cancelled",
+    "response.done",
+)
 _CALLS = ("function_call", "custom_tool_call")
 _FRAGMENTS = ("response.function_call_arguments.delta", "response.custom_tool_call_input.delta")
+_WHOLE = ("response.function_call_arguments.done", "response.custom_tool_call_input.done")
 _STATEFUL = ("reasoning", "message", "function_call", "custom_tool_call")
+
+
+@dataclass
+class _Open:
+    """A call that has begun, by what events may name it."""
+
+    item_id: str
+    index: Any
+    draft: ToolCallDraft
 
 
 class ResponsesParser:
@@ -52,9 +71,10 @@ class ResponsesParser:
         self._model: str | None = None
         self._done = False
         self._texts = 0
+        self._streamed = False
         self._refusal = ""
         self._calls: list[ToolCall] = []
-        self._drafts: dict[str, ToolCallDraft] = {}
+        self._open: list[_Open] = []
         self._items: list[dict[str, Any]] = []
 
     @property
@@ -68,23 +88,28 @@ class ResponsesParser:
             return []
         if event.event == "error":
             raise error_from_event(self._origin, event.data)
-        payload = orjson.loads(event.data)
+        payload = event_json(event.data)
         kind = payload.get("type") or event.event
         number = payload.get("sequence_number")
         if isinstance(number, int):
             self.last_event = number
         if kind == "response.output_text.delta":
+            self._streamed = True
             return self._text(payload["delta"])
         if kind in ("response.reasoning_summary_text.delta", "response.reasoning_text.delta"):
             return [ChatChunk(delta_reasoning=payload["delta"])] if payload["delta"] else []
         if kind == "response.refusal.delta":
             self._refusal += payload["delta"]
-        elif kind in _FRAGMENTS:
+        elif kind == "response.refusal.done":
+            self._refusal = self._refusal or payload.get("refusal") or ""
+        elif kind == "response.output_text.done":
+            return self._closed_text(payload.get("text"))
+        elif kind in _FRAGMENTS or kind in _WHOLE:
             self._fragment(payload)
         elif kind == "response.output_item.added":
-            self._opened(payload["item"])
+            self._opened(payload["item"], payload.get("output_index"))
         elif kind == "response.output_item.done":
-            return self._item(payload["item"])
+            return self._item(payload["item"], payload.get("output_index"))
         elif kind in _TERMINAL:
             self._note(payload.get("response"))
             return self._ended(kind, payload.get("response") or {})
@@ -127,29 +152,52 @@ class ResponsesParser:
             chunks.append(self._last("stop"))
         return chunks
 
-    def _opened(self, item: dict[str, Any]) -> None:
-        if item.get("type") in _CALLS and item.get("id"):
-            call_id = item.get("call_id") or item["id"]
-            self._drafts[item["id"]] = ToolCallDraft(call_id, item.get("name") or "")
+    def _closed_text(self, text: Any) -> list[ChatChunk]:
+        """The text of a server that sends no deltas."""
+        return self._text(text) if text and not (self._streamed or self._resumed) else []
+
+    def _opened(self, item: dict[str, Any], index: Any) -> None:
+        if item.get("type") in _CALLS:
+            item_id = item.get("id") or ""
+            draft = ToolCallDraft(item.get("call_id") or item_id, item.get("name") or "")
+            self._open.append(_Open(item_id, index, draft))
+
+    def _find(self, item_id: Any, index: Any, call_id: Any = None) -> _Open | None:
+        """The open call that an event means: by its item's id, else its own, else its place."""
+        for name, value in (("item_id", item_id), ("call", call_id), ("index", index)):
+            for held in self._open if value not in (None, "") else ():
+                if value == (held.draft.id if name == "call" else getattr(held, name)):
+                    return held
+        return None
 
     def _fragment(self, payload: dict[str, Any]) -> None:
-        draft = self._drafts.get(payload.get("item_id") or "")
-        if draft is not None:
-            draft.pieces.append(payload["delta"])
+        held = self._find(payload.get("item_id"), payload.get("output_index"))
+        if held is None:
+            return
+        if "delta" in payload:
+            held.draft.pieces.append(payload["delta"])
+        else:
+            whole = payload.get("arguments") or payload.get("input")
+            held.draft.pieces = [whole] if whole else held.draft.pieces
 
-    def _item(self, item: dict[str, Any]) -> list[ChatChunk]:
+    def _item(self, item: dict[str, Any], index: Any = None) -> list[ChatChunk]:
         kind = item.get("type")
-        self._drafts.pop(item.get("id") or "", None)
         if kind in _STATEFUL:
             self._items.append(item)
-        if kind == "function_call":
-            raw = item.get("arguments") or ""
-        elif kind == "custom_tool_call":
-            raw = item.get("input") or ""
-        else:
+        if kind not in _CALLS:
             return []
-        call_id = item.get("call_id") or item.get("id") or f"call_{len(self._calls)}"
-        call = build_tool_call(call_id, item.get("name") or "", raw)
+        held = self._find(item.get("id"), index, item.get("call_id"))
+        draft = held.draft if held is not None else ToolCallDraft()
+        if held is not None:
+            self._open.remove(held)
+        raw = item.get("arguments" if kind == "function_call" else "input") or draft.raw
+        if not isinstance(raw, str):
+            raw = orjson.dumps(raw).decode()
+        call_id = item.get("call_id") or draft.id or item.get("id") or f"call_{len(self._calls)}"
+        cut = item.get("status") == "incomplete"
+        return self._called(build_tool_call(call_id, item.get("name") or draft.name, raw, cut=cut))
+
+    def _called(self, call: ToolCall) -> list[ChatChunk]:
         self._calls.append(call)
         return [ChatChunk(tool_call=call)]
 
@@ -160,42 +208,55 @@ class ResponsesParser:
             raise error_from_event(self._origin, response.get("error") or {"code": "server_error"})
         if kind == "response.cancelled" or status == "cancelled":
             raise StreamInterrupted(f"{self._origin.provider}: the response was cancelled")
-        chunks = self._left_out(response.get("output") or ())
+        reason = self._incomplete(kind, response)
+        chunks = self._left_out(response.get("output") or (), cut=bool(reason))
         if self._done:
             return chunks
         held = self._stops.flush()
         if held:
             chunks.append(ChatChunk(delta_text=held))
         self.usage_final = self.usage is not None
-        chunks.append(self._last(self._reason(kind, response)))
+        chunks.append(self._last(reason or self._complete()))
         return chunks
 
-    def _left_out(self, output: Any) -> list[ChatChunk]:
-        """Return the text and the calls of the final output that no event has given."""
+    def _left_out(self, output: Any, cut: bool) -> list[ChatChunk]:
+        """Return the text and the calls that no event has given: of the final output, else items.
+
+        `cut`: the answer is incomplete, and a call without arguments may have been to have some.
+        """
         chunks: list[ChatChunk] = []
         if self._resumed:
             output = ()
         no_calls, no_text = not self._calls, not self._texts
-        for item in output:
+        for item in tuple(output) or (() if self._resumed else tuple(self._items)):
             if item.get("type") in _CALLS and no_calls:
                 chunks += self._item(item)
-            elif item.get("type") == "message" and no_text:
-                for part in item.get("content") or ():
-                    if part.get("type") == "output_text" and part.get("text"):
-                        chunks += self._text(part["text"])
-                    elif part.get("type") == "refusal" and not self._refusal:
-                        self._refusal = part.get("refusal") or ""
-        for number, draft in enumerate(self._drafts.values()):
-            call = draft.build(f"call_{number}")
-            self._calls.append(call)
-            chunks.append(ChatChunk(tool_call=call))
-        self._drafts.clear()
+            elif item.get("type") == "message":
+                chunks += self._message(item, no_text)
+        known = {call.id for call in self._calls}
+        for number, held in enumerate(self._open):
+            if held.draft.id not in known:
+                chunks += self._called(held.draft.build(f"call_{number}", cut))
+        self._open.clear()
         return chunks
 
-    def _reason(self, kind: str, response: dict[str, Any]) -> str:
-        if kind == "response.incomplete" or response.get("status") == "incomplete":
-            reason = str((response.get("incomplete_details") or {}).get("reason") or "length")
-            return INCOMPLETE.get(reason, reason)
+    def _message(self, item: dict[str, Any], no_text: bool) -> list[ChatChunk]:
+        chunks: list[ChatChunk] = []
+        for part in item.get("content") or ():
+            if part.get("type") == "output_text" and part.get("text") and no_text:
+                chunks += self._text(part["text"])
+            elif part.get("type") == "refusal" and not self._refusal:
+                self._refusal = part.get("refusal") or ""
+        return chunks
+
+    def _incomplete(self, kind: str, response: dict[str, Any]) -> str | None:
+        """Why the answer is not complete, in our words; None if it is."""
+        if kind != "response.incomplete" and response.get("status") != "incomplete":
+            return None
+        reason = str((response.get("incomplete_details") or {}).get("reason") or "length")
+        return INCOMPLETE.get(reason, reason)
+
+    def _complete(self) -> str:
         if self._calls:
             return "tool_calls"
         return "refusal" if self._refusal else "stop"

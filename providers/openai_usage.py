@@ -3,6 +3,7 @@
 from typing import Any
 
 from contracts.messages import Usage
+from providers.counts import count
 
 
 def chat_usage(raw: dict[str, Any]) -> Usage:
@@ -18,12 +19,13 @@ def chat_usage(raw: dict[str, Any]) -> Usage:
         or raw.get("cached_tokens")
     )
     return Usage(
-        prompt_tokens=_count(raw.get("prompt_tokens")),
-        completion_tokens=_count(raw.get("completion_tokens")),
-        total_tokens=_count(raw.get("total_tokens")),
-        cached_tokens=_count(cached),
-        cache_write_tokens=_count(prompt.get("cache_write_tokens")),
-        reasoning_tokens=_count(completion.get("reasoning_tokens")),
+        estimated=_is_unreported(raw, "prompt_tokens", "completion_tokens"),
+        prompt_tokens=count(raw.get("prompt_tokens")),
+        completion_tokens=count(raw.get("completion_tokens")),
+        total_tokens=count(raw.get("total_tokens")),
+        cached_tokens=count(cached),
+        cache_write_tokens=count(prompt.get("cache_write_tokens")),
+        reasoning_tokens=count(completion.get("reasoning_tokens")),
         raw=raw,
     )
 
@@ -33,22 +35,22 @@ def responses_usage(raw: dict[str, Any]) -> Usage:
     prompt = _object(raw.get("input_tokens_details"))
     completion = _object(raw.get("output_tokens_details"))
     return Usage(
-        prompt_tokens=_count(raw.get("input_tokens")),
-        completion_tokens=_count(raw.get("output_tokens")),
-        total_tokens=_count(raw.get("total_tokens")),
-        cached_tokens=_count(prompt.get("cached_tokens")),
-        cache_write_tokens=_count(prompt.get("cache_write_tokens")),
-        reasoning_tokens=_count(completion.get("reasoning_tokens")),
+        estimated=_is_unreported(raw, "input_tokens", "output_tokens"),
+        prompt_tokens=count(raw.get("input_tokens")),
+        completion_tokens=count(raw.get("output_tokens")),
+        total_tokens=count(raw.get("total_tokens")),
+        cached_tokens=count(prompt.get("cached_tokens")),
+        cache_write_tokens=count(prompt.get("cache_write_tokens")),
+        reasoning_tokens=count(completion.get("reasoning_tokens")),
         raw=raw,
     )
 
 
+def _is_unreported(raw: dict[str, Any], *names: str) -> bool:
+    """Tell a report of nothing, or with a hole in it: no answer has cost nothing at all."""
+    counts = [raw.get(name) for name in names]
+    return not any(counts) or not all(isinstance(count, int | float) for count in counts)
+
+
 def _object(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def _count(value: Any) -> int:
-    """A number of tokens; whatever is none counts as 0."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return 0
-    return max(0, int(value))

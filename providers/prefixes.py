@@ -6,6 +6,10 @@ from collections.abc import Iterable, Iterator
 from contracts.messages import ChatRequest, Message
 from contracts.parts import FileInlinePart, FileRefPart, TextPart
 
+SHORT_LIFE_S = 300.0
+"""Anthropic keeps a prefix for so long from its last use on; whoever wants it for longer gets an
+hour, and pays more for writing it (platform.claude.com, build-with-claude/prompt-caching)."""
+
 
 def prefix_key(req: ChatRequest, model: str) -> str:
     """Return the key of a prefix, of 42 characters (OpenAI takes up to 64).

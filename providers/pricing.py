@@ -7,8 +7,8 @@ table, by the name as given, and by its family where only the version is unknown
 override to write: a price of zero is never assumed, only stated.
 
 The table's standard tier applies: no batch or priority prices, cache writes at the short
-lifetime, pictures at the price of text, a prompt with sound in it at the price of sound. Prices
-that change within the day are quoted at the dearest of that day.
+lifetime unless a longer one is asked for, pictures at the price of text, a prompt with sound in it
+at the price of sound. Prices that change within the day are quoted at the dearest of that day.
 """
 
 import re
@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.prices import Price, Rate
 from providers.exceptions import RouterError
+from providers.prefixes import SHORT_LIFE_S
 
 if TYPE_CHECKING:  # half a second of import, paid by the first quote only
     from genai_prices.data_snapshot import DataSnapshot
@@ -40,14 +41,24 @@ TABLE_IDS: dict[str, tuple[str, ...]] = {
 }
 """Which of the table's providers price ours, in order. Other names are the table's own."""
 
-CACHE_STORAGE = (
-    ("gemini-2.5-flash*", Decimal("1.00")),
-    ("gemini-3-flash*", Decimal("1.00")),
-    ("gemini*", Decimal("4.50")),
+HALF_PRICE_ENDS = date(2027, 1, 1)
+
+CACHE_STORAGE: tuple[tuple[str, tuple[tuple[date, str], ...]], ...] = (
+    ("gemini-2.5-pro*", ((date.min, "4.50"),)),
+    ("gemini-3-pro*", ((date.min, "4.50"),)),
+    ("gemini-3.1-pro*", ((date.min, "4.50"),)),
+    ("gemini-2.5-flash*", ((date.min, "1.00"),)),
+    ("gemini-3-flash*", ((date.min, "1.00"),)),
+    ("gemini-3.1-flash-lite*", ((date.min, "1.00"),)),
+    ("gemini-3.[678]-flash*", ((date.min, "0.50"), (HALF_PRICE_ENDS, "1.00"))),
 )
-"""Dollars for a million cached tokens kept for an hour, by name pattern; the genai-prices table
-has none. Where a model's own is not known, the dearest of the vendor's.
-(https://ai.google.dev/gemini-api/docs/pricing, 2026-11-21)"""
+"""Dollars for a million cached tokens kept for an hour, by name pattern, each from a day on; the
+genai-prices table has none. "Context caching price … per 1,000,000 tokens per hour (storage
+price)", standard tier, of https://ai.google.dev/gemini-api/docs/pricing as read on 2026-11-21."""
+
+ASSUMED_STORAGE = ("gemini*", Decimal("4.50"))
+"""For models of a vendor that takes money for storage whose own price is not known (gemini-3.5-*):
+the dearest of the vendor's. A price that has it says so (`Price.assumed`)."""
 
 _VERSION = re.compile(
     r"(?:-20\d{2}-\d{2}-\d{2}|-20\d{6}|-\d{3,4}|-latest|-preview(?:-[\d-]+)?|-exp(?:-[\d-]+)?)$"
@@ -63,7 +74,8 @@ class UnknownPrice(RouterError):
 class PriceOverride(BaseModel):
     """A price that the user states, in dollars per million tokens (`per_request` in dollars).
 
-    `cache_storage` is for a million tokens in a cache of a name of its own, kept for an hour.
+    `cache_storage` is for a million tokens in a cache of a name of its own, kept for an hour;
+    `cache_write_1h` for writing a prefix that is to last an hour.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -74,6 +86,7 @@ class PriceOverride(BaseModel):
     cache_write: Dollars | None = None
     reasoning: Dollars | None = None
     cache_storage: Dollars | None = None
+    cache_write_1h: Dollars | None = None
     per_request: Dollars = Decimal(0)
 
 
@@ -88,16 +101,24 @@ def quote(
     overrides: Overrides | None = None,
     *,
     sound: bool = False,
+    cache_lasts_s: float | None = None,
 ) -> Price:
     """Return the model's price on a day (UTC). Raises `UnknownPrice`.
 
     `sound`: prompts may hold sound, so all of them count as the dearer of sound and text.
+    `cache_lasts_s`: requests ask for prefixes to be kept for so long, which may cost more.
 
     `Price.model` is the entry that was used: a family's for a versioned name. A price from a
     glob override stands in for many models and is marked `is_default`.
     """
-    stated = _override(provider, model, overrides or {})
-    return stated or _from_table(provider, model, at, sound) or _refuse(provider, model)
+    found = (
+        _override(provider, model, overrides or {})
+        or _from_table(provider, model, at, sound)
+        or _refuse(provider, model)
+    )
+    if (cache_lasts_s or 0) > SHORT_LIFE_S:
+        return found
+    return found.model_copy(update={"cache_write_1h": None})
 
 
 def _refuse(provider: str, model: str) -> Price:
@@ -132,6 +153,7 @@ def _stated(model: str, override: PriceOverride, *, is_default: bool) -> Price:
         cache_write=rate(override.cache_write),
         reasoning=rate(override.reasoning),
         cache_storage=rate(override.cache_storage),
+        cache_write_1h=rate(override.cache_write_1h),
         per_request=override.per_request,
         source="override",
         version="",
@@ -152,16 +174,19 @@ def _from_table(provider: str, model: str, at: date, sound: bool) -> Price | Non
         cached = _dearer(cached, _rate(prices.cache_audio_read_mtok))
     if source is None or output is None:  # a model billed by other units, or free of charge
         return None
+    storage, assumed = _storage(found.id, at)
     return Price(
         model=found.id,
         input=source,
         output=output,
         cached_input=cached,
         cache_write=_rate(prices.cache_write_mtok),
-        cache_storage=_storage(found.id),
+        cache_storage=storage,
+        cache_write_1h=_rate(prices.cache_write_1h_mtok),
         per_request=_plain(prices.requests_kcount) / 1000,
         source=SOURCE,
         version=version(SOURCE),
+        assumed=("cache_storage",) if assumed else (),
     )
 
 
@@ -219,11 +244,14 @@ def _dearer(text: Rate | None, sound: Rate | None) -> Rate | None:
     return max(rates, key=lambda rate: rate.base, default=None)
 
 
-def _storage(model: str) -> Rate | None:
-    for pattern, dollars in CACHE_STORAGE:
+def _storage(model: str, at: date) -> tuple[Rate | None, bool]:
+    """Return what an hour of a cache costs, and whether that is assumed."""
+    for pattern, days in CACHE_STORAGE:
         if fnmatchcase(model, pattern):
-            return Rate(base=dollars)
-    return None
+            dollars = [dollars for since, dollars in days if since <= at][-1]
+            return Rate(base=Decimal(dollars)), False
+    pattern, dearest = ASSUMED_STORAGE
+    return (Rate(base=dearest), True) if fnmatchcase(model, pattern) else (None, False)
 
 
 def _plain(price: "Decimal | TieredPrices | None") -> Decimal:

@@ -20,6 +20,7 @@ import httpx2
 import orjson
 
 from contracts.messages import ChatChunk, Usage
+from providers.characters import Halves, event_json
 from providers.exceptions import ProviderError, StreamInterrupted, TimeoutError
 from providers.http_errors import Origin, error_from_event, error_from_transport, interrupted
 from providers.sse import ServerSentEvent, SSEDecoder
@@ -27,6 +28,20 @@ from providers.verdicts import plain_text
 
 DRAIN_S = 0.1
 """How long the end of a body is waited for once the answer is whole."""
+
+
+_WRONG_SHAPE = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+)
+"""What an event that is not as its vendor writes it can raise in a parser."""
+
+_KEEP_ALIVES = frozenset(("ping", "heartbeat", "keepalive", "keep-alive"))
+"""Names of events that only say that the connection lives, whatever their data."""
 
 
 class EventParser(Protocol):
@@ -77,23 +92,25 @@ async def read_stream(ask: Callable[[], Awaitable[Answer]]) -> AsyncGenerator[Ch
     answer = await ask()
     del ask
     body, parser, origin, notes = answer.body, answer.parser, answer.origin, answer.notes
-    decoder = SSEDecoder()
+    decoder, halves = SSEDecoder(), Halves()
     try:
         async for data in body:
             for event in decoder.feed(data):
+                if event.event in _KEEP_ALIVES:
+                    continue
                 for chunk in parser.feed(event):
-                    yield replace(chunk, notes=notes) if notes and chunk.finish_reason else chunk
+                    yield _ready(chunk, halves, notes)
                 if parser.done:
                     break
             if parser.done:
                 break
         for chunk in finish(decoder, parser, origin):
-            yield replace(chunk, notes=notes) if notes and chunk.finish_reason else chunk
+            yield _ready(chunk, halves, notes)
     except (ProviderError, TimeoutError) as error:
         raise _with_state(error, parser, origin) from error.__cause__
     except (httpx2.HTTPError, httpx2.StreamError) as error:
         raise _with_state(error_from_transport(origin, error, True), parser, origin) from error
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except _WRONG_SHAPE as error:
         raise _with_state(_not_understood(origin, error), parser, origin) from error
     else:
         await _drain(body)
@@ -103,6 +120,11 @@ async def read_stream(ask: Callable[[], Awaitable[Answer]]) -> AsyncGenerator[Ch
             await end()
         if answer.close is not None:
             await answer.close()
+
+
+def _ready(chunk: ChatChunk, halves: Halves, notes: tuple[str, ...]) -> ChatChunk:
+    chunk = halves.mend(chunk)
+    return replace(chunk, notes=notes) if notes and chunk.finish_reason else chunk
 
 
 def finish(decoder: SSEDecoder, parser: EventParser, origin: Origin) -> Iterator[ChatChunk]:
@@ -128,8 +150,8 @@ def is_whole(data: bytes) -> bool:
     if data.strip() == b"[DONE]":
         return True
     try:
-        orjson.loads(data)
-    except orjson.JSONDecodeError:
+        event_json(data)
+    except ValueError:
         return False
     return True
 

@@ -186,7 +186,10 @@ class Search:
         at = self._needs.at or datetime.now(UTC).date()
         try:
             sound = "audio" in self.needed.modalities
-            price = quote(provider, model, at, self._catalogue.prices, sound=sound)
+            lasts = self._needs.cache_lasts_s
+            price = quote(
+                provider, model, at, self._catalogue.prices, sound=sound, cache_lasts_s=lasts
+            )
         except UnknownPrice as error:
             return None, [str(error)]
         return price, judge_price(self.needed, price)

@@ -37,7 +37,7 @@ from providers.exceptions import (
     StreamInterrupted,
     Unreachable,
 )
-from providers.prefixes import prefix_key
+from providers.prefixes import SHORT_LIFE_S, prefix_key
 from providers.simulation import answering, structured, toolcalls
 from providers.simulation.asking import understand
 from providers.simulation.faults import Fault, FaultCount, Simulation
@@ -173,6 +173,7 @@ class _Call:
         self._sent_tokens = 0
         self._sent_words = 0
         self._prefix = f"{req.cache_key}/{model}" if req.cache_key else ""
+        self._lasts = (req.cache_lasts_s or 0) > SHORT_LIFE_S
         self._was_written = self._prefix in _written
 
     async def chunks(self) -> AsyncIterator[ChatChunk]:
@@ -277,11 +278,13 @@ class _Call:
 
     def _usage(self, *, estimated: bool = False) -> Usage:
         shared = self._prefix_tokens() if self._prefix else 0
+        written = 0 if self._was_written else shared
         return Usage(
             self._prompt_tokens,
             self._sent_tokens,
             cached_tokens=shared if self._was_written else 0,
-            cache_write_tokens=0 if self._was_written else shared,
+            cache_write_tokens=written,
+            cache_write_1h_tokens=written if self._lasts else 0,
             estimated=estimated,
         )
 

@@ -68,10 +68,17 @@ _REFUSED = frozenset(
         "bio_policy",
         "cyber_policy",
         "misalignment_policy_violation",
+        "image_content_policy_violation",
+        "content_policy_violation_error",
     )
 )
 _CONTEXT = frozenset(
-    ("context_length_exceeded", "context_window_exceeded", "string_above_max_length")
+    (
+        "context_length_exceeded",
+        "context_window_exceeded",
+        "context_window_exceeded_error",
+        "string_above_max_length",
+    )
 )
 _MODEL = frozenset(("model_not_found", "deployment_not_found", "deploymentnotfound"))
 _AUTH = frozenset(
@@ -79,6 +86,8 @@ _AUTH = frozenset(
         "authentication_error",
         "permission_error",
         "permission_denied",
+        "permission_denied_error",
+        "access_denied_exception",
         "unauthenticated",
         "invalid_api_key",
         "api_key_invalid",
@@ -89,11 +98,13 @@ _AUTH = frozenset(
 )
 _OVERLOADED = frozenset(
     ("overloaded_error", "overloaded", "unavailable", "service_unavailable", "slow_down",
-     "engine_overloaded", "capacity_exceeded")
+     "engine_overloaded", "capacity_exceeded", "service_unavailable_error",
+     "service_unavailable_exception")
 )  # fmt: skip
 _LIMITED = frozenset(
     ("rate_limit_error", "rate_limit_exceeded", "rate_limited", "resource_exhausted",
-     "too_many_requests", "ramp_limit_exceeded")
+     "too_many_requests", "ramp_limit_exceeded", "rate_limit", "throttling", "throttling_error",
+     "throttling_exception")
 )  # fmt: skip
 _BROKEN = frozenset(
     ("server_error", "api_error", "internal", "internal_error", "internal_server_error", "unknown",
@@ -102,7 +113,12 @@ _BROKEN = frozenset(
 )  # fmt: skip
 _INVALID = frozenset(
     ("invalid_request_error", "invalid_argument", "failed_precondition", "out_of_range",
-     "unimplemented", "request_too_large", "unprocessable_entity")
+     "unimplemented", "request_too_large", "unprocessable_entity", "unprocessable_entity_error",
+     "bad_request", "bad_request_error", "validation_error", "validation_exception",
+     "data_residency_mismatch", "invalid_image", "invalid_image_format", "invalid_base64_image",
+     "invalid_image_url", "image_too_large", "image_too_small", "image_parse_error",
+     "invalid_image_mode", "image_file_too_large", "unsupported_image_media_type",
+     "empty_image_file", "failed_to_download_image", "image_file_not_found")
 )  # fmt: skip
 
 _SAYS_CONTEXT = re.compile(
@@ -141,7 +157,7 @@ def decide(report: Report) -> tuple[type[ProviderError], bool]:
 def _is_spent(report: Report) -> bool:
     if report.codes & _QUOTA or report.status == 402:
         return True
-    return report.status in (400, 403, 429) and bool(_SAYS_CREDIT.search(report.message))
+    return report.status in (None, 400, 403, 429) and bool(_SAYS_CREDIT.search(report.message))
 
 
 def _by_code(report: Report) -> type[ProviderError] | None:
@@ -223,12 +239,15 @@ def read_report(status: int | None, body: Any) -> Report:
         payload = next((entry for entry in payload if isinstance(entry, dict)), {})
     if not isinstance(payload, dict):
         return Report(status, message=plain_text(str(payload or "")))
+    listed = payload.get("errors")
+    if not payload.get("error") and isinstance(listed, list):
+        payload = next((entry for entry in listed if isinstance(entry, dict)), payload)
     inner = payload.get("error")
     nested = inner if isinstance(inner, dict) else payload
     words = _words(nested)
     return Report(
         status=_status(status, nested),
-        codes=frozenset(w.lower().replace("-", "_").replace(" ", "_") for w in words),
+        codes=frozenset(form for word in words for form in _forms(word)),
         message=_message(nested, inner),
         details=nested.get("details") or payload.get("details"),
         code=next((word for word in words if not word.isdigit()), None),
@@ -263,6 +282,15 @@ def _words(error: dict[str, Any]) -> list[str]:
     return [
         str(word) for word in found if isinstance(word, str | int) and word not in ("", "error")
     ]
+
+
+def _forms(word: str) -> tuple[str, str]:
+    """A word in lower case with underscores: as it is, and with its capitals parted.
+
+    Gateways give the names of exceptions: `RateLimitError`.
+    """
+    word = word.replace("-", "_").replace(" ", "_")
+    return word.lower(), re.sub(r"(?<=[a-z])(?=[A-Z])", "_", word).lower()
 
 
 def _status(status: int | None, error: dict[str, Any]) -> int | None:
