@@ -12,6 +12,8 @@ from contracts.calls import SharedUse
 from contracts.files import AttachedFile
 from contracts.messages import ChatRequest, Message
 from contracts.parts import FileInlinePart, FileRefPart, Part, TextPart
+from contracts.prices import Price
+from contracts.teams import SharedContext
 from providers import media
 from providers.exceptions import InvalidRequest
 from stores.artifacts import ArtifactStore
@@ -41,25 +43,29 @@ async def attached(
 
 async def with_shared(
     request: ChatRequest,
-    files: Iterable[AttachedFile],
+    context: SharedContext,
     store: ArtifactStore,
     run_id: str,
     use: SharedUse,
+    price: Price,
 ) -> ChatRequest:
     """Return the request with the shared context before it, or with the cache that has it.
 
     A cache that the vendor keeps takes no tools beside it: a request with tools has the files.
+    A prefix is asked to last longer than it does anyway only where the price knows what that costs.
     """
     cache = use.cache
     kept = cache is not None and cache.name is not None and not cache.resends
     if kept and not request.tools:
         assert cache is not None
         return _changed(_own_turn(request), cache_key=cache.name)
-    shared = Message("user", "", parts=await parts_of(files, store, run_id, use.uris))
+    shared = Message("user", "", parts=await parts_of(context.files, store, run_id, use.uris))
     if cache is None or cache.name is None or kept:
         return _changed(request, messages=[shared, *request.messages])
     own = _own_turn(request)
-    return _changed(own, messages=[shared, *own.messages], cache_key=cache.name)
+    messages = [shared, *own.messages]
+    lasts = context.lasts if price.cache_write_1h is not None else None
+    return _changed(own, messages=messages, cache_key=cache.name, cache_lasts_s=lasts)
 
 
 def _own_turn(request: ChatRequest) -> ChatRequest:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from temporalio import activity
 
+from activities.attaching import with_shared
 from activities.clients import Clients
 from activities.failures import CallState, InvalidOutput, guard
 from activities.keeping import keep, lasting
@@ -106,8 +107,21 @@ class _TurnAttempt(Attempt):
         if call.summary:
             plan = _summing(plan)
         request = _request(plan, [*before, *self._new], tools, call.max_tokens, self._metadata())
+        request = await self._with_context(request, candidate)
         request = await self._continued_or_repaired(request, candidate)
         return wanted(plan.agent), candidate, client, request
+
+    async def _with_context(self, request: ChatRequest, candidate: Candidate) -> ChatRequest:
+        """Let the conversation begin with a team's shared context, where it does."""
+        use = self._turn_call.shared
+        if use is None or use.context is None:
+            return request
+        plan = await self._plans.get(use.context.plan)
+        self._file_tokens = plan.file_tokens.get(use.context.step, 0)
+        shared, run_id = plan.team.shared_context, self._call.run_id
+        if shared is None:
+            return request
+        return await with_shared(request, shared, self._store, run_id, use, candidate.price)
 
     async def _messages(self, last: Sequence[Message]) -> list[Message]:
         """Return what is new; results belong to the last answer's calls, in their order."""

@@ -41,8 +41,8 @@ from contracts.plans import Candidate, Plan
 from contracts.teams import ModelStep, OutputSpec
 from providers.exceptions import ContentRefused, ProviderError, StreamInterrupted
 from providers.spi import ChatReply, ChatStream, LLMClient, Timeouts, TokenCounting
-from rules.planning import files_of
 from rules.seams import Seam
+from rules.step_files import files_of
 from stores.artifacts import ArtifactStore
 from stores.exceptions import StoreError
 from stores.spooling import AttemptSpool, Spools
@@ -118,18 +118,20 @@ class Attempt:
         self._file_tokens = plan.file_tokens.get(step.name, 0)
         self._plain = request
         self._files = files_of(plan.team, step)
-        request = await self._with_files(request, plan, step)
+        request = await self._with_files(request, plan, step, candidate)
         request = await self._continued_or_repaired(request, candidate)
         return step.output, candidate, client, request
 
-    async def _with_files(self, request: ChatRequest, plan: Plan, step: ModelStep) -> ChatRequest:
+    async def _with_files(
+        self, request: ChatRequest, plan: Plan, step: ModelStep, candidate: Candidate
+    ) -> ChatRequest:
         """Add the step's own files, and the team's shared context before them."""
         use, run_id = self._call.shared or SharedUse(), self._call.run_id
         request = await attached(request, step.files, self._store, run_id, use.uris)
         shared = plan.team.shared_context
         if shared is None or not step.shared_context:
             return request
-        return await with_shared(request, shared.files, self._store, run_id, use)
+        return await with_shared(request, shared, self._store, run_id, use, candidate.price)
 
     async def _make(self) -> ModelReply:
         wanted, candidate, client, request = await self._prepared()

@@ -40,7 +40,7 @@ def request_key(
 ) -> str:
     """Return the digest of all that decides an answer; `files` are those it is asked about."""
     asked = {name: getattr(request, name) for name in request.__dataclass_fields__}
-    del asked["metadata"], asked["cache_key"]
+    del asked["metadata"], asked["cache_key"], asked["cache_lasts_s"]
     asked |= {"model": request.model or candidate.model, "provider": candidate.provider}
     asked["options"] = candidate.options
     asked["files"] = [[file.name, file.mime_type, file.sha256] for file in files]

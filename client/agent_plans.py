@@ -12,12 +12,21 @@ from client.planning import SIMULATED, PlanError, Planner
 from config.agentfile import LoadedAgent
 from contracts.agents import AgentModel, AgentSpec
 from contracts.chats import TURN
-from contracts.plans import AgentDraft, AgentHeader, AgentPlan, Candidate, Plan, StepNode
+from contracts.plans import (
+    AgentDraft,
+    AgentForm,
+    AgentHeader,
+    AgentPlan,
+    Candidate,
+    Plan,
+    StepNode,
+)
 from contracts.retry import RetryRule
-from contracts.teams import FallbackSpec, ModelStep, OutputSpec, TeamSpec
+from contracts.teams import FallbackSpec, ModelStep, OutputSpec, SharedContext, TeamSpec
 from contracts.tools import AgentTool, PromptTool
 from providers.exceptions import RouterError
 from rules import planning
+from rules.step_files import prefix_digest
 from stores.artifacts import ArtifactStore
 
 
@@ -37,7 +46,9 @@ class PlannedAgent:
         agent = loaded.agent
         self.agent, self.notes, self.children = agent, notes, dict(children or {})
         self._retry = plan.retry
-        self.node: StepNode = planning.nodes(plan)[0]
+        (node,) = planning.nodes(plan)
+        alone = {"uploads": (), "needs_uploads": False, "shared": ""}
+        self.node: StepNode = node.model_copy(update=alone)
         profile = plan.personas.get(agent.model.persona or "")
         self.plan = AgentPlan(
             agent=agent,
@@ -45,6 +56,16 @@ class PlannedAgent:
             system=agent.instructions or (profile.system if profile else None) or "",
             temperature=profile.temperature if profile else None,
         )
+
+    @property
+    def form(self) -> AgentForm:
+        """What stands before a team's shared context in its requests."""
+        agent = self.agent
+        tools = [tool.model_dump(mode="json") for tool in agent.tools]
+        form = agent.response_format
+        kind, schema = ("text", None) if form is None else ("json", form.schema_)
+        before = prefix_digest(tools, kind, schema)
+        return AgentForm(before=before, tools=bool(tools))
 
     def draft(self) -> AgentDraft:
         """Return it as data."""
@@ -56,9 +77,12 @@ class PlannedAgent:
         return await store_draft(store, self.draft())
 
 
-def plan_agent(loaded: LoadedAgent, planner: Planner) -> PlannedAgent:
+def plan_agent(
+    loaded: LoadedAgent, planner: Planner, shared: SharedContext | None = None
+) -> PlannedAgent:
     """Resolve an agent's model, and those of its tools.
 
+    `shared` is what its conversation begins with, where it is a team's step that shares it.
     Raises PlanError: nobody fits, no price, a budget too small.
     """
     children, problems = {}, list[str]()
@@ -71,34 +95,42 @@ def plan_agent(loaded: LoadedAgent, planner: Planner) -> PlannedAgent:
             problems.append(f"tool {name}: {error}")
     if problems:
         raise PlanError(problems)
-    plan, notes = _plan_of(loaded.agent, planner)
+    plan, notes = _plan_of(loaded.agent, planner, shared)
     notes += tuple(
         f"tool {name}: {note}" for name, child in children.items() for note in child.notes
     )
     return PlannedAgent(loaded, plan, notes, children)
 
 
-def _plan_of(agent: AgentSpec, planner: Planner) -> tuple[Plan, tuple[str, ...]]:
+def _plan_of(
+    agent: AgentSpec, planner: Planner, shared: SharedContext | None
+) -> tuple[Plan, tuple[str, ...]]:
     """Plan the calls of an agent's own model."""
     model = agent.model
     own = model.provider if planner.provider is None else planner.provider
     first = replace(planner, provider=own)
     if own in (None, SIMULATED) or not model.fallback:
-        plan = _planned(agent, first, model)
+        plan = _planned(agent, first, model, shared)
         return plan, plan.notes
     # A planner that keeps to one provider leaves fallbacks of others out: each has its own.
-    plan = _planned(agent, first, model.model_copy(update={"fallback": ()}))
+    plan = _planned(agent, first, model.model_copy(update={"fallback": ()}), shared)
     found, notes = list(plan.candidates), list(plan.notes)
+    sizes = [plan.file_tokens.get(TURN, 0)]
     for fallback in model.fallback:
         try:
-            further = _planned(agent, *_of_fallback(planner, model, fallback))
+            further = _planned(agent, *_of_fallback(planner, model, fallback), shared)
         except (PlanError, RouterError) as error:
             notes.append(f"a fallback is left out: {error}")
             continue
         found += [one for one in further.candidates if one not in found]
         notes += further.notes
-    every = {TURN: tuple(range(len(found)))}
-    plan = plan.model_copy(update={"candidates": tuple(found), "step_candidates": every})
+        sizes.append(further.file_tokens.get(TURN, 0))
+    update = {
+        "candidates": tuple(found),
+        "step_candidates": {TURN: tuple(range(len(found)))},
+        "file_tokens": {TURN: max(sizes)} if any(sizes) else {},
+    }
+    plan = plan.model_copy(update=update)
     return plan, tuple(notes)
 
 
@@ -177,9 +209,11 @@ def _of_fallback(
     return replace(planner, provider=provider), wanted
 
 
-def _planned(agent: AgentSpec, planner: Planner, model: AgentModel) -> Plan:
+def _planned(
+    agent: AgentSpec, planner: Planner, model: AgentModel, shared: SharedContext | None
+) -> Plan:
     try:
-        return planner.plan(_team(agent, model), {})
+        return planner.plan(_team(agent, model, shared), {})
     except PlanError as error:
         raise PlanError(_respelled(line, agent) for line in error.problems) from None
 
@@ -191,7 +225,7 @@ def _respelled(line: str, agent: AgentSpec) -> str:
     return said.replace("cost_budget", "budget.session")
 
 
-def _team(agent: AgentSpec, model: AgentModel) -> TeamSpec:
+def _team(agent: AgentSpec, model: AgentModel, shared: SharedContext | None = None) -> TeamSpec:
     """Return a team whose one step is a call of the agent's model."""
     execution, form = agent.execution, agent.response_format
     step = ModelStep(
@@ -213,10 +247,12 @@ def _team(agent: AgentSpec, model: AgentModel) -> TeamSpec:
         if form
         else OutputSpec(),
         fallback=model.fallback,
+        shared_context=shared is not None,
     )
     return TeamSpec(
         name=agent.name,
         agents=(step,),
         cost_budget=agent.budget.session,
         on_budget=agent.budget.on_budget,
+        shared_context=shared,
     )

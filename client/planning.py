@@ -7,22 +7,22 @@ not as preferred is said in one line each (`Plan.notes`).
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from client.affording import unaffordable
+from client.step_needs import capabilities, file_tokens, modalities
 from config.problems import ConfigError
 from config.teamfile import load_team
 from contracts.files import INLINE_BYTES, MOST_BYTES, AttachedFile
-from contracts.plans import AgentDraft, Candidate, PersonaProfile, Plan, StepNode
+from contracts.plans import AgentDraft, AgentForm, Candidate, PersonaProfile, Plan
 from contracts.retry import RetryRule
 from contracts.runs import provider_queue
 from contracts.teams import AgentStep, FallbackSpec, ModelStep, TeamSpec, TeamStep
 from providers import media, registry
-from providers.capabilities import ProviderEntry
+from providers.capabilities import CachingFacts, ProviderEntry
 from providers.exceptions import NoProviderError, RouterError
 from providers.router import Needs, PersonaRouter, RoutedCandidate
-from rules import bounds, planning, prices
 
 DEFAULT_PERSONA = "code_writer"
 """Serves a step that names none; its only requirement is a system prompt."""
@@ -68,75 +68,76 @@ class Planner:
         pay a first step's worst case, a team that contains itself.
         """
         chain = (*parents, source.resolve()) if source else parents
-        candidates: list[Candidate] = []
-        by_step: dict[str, tuple[int, ...]] = {}
-        personas: dict[str, PersonaProfile] = {}
-        file_tokens: dict[str, int] = {}
-        problems: list[str] = []
-        notes: dict[str, None] = {}
-        children: dict[str, Plan] = {}
-        agents: dict[str, AgentDraft] = {}
-        shared_files = team.shared_context.files if team.shared_context else ()
+        found = _Found()
         for step in team.agents:
-            if isinstance(step, TeamStep):
-                try:
-                    children[step.name] = self._child(step, chain)
-                except (PlanError, ConfigError) as error:
-                    problems.append(f"team {step.name}: {error}")
-            if isinstance(step, AgentStep):
-                try:
-                    agents[step.name] = draft = self._agent(step, chain, notes)
-                except (PlanError, ConfigError, RouterError) as error:
-                    problems.append(f"agent {step.name}: {error}")
-                else:
-                    by_step[step.name] = tuple(_index(candidates, one) for one in _asked_by(draft))
-            if not isinstance(step, ModelStep):
-                continue
             try:
-                sending = step
-                if step.shared_context:
-                    sending = step.model_copy(update={"files": (*shared_files, *step.files)})
-                chosen = self._candidates(sending, notes)
-                personas |= self._profile(step)
-            except RouterError as error:
-                problems.append(f"agent {step.name}: {error}{self._takers(sending, error)}")
-                continue
-            by_step[step.name] = tuple(_index(candidates, candidate) for candidate in chosen)
-            if sending.files:
-                file_tokens[step.name] = max(_file_tokens(sending.files, one) for one in chosen)
-        if problems:
-            raise PlanError(problems)
-        plan = Plan(
-            team=_with_limits(team, agents),
-            candidates=tuple(candidates),
-            step_candidates=by_step,
-            personas=personas,
-            retry=self.retry,
-            notes=(*notes, *(note for child in children.values() for note in child.notes)),
-            children=children,
-            agents=agents,
-            file_tokens=file_tokens,
-            shared_tokens=tuple(_file_tokens(shared_files, one) for one in candidates)
-            if shared_files
-            else (),
-        )
+                match step:
+                    case TeamStep():
+                        found.children[step.name] = self._child(step, chain)
+                    case AgentStep():
+                        self._take_agent(team, step, chain, found)
+                    case ModelStep():
+                        self._take_model(team, step, found)
+            except (PlanError, ConfigError, RouterError) as error:
+                kind = "team" if isinstance(step, TeamStep) else "agent"
+                found.problems.append(f"{kind} {step.name}: {error}")
+        if found.problems:
+            raise PlanError(found.problems)
+        plan = self._plan_of(team, found)
         problems = list(unaffordable(plan, input_sizes))
         if problems:
             raise PlanError(problems)
         return plan
 
-    def _agent(
-        self, step: AgentStep, chain: tuple[Path, ...], notes: dict[str, None]
-    ) -> AgentDraft:
-        """Return the plan of an agent within a team."""
+    def _plan_of(self, team: TeamSpec, found: "_Found") -> Plan:
+        shared = team.shared_context.files if team.shared_context else ()
+        return Plan(
+            team=_with_limits(team, found.agents),
+            candidates=tuple(found.candidates),
+            step_candidates=found.by_step,
+            personas=found.personas,
+            retry=self.retry,
+            notes=(*found.notes, *(n for child in found.children.values() for n in child.notes)),
+            children=found.children,
+            agents=found.agents,
+            agent_forms=found.forms,
+            file_tokens=found.sizes,
+            shared_tokens=tuple(file_tokens(shared, one) for one in found.candidates)
+            if shared
+            else (),
+        )
+
+    def _take_model(self, team: TeamSpec, step: ModelStep, found: "_Found") -> None:
+        """Add a model step: who may serve it with all that it sends."""
+        sending, lasts = step, None
+        if step.shared_context and team.shared_context is not None:
+            files = (*team.shared_context.files, *step.files)
+            sending = step.model_copy(update={"files": files})
+            lasts = team.shared_context.lasts
+        try:
+            chosen = self._candidates(sending, found.notes, lasts)
+            found.personas |= self._profile(step)
+        except RouterError as error:
+            raise PlanError([f"{error}{self._takers(sending, error)}"]) from None
+        found.add(step.name, chosen, sending.files)
+
+    def _take_agent(
+        self, team: TeamSpec, step: AgentStep, chain: tuple[Path, ...], found: "_Found"
+    ) -> None:
+        """Add an agent within the team, planned as it is anywhere else."""
         from client.agent_plans import plan_agent  # which plans an agent as a team of one step
         from config.agentfile import load_agent
 
         if not chain:
             raise PlanError([f"{step.file} is looked up beside the team's file, and there is none"])
-        planned = plan_agent(load_agent(chain[-1].parent / step.file), self)
-        notes.update({f"agent {step.name}: {note}": None for note in planned.notes})
-        return planned.draft()
+        shared = team.shared_context if step.shared_context else None
+        planned = plan_agent(load_agent(chain[-1].parent / step.file), self, shared)
+        found.notes.update({f"agent {step.name}: {note}": None for note in planned.notes})
+        found.agents[step.name] = draft = planned.draft()
+        if shared is not None:
+            found.forms[step.name] = planned.form
+            found.add(step.name, draft.plan.candidates, shared.files)
+        found.add(step.name, _asked_by(draft))
 
     def _child(self, step: TeamStep, chain: tuple[Path, ...]) -> Plan:
         """Return the plan of a team within a team."""
@@ -166,22 +167,25 @@ class Planner:
 
     def _takers(self, step: ModelStep, error: RouterError) -> str:
         """Say who would take a step's files, where nobody fits."""
-        kinds = _modalities(step)
+        kinds = modalities(step)
         if not kinds or not isinstance(error, NoProviderError):
             return ""
         named = ", ".join(f.name for f in step.files if media.modality(f.mime_type) in kinds)
         takers = ", ".join(media.takers(self.router.capabilities, kinds)) or "none that is known"
         return f"\n  its files: {named}; these would take them: {takers}"
 
-    def _candidates(self, step: ModelStep, notes: dict[str, None]) -> list[Candidate]:
+    def _candidates(
+        self, step: ModelStep, notes: dict[str, None], lasts: float | None = None
+    ) -> list[Candidate]:
         """Return a step's candidates: its own first, then those of its fallbacks, each once."""
         persona = step.persona or DEFAULT_PERSONA
-        found = self._route(persona, step, FallbackSpec(model=step.llm_config.model))
+        found = self._route(persona, step, FallbackSpec(model=step.llm_config.model), lasts)
         if self.provider is None and self._local:
             self._note_absent(persona, found[0], notes)
         for fallback in step.fallback:
             try:
-                found = [*found, *self._route(fallback.persona or persona, step, fallback)]
+                further = self._route(fallback.persona or persona, step, fallback, lasts)
+                found = [*found, *further]
             except NoProviderError as error:
                 notes[f"agent {step.name}: a fallback is left out: {error}"] = None
         chosen: dict[tuple[str, str], Candidate] = {}
@@ -221,15 +225,24 @@ class Planner:
         simulated = SIMULATED in (self.provider, routed.provider)
         return self.router.capabilities.entry(SIMULATED if simulated else routed.provider)
 
-    def _route(self, persona: str, step: ModelStep, wanted: FallbackSpec) -> list[RoutedCandidate]:
+    def _caching(self, routed: RoutedCandidate) -> CachingFacts:
+        """Return how the provider that is really asked caches the model's prefixes."""
+        simulated = SIMULATED in (self.provider, routed.provider)
+        provider = SIMULATED if simulated else routed.provider
+        return self.router.capabilities.caching(provider, routed.model)
+
+    def _route(
+        self, persona: str, step: ModelStep, wanted: FallbackSpec, lasts: float | None
+    ) -> list[RoutedCandidate]:
         simulated = self.provider == SIMULATED
         needs = Needs(
-            capabilities=_capabilities(step),
+            capabilities=capabilities(step),
             output_tokens=step.llm_config.max_tokens or 0,
             provider=wanted.provider if simulated or wanted.provider else self.provider,
             model=wanted.model,
             available_only=self._local,
-            modalities=_modalities(step),
+            modalities=modalities(step),
+            cache_lasts_s=lasts,
         )
         found = self.router.candidates(persona, needs=needs)
         if self.served is None or simulated:
@@ -273,7 +286,7 @@ class Planner:
                 notes[line] = None
 
     def _candidate(self, routed: RoutedCandidate) -> Candidate:
-        profile, entry = routed.profile, self._entry(routed)
+        profile, entry, caching = routed.profile, self._entry(routed), self._caching(routed)
         simulated = self.provider == SIMULATED or routed.provider == SIMULATED
         provider = SIMULATED if simulated else routed.provider
         return Candidate(
@@ -287,12 +300,41 @@ class Planner:
             can_prefill=profile.prefill,
             can_resume=profile.resume and not simulated,
             counts_tokens=profile.counts_tokens,
-            caching=entry.caching,
-            cache_floor=entry.cache_floor,
+            caching=caching.kind,
+            cache_floor=caching.floor,
+            uncached=caching.kind == "none",
+            assumed=() if caching.stated else ("cache_floor",),
             uploads=entry.uploads if entry.default_model else None,
             options=dict(self.simulation) if simulated else {},
             why=f"simulated, as {routed.provider}" if simulated else routed.why,
         )
+
+
+@dataclass
+class _Found:
+    """What was found out of a team's steps, by their names, and what is wrong with them.
+
+    `by_step` are indexes of `candidates`, `sizes` the most tokens that a step's files take.
+    """
+
+    candidates: list[Candidate] = field(default_factory=list)
+    by_step: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    personas: dict[str, PersonaProfile] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    forms: dict[str, AgentForm] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    notes: dict[str, None] = field(default_factory=dict)
+    children: dict[str, Plan] = field(default_factory=dict)
+    agents: dict[str, AgentDraft] = field(default_factory=dict)
+
+    def add(
+        self, name: str, chosen: Iterable[Candidate], files: Iterable[AttachedFile] = ()
+    ) -> None:
+        """Note who may serve a step, and how large the files are that it sends."""
+        listed, sent = list(chosen), tuple(files)
+        self.by_step[name] = tuple(_index(self.candidates, one) for one in listed)
+        if sent:
+            self.sizes[name] = max(file_tokens(sent, one) for one in listed)
 
 
 def _asked_by(draft: AgentDraft) -> list[Candidate]:
@@ -326,70 +368,3 @@ def _unserved(provider: str) -> str:
     if isinstance(status, registry.Missing):
         return f"{provider} (here: {status})"
     return f"{provider} (start a worker that has its key: python worker.py {provider})"
-
-
-def _capabilities(step: ModelStep) -> tuple[str, ...]:
-    """Return what the step itself asks of a model."""
-    needed = []
-    if step.tools:
-        needed.append("tool_calling")
-    if step.output.kind == "json":
-        needed.append("json_mode")
-    if step.llm_config.stop:
-        needed.append("stop_sequences")
-    if "image" in _modalities(step):
-        needed.append("vision")
-    return tuple(needed)
-
-
-def _modalities(step: ModelStep) -> tuple[str, ...]:
-    """Return the kinds of a step's files that not every model takes."""
-    kinds = dict.fromkeys(media.modality(file.mime_type) for file in step.files)
-    return tuple(kind for kind in kinds if kind != "text")
-
-
-def _file_tokens(files: Iterable[AttachedFile], candidate: Candidate) -> int:
-    """Return the most that files take of a candidate's prompt."""
-    return sum(
-        media.NAME_BYTES
-        + media.file_tokens(
-            candidate.model, file.mime_type, file.size_bytes, candidate.context_window, file.pages
-        )
-        for file in files
-    )
-
-
-def unaffordable(plan: Plan, input_sizes: Mapping[str, int]) -> Iterable[str]:
-    """Yield a line for each first step whose least worst case the budget cannot pay."""
-    team = plan.team
-    if team.on_budget == "pause":
-        return
-    for node in planning.nodes(plan):
-        if node.kind != "model" or node.dependencies or node.optional_dependencies:
-            continue
-        bound, least = least_worst_case(plan, node, input_sizes)
-        agent = f"agents.{node.name}"
-        for limit, key in (
-            (team.cost_budget, "cost_budget"),
-            (node.cost_limit, f"{agent}.cost_limit"),
-        ):
-            if least > limit:
-                yield (
-                    f"agent {node.name}: its call may cost ${least:.6f} (at most {bound:,} input "
-                    f"tokens), more than {key} {limit}: raise {key}"
-                )
-
-
-def least_worst_case(
-    plan: Plan, node: StepNode, input_sizes: Mapping[str, int]
-) -> tuple[int, Decimal]:
-    """Return a step's bound of input tokens, and the dollars without which it cannot start."""
-    bound = bounds.input_bound(
-        node.prompt_bytes, [input_sizes.get(name, 0) for name in node.uses_inputs]
-    )
-    tokens = min(node.min_output_tokens, node.max_tokens)
-    worst = [
-        prices.worst_case(candidate.price, bound + candidate.overhead_tokens, tokens)
-        for candidate in (plan.candidates[index] for index in node.candidates)
-    ]
-    return bound, worst[0] if worst else Decimal(0)

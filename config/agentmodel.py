@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
 
 from config.agenttools import ToolFile
+from config.filemodel import FileModel
 from config.problems import LONG, SHORT
-from config.teammodel import FallbackFile, FileModel, OutputSpelling
+from config.teammodel import FallbackFile, OutputSpelling
 from config.teamtypes import (
     Dollars,
     Effort,

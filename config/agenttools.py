@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, Strict, WithJsonSchema, model_validator
 
-from config.teammodel import FieldSpelling, FileModel
+from config.filemodel import FileModel
+from config.teammodel import FieldSpelling
 from config.teamtypes import (
     Dollars,
     FilledText,

@@ -9,8 +9,8 @@ when the run begins is refused by name.
 from collections.abc import Iterable
 from pathlib import Path
 
+from config.attachedmodel import ArtifactFile, AttachmentSpelling
 from config.sourcefiles import SourceError, describe_file
-from config.teammodel import ArtifactFile, AttachmentSpelling
 from contracts.artifacts import ArtifactRef
 from contracts.execution_plan import SourceFile
 from contracts.files import INLINE_BYTES, MOST_BYTES, AttachedFile

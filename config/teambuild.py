@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from config.attachedmodel import SharedFile
 from config.teammodel import (
     AgentStepFile,
     ApprovalStepFile,
@@ -14,7 +15,6 @@ from config.teammodel import (
     OutputFile,
     RepeatFile,
     SetStepFile,
-    SharedFile,
     StepFile,
     TeamHead,
     TeamStepFile,
@@ -68,7 +68,13 @@ def _shared(head: TeamHead, files: tuple[AttachedFile, ...]) -> SharedContext | 
     spelt = head.shared_context
     if not isinstance(spelt, SharedFile):
         return SharedContext(files=files)
-    return SharedContext(files=files, cache=spelt.cache, ttl=spelt.ttl, keep=spelt.keep)
+    return SharedContext(
+        files=files,
+        cache=spelt.cache,
+        ttl=spelt.ttl,
+        keep=spelt.keep,
+        lasts=spelt.ttl if "ttl" in spelt.model_fields_set else None,
+    )
 
 
 def build_input(spec: InputFile) -> InputSpec:
@@ -109,6 +115,7 @@ def build_step(step: StepFile, prompt: str = "", files: tuple[AttachedFile, ...]
                 cost_limit=step.cost_limit,
                 for_each=_for_each(step.for_each),
                 repeat=_repeat(step.repeat),
+                shared_context=step.shared_context,
             )
     raise TypeError(f"{type(step).__name__} is no kind of step")
 

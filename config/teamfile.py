@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from config.attachedmodel import SharedFile
 from config.attachments import AttachmentError, read_files
 from config.inputs import misfit, outside_enum
 from config.problems import (
@@ -34,7 +35,6 @@ from config.teammodel import (
     STEP_KINDS,
     AgentStepFile,
     ModelStepFile,
-    SharedFile,
     StepFile,
     TeamFile,
     TeamHead,
@@ -43,7 +43,7 @@ from config.yamlfile import YamlFile, read_yaml
 from contracts.base import Json
 from contracts.files import AttachedFile
 from contracts.plans import Plan
-from contracts.teams import ModelStep, StepSpec, TeamSpec
+from contracts.teams import AgentStep, ModelStep, StepSpec, TeamSpec
 from rules import planning, teamcheck
 
 
@@ -166,7 +166,11 @@ class _Loader:
     def _shared(self, head: TeamHead, steps: list[StepSpec | None]) -> tuple[AttachedFile, ...]:
         """Return the shared context's files; whoever has one uses it, whoever uses it has one."""
         path: KeyPath = ("shared_context",)
-        users = [n for n, s in enumerate(steps) if isinstance(s, ModelStep) and s.shared_context]
+        users = [
+            number
+            for number, step in enumerate(steps)
+            if isinstance(step, ModelStep | AgentStep) and step.shared_context
+        ]
         if head.shared_context is None:
             for number in users:
                 self._add(("agents", number, *path), "the team has no shared_context")

@@ -6,17 +6,17 @@ them into contracts. Short forms are accepted here (`output: json`, `output: {fi
 """
 
 from decimal import Decimal
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
     Tag,
     model_validator,
 )
 
+from config.attachedmodel import AttachmentSpelling, SharedSpelling
+from config.filemodel import FileModel, spelling
 from config.problems import LONG, SHORT
 from config.teamtypes import (
     Dependency,
@@ -37,18 +37,6 @@ from config.teamtypes import (
     Whole,
 )
 from contracts.base import Json
-
-
-def _without_titles(schema: dict[str, Any]) -> None:
-    """Leave out the titles that pydantic makes up from the names."""
-    for entry in schema.get("properties", {}).values():
-        entry.pop("title", None)
-
-
-class FileModel(BaseModel):
-    """Base: unknown keys are mistakes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_without_titles)
 
 
 class InputFile(FileModel):
@@ -79,12 +67,8 @@ class LlmConfigFile(FileModel):
     thinking_budget: Whole | None = Field(None, ge=0, description="Tokens of thought.")
 
 
-def _spelling(value: Any) -> str:
-    return LONG if isinstance(value, dict | BaseModel) else SHORT
-
-
 FieldSpelling = Annotated[
-    Annotated[FieldType, Tag(SHORT)] | Annotated[Schema, Tag(LONG)], Discriminator(_spelling)
+    Annotated[FieldType, Tag(SHORT)] | Annotated[Schema, Tag(LONG)], Discriminator(spelling)
 ]
 
 
@@ -109,7 +93,7 @@ class OutputFile(FileModel):
 
 OutputSpelling = Annotated[
     Annotated[Literal["text", "json"], Tag(SHORT)] | Annotated[OutputFile, Tag(LONG)],
-    Discriminator(_spelling),
+    Discriminator(spelling),
 ]
 
 
@@ -126,46 +110,6 @@ class FallbackFile(FileModel):
         if direct == (self.persona is not None):
             raise ValueError("give either persona, or provider and model")
         return self
-
-
-class ArtifactFile(FileModel):
-    """A file that is in the store already."""
-
-    artifact: str = Field(pattern="^[0-9a-f]{64}$", description="Its SHA-256.")
-    type: FilledText = Field(description="Its media type.", examples=["application/pdf"])
-    size_bytes: Whole = Field(ge=1)
-    name: FilledText | None = Field(None, description="As the model is told it.")
-    pages: Whole | None = Field(None, ge=1, description="Of a document, where it is known.")
-
-
-AttachmentSpelling = Annotated[
-    Annotated[FilledText, Tag(SHORT)] | Annotated[ArtifactFile, Tag(LONG)],
-    Discriminator(_spelling),
-]
-
-
-class SharedFile(FileModel):
-    """Files that the prompts of several agents begin with: cached once per provider and model."""
-
-    files: list[AttachmentSpelling] = Field(
-        min_length=1, description="Paths and patterns beside this file, or artifacts."
-    )
-    cache: Flag = Field(True, description="Cache them at the vendor, where it can.")
-    ttl: Seconds = Field(3600.0, description="Seconds that a cache with a name of its own lives.")
-    keep: Flag = Field(
-        False, description="Leave cache and uploads to further runs instead of deleting them."
-    )
-
-
-def _shared_spelling(value: Any) -> str:
-    return SHORT if isinstance(value, list) else LONG
-
-
-SharedSpelling = Annotated[
-    Annotated[list[AttachmentSpelling], Field(min_length=1), Tag(SHORT)]
-    | Annotated[SharedFile, Tag(LONG)],
-    Discriminator(_shared_spelling),
-]
 
 
 class ForEachFile(FileModel):
@@ -335,6 +279,7 @@ class AgentStepFile(StepFile, PromptedFile):
     cost_limit: Dollars | None = Field(
         None, description="Dollars for all its calls, its tools' too. Default: its budget.turn."
     )
+    shared_context: Flag = Field(False, description="Begin with the team's shared context.")
 
     @model_validator(mode="after")
     def _one_prompt(self) -> Self:

@@ -114,6 +114,8 @@ def _usage_words(usage: Usage, handler: SerializerFunctionWrapHandler) -> Any:
     if usage.estimated:
         return handler(usage)
     words: list[Any] = [usage.prompt_tokens, usage.completion_tokens]
+    if usage.cache_write_1h_tokens:
+        return handler(usage)
     more = [usage.cached_tokens, usage.cache_write_tokens, usage.reasoning_tokens]
     if any(more) or usage.total_tokens != sum(words) or usage.raw is not None:
         words += [*more, usage.total_tokens]

@@ -41,14 +41,23 @@ class ItemBinding(Frozen):
     index: int
 
 
+class ContextRef(Frozen):
+    """The plan of a team, and the step whose agent's conversation its shared context precedes."""
+
+    plan: ArtifactRef
+    step: str
+
+
 class SharedUse(Frozen):
     """What an attempt's files are at the provider: addresses by SHA-256, and a cache.
 
-    A file without an address is sent within the request.
+    A file without an address is sent within the request. `context` says whose they are where the
+    attempt's own plan does not.
     """
 
     uris: dict[str, str] = {}
     cache: CacheRef | None = None
+    context: ContextRef | None = None
 
 
 class ModelCall(Frozen):

@@ -86,6 +86,7 @@ class Usage:
 
     `prompt_tokens` counts the whole prompt, cached and cache-written tokens included;
     `completion_tokens` includes reasoning. `total_tokens` is their sum unless given.
+    `cache_write_1h_tokens` are those of `cache_write_tokens` that were written to last an hour.
     `estimated` marks numbers that the vendor did not report. `raw` is the wire's own object.
     """
 
@@ -97,6 +98,7 @@ class Usage:
     reasoning_tokens: int = 0
     estimated: bool = False
     raw: dict[str, Any] | None = None
+    cache_write_1h_tokens: int = 0
 
     def __post_init__(self) -> None:
         if not self.total_tokens:
@@ -139,6 +141,8 @@ class ChatRequest:
     that fits the schema; `json_mode` for any JSON object. `reasoning_effort` is one of none,
     minimal, low, medium, high, xhigh, max; `thinking_budget` is in tokens. `metadata` labels the
     call ("run", "agent", "attempt") for the provider's own log; it is never sent as prompt.
+    `cache_lasts_s`: how long a prefix that a `cache_key` names is to last unused, where the
+    vendor leaves a choice.
     """
 
     messages: Annotated[list[Message], Field(min_length=1)]
@@ -159,6 +163,7 @@ class ChatRequest:
     thinking_budget: Annotated[int | None, Field(ge=0)] = None
     cache_key: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
+    cache_lasts_s: Annotated[float | None, Field(gt=0)] = None
 
     @field_validator("stop")
     @classmethod

@@ -25,7 +25,8 @@ class Candidate(Frozen):
     `overhead_tokens` is what the adapter adds to each request by itself. `caching` says how the
     vendor caches a prefix: within requests that repeat it ("prefix"), or under a name of its own
     ("named"), from `cache_floor` tokens on; `uploads` the kinds of files that it keeps (None: not
-    known, whatever the adapter can). `options` go to the
+    known, whatever the adapter can). `uncached`: the vendor makes no caches of this model,
+    whatever its others have. `assumed` says what of this is no vendor's word. `options` go to the
     adapter as they are (the simulator's faults, for example). `why` says how it was chosen.
     """
 
@@ -42,6 +43,8 @@ class Candidate(Frozen):
     caching: Literal["none", "prefix", "named"] = "none"
     cache_floor: int = 0
     uploads: tuple[str, ...] | None = None
+    uncached: bool = False
+    assumed: tuple[str, ...] = ()
     options: dict[str, Json] = {}
     why: str = ""
 
@@ -55,13 +58,24 @@ class PersonaProfile(Frozen):
     temperature: float | None = None
 
 
+class AgentForm(Frozen):
+    """What the workflow knows of an agent within a team whose requests begin as others' do.
+
+    `before` is a digest of what stands before the shared context in them; `tools`: they have any.
+    """
+
+    before: str
+    tools: bool = False
+
+
 class Plan(Frozen):
     """The artifact: the team, the candidates by step (indexes into `candidates`), the rules.
 
     `file_tokens` are the most that a step's files take of its prompt, for whichever candidate;
     `shared_tokens` what the team's shared context takes of it, by candidate.
     `child_plans` are the stored plans of its `team` steps, and the stored AgentHeaders of its
-    `agent` steps; until they are stored they are `children` and `agents`.
+    `agent` steps; until they are stored they are `children` and `agents`. `agent_forms` are of
+    those that use the shared context.
     """
 
     team: TeamSpec
@@ -73,6 +87,7 @@ class Plan(Frozen):
     child_plans: dict[StepName, ArtifactRef] = {}
     children: dict[StepName, "Plan"] = {}
     agents: dict[StepName, "AgentDraft"] = {}
+    agent_forms: dict[StepName, AgentForm] = {}
     file_tokens: dict[StepName, int] = {}
     shared_tokens: tuple[int, ...] = ()
 
@@ -80,7 +95,8 @@ class Plan(Frozen):
 class SharedHeader(Frozen):
     """What the workflow knows of a team's shared context.
 
-    `files` are all of it; `tokens` is the most that it takes of a prompt, by candidate.
+    `files` are all of it; `tokens` is the most that it takes of a prompt, by candidate. `lasts`
+    is `SharedContext`'s.
     """
 
     files: tuple[AttachedFile, ...]
@@ -88,6 +104,7 @@ class SharedHeader(Frozen):
     cache: bool = True
     ttl: float = 3600.0
     keep: bool = False
+    lasts: float | None = None
 
 
 class StepNode(Slim):

@@ -21,8 +21,10 @@ class Price(Frozen):
     """What one model costs. A kind without a rate of its own is billed as plain input or output.
 
     `cache_storage` is for a million tokens that are kept for an hour, `per_request` in dollars.
-    `source` and `version` name the table it came from; `is_default` marks a price that stands in
-    for an unknown model.
+    `cache_write_1h` is what a vendor with two lifetimes takes for writing at the longer one; a
+    price has it only where requests ask for that. `source` and `version` name the table it came
+    from; `is_default` marks a price that stands in for an unknown model, and `assumed` names the
+    rates that stand in for one that no source tells.
     """
 
     model: str
@@ -32,7 +34,9 @@ class Price(Frozen):
     cache_write: Rate | None = None
     reasoning: Rate | None = None
     cache_storage: Rate | None = None
+    cache_write_1h: Rate | None = None
     per_request: Decimal = Decimal(0)
     source: str
     version: str
     is_default: bool = False
+    assumed: tuple[str, ...] = ()

@@ -103,13 +103,16 @@ class SharedContext(Frozen):
     """What the prompts of several agents begin with: files, in this order.
 
     It is cached at the vendor where it can be (`cache`), for `ttl` seconds; a cache and uploads
-    are deleted at the run's end unless they are to be kept for further runs (`keep`).
+    are deleted at the run's end unless they are to be kept for further runs (`keep`). `lasts`:
+    for so many seconds from its last use on a cached prefix is to be there, as far as the vendor
+    leaves a choice; None: for as long as vendors keep one anyway.
     """
 
     files: Annotated[tuple[AttachedFile, ...], Field(min_length=1)]
     cache: bool = True
     ttl: Positive = 3600.0
     keep: bool = False
+    lasts: Positive | None = None
 
 
 class StepBase(Frozen):
@@ -209,7 +212,7 @@ class AgentStep(StepBase):
     """An agent with tools as a step: a turn of it, that begins with the prompt.
 
     `cost_limit` is for all that it takes, tools that ask models included; None: the `budget.turn`
-    of the agent's own file.
+    of the agent's own file. With `shared_context` its conversation begins with the team's.
     """
 
     kind: Literal["agent"] = "agent"
@@ -218,6 +221,7 @@ class AgentStep(StepBase):
     cost_limit: Dollars | None = None
     for_each: ForEachSpec | None = None
     repeat: RepeatSpec | None = None
+    shared_context: bool = False
 
 
 StepSpec = Annotated[

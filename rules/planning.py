@@ -10,15 +10,12 @@ so that the workflow can bound a rendered prompt without ever seeing its text:
 and schemas is in the allowance below.
 """
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import to_json
 
-from contracts.files import INLINE_BYTES, AttachedFile
 from contracts.plans import (
     DEFAULT_MAX_TOKENS,
     PersonaProfile,
@@ -43,6 +40,7 @@ from contracts.teams import (
 from rules import conditions, templates
 from rules.fixedtext import TOOLS_ALLOWANCE as TOOLS_ALLOWANCE
 from rules.fixedtext import fixed_bytes
+from rules.step_files import file_values, large_files, prefix_digest
 
 PAGE_BYTES = 12_000
 """JSON bytes of a page. A header larger than that stands alone on page 0."""
@@ -97,7 +95,7 @@ def header(plan: Plan, page_count: int) -> PlanHeader:
         has_outputs=bool(team.outputs),
         output_uses=_output_uses(team),
         personas=tuple(sorted(_personas(plan))),
-        files=_large_files(team),
+        files=large_files(team),
         shared=_shared_header(plan),
     )
 
@@ -112,26 +110,8 @@ def _shared_header(plan: Plan) -> SharedHeader | None:
         cache=shared.cache,
         ttl=shared.ttl,
         keep=shared.keep,
+        lasts=shared.lasts,
     )
-
-
-def files_of(team: TeamSpec, step: StepSpec) -> tuple[AttachedFile, ...]:
-    """Return all files that a step sends, those of the shared context first."""
-    if not isinstance(step, ModelStep):
-        return ()
-    shared = team.shared_context.files if team.shared_context and step.shared_context else ()
-    return (*shared, *step.files)
-
-
-def needs_uploads(team: TeamSpec, step: StepSpec) -> bool:
-    """Whether a step's files are more than its request can hold."""
-    return sum(file.size_bytes for file in files_of(team, step)) > INLINE_BYTES
-
-
-def _large_files(team: TeamSpec) -> tuple[AttachedFile, ...]:
-    """Return the files that are uploaded where that can be done, each once."""
-    large = [file for step in team.agents for file in files_of(team, step) if file.large]
-    return tuple({file.sha256: file for file in large}.values())
 
 
 def _output_uses(team: TeamSpec) -> tuple[int, ...]:
@@ -300,7 +280,9 @@ def _agent_values(step: AgentStep, read: _Reads, plan: Plan) -> dict[str, Any]:
     """Return what is known of an agent within a team; its own plan has the rest."""
     limit = {} if step.cost_limit is None else {"cost_limit": step.cost_limit}
     child_plan = plan.child_plans.get(step.name)
-    return {"child_plan": child_plan, "prompt_bytes": read.literal_bytes, **limit}
+    form = plan.agent_forms.get(step.name)
+    shared = file_values(step, plan, form.before, tools=form.tools) if form else {}
+    return {"child_plan": child_plan, "prompt_bytes": read.literal_bytes, **limit, **shared}
 
 
 def _for_each_values(
@@ -359,25 +341,15 @@ def _model_values(step: ModelStep, read: _Reads, plan: Plan) -> dict[str, Any]:
         "reuse": step.reuse,
         "structured": structured,
         "repairs": step.output.repairs if structured else 0,
-        **_file_values(step, plan),
+        **file_values(
+            step,
+            plan,
+            prefix_digest(step.tools, step.output.kind, step.output.schema_),
+            tools=bool(step.tools),
+        ),
         "prompt_bytes": (
             read.literal_bytes + fixed_bytes(step, profile) + plan.file_tokens.get(step.name, 0)
         ),
-    }
-
-
-def _file_values(step: ModelStep, plan: Plan) -> dict[str, Any]:
-    """Return what of a step's files is uploaded, and with whom it shares its prefix."""
-    large = [file.sha256 for file in _large_files(plan.team)]
-    own = {file.sha256 for file in files_of(plan.team, step) if file.large}
-    before = [step.tools, step.output.kind, step.output.schema_]
-    digest = hashlib.sha256(json.dumps(before, sort_keys=True).encode()).hexdigest()
-    uses_shared = step.shared_context and plan.team.shared_context is not None
-    return {
-        "uploads": tuple(n for n, sha256 in enumerate(large) if sha256 in own),
-        "needs_uploads": needs_uploads(plan.team, step),
-        "shared": digest[:12] if uses_shared else "",
-        "tools": bool(step.tools),
     }
 
 

@@ -37,19 +37,25 @@ def charges(price: Price, usage: Usage) -> tuple[Charge, ...]:
     """Return what a call is charged for beside `per_request`, kinds without tokens left out.
 
     plain prompt x input + cached x cached_input + written x cache_write + plain answer x output
-    + reasoning x reasoning, each rate at the tier of the whole prompt. A kind without a rate of
-    its own is billed as plain input or output. Parts that a vendor reports larger than their
-    whole are billed as reported, never as a negative rest.
+    + reasoning x reasoning, each rate at the tier of the whole prompt; what was written to last
+    an hour at its own rate. A kind without a rate of its own is billed as plain input or output.
+    Parts that a vendor reports larger than their whole are billed as reported, never as a
+    negative rest.
     """
     prompt = usage.prompt_tokens
-    plain = max(0, prompt - usage.cached_tokens - usage.cache_write_tokens)
+    written_all = max(usage.cache_write_tokens, usage.cache_write_1h_tokens)
+    plain = max(0, prompt - usage.cached_tokens - written_all)
     # Some vendors leave reasoning out of the answer's count, but never out of the total.
     completion = max(usage.completion_tokens, usage.total_tokens - prompt)
     answer = max(0, completion - usage.reasoning_tokens)
+    long = usage.cache_write_1h_tokens
+    written = price.cache_write or price.input
+    lasting = price.cache_write_1h or written
     kinds = (
         Charge("prompt", plain, _at(price.input, prompt)),
         Charge("cached", usage.cached_tokens, _at(price.cached_input or price.input, prompt)),
-        Charge("written", usage.cache_write_tokens, _at(price.cache_write or price.input, prompt)),
+        Charge("written", max(0, usage.cache_write_tokens - long), _at(written, prompt)),
+        Charge("written 1h", long, _at(lasting, prompt)),
         Charge("answer", answer, _at(price.output, prompt)),
         Charge("reasoning", usage.reasoning_tokens, _at(price.reasoning or price.output, prompt)),
     )
@@ -129,7 +135,8 @@ def _dearest(price: Price, input_bound: int) -> Iterator[tuple[int, Decimal, Dec
 
     Within a tier nothing costs more than its largest prompt.
     """
-    inputs = [rate for rate in (price.input, price.cached_input, price.cache_write) if rate]
+    of_prompts = (price.input, price.cached_input, price.cache_write, price.cache_write_1h)
+    inputs = [rate for rate in of_prompts if rate]
     outputs = [rate for rate in (price.output, price.reasoning) if rate]
     bound = max(0, input_bound)
     starts = {start for rate in inputs + outputs for start, _ in rate.tiers if 0 < start <= bound}

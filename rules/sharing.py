@@ -31,6 +31,8 @@ class SharedEstimate:
     what it costs in all of them; `write`, `storage` and `read` one writing, all of its time, one
     reading. `pays_from` is the number of calls from which on caching is cheaper, None for never.
     `most` is what is reserved for a cache beside the calls. `why_not` says why there is none.
+    `long`: the prefix lasts an hour from its last use on. `assumed` names what of it is nobody's
+    word: "cache_floor", "cache_storage".
     """
 
     provider: str
@@ -47,6 +49,9 @@ class SharedEstimate:
     pays_from: int | None
     most: Decimal
     why_not: str = ""
+    long: bool = False
+    floor: int = 0
+    assumed: tuple[str, ...] = ()
 
     @property
     def saves(self) -> Decimal:
@@ -78,15 +83,28 @@ def shared_estimates(
     shared = plan.team.shared_context
     if shared is None or not plan.shared_tokens:
         return ()
-    users = [node for node in nodes if node.shared]
+    users = {node.name: _asked(plan, node) for node in nodes if node.shared}
     found = []
-    for index in dict.fromkeys(index for node in users for index in node.candidates):
-        mine = [node for node in users if node.candidates[0] == index]
+    for index in dict.fromkeys(index for asked in users.values() for index in asked):
         candidate, most = plan.candidates[index], plan.shared_tokens[index]
+        mine = [
+            node
+            for node in nodes
+            if users.get(node.name, ())[:1] == (index,)
+            and not (candidate.caching == "named" and node.tools)
+        ]
         count = sum((calls.get(node.name, ZERO) for node in mine), ZERO)
         writes = len({node.shared for node in mine})
         found.append(_estimate(candidate, shared, most, count, writes))
     return tuple(found)
+
+
+def _asked(plan: Plan, node: StepNode) -> tuple[int, ...]:
+    """Return the candidates of a step; an agent's, without those of its tools."""
+    draft = plan.agents.get(node.name)
+    if draft is None:
+        return node.candidates
+    return tuple(plan.candidates.index(one) for one in draft.plan.candidates)
 
 
 def _estimate(
@@ -96,7 +114,10 @@ def _estimate(
     named = candidate.caching == "named"
     plain = _tokens_cost(price, Usage(tokens, 0))
     read = _tokens_cost(price, Usage(tokens, 0, cached_tokens=tokens))
-    write = _tokens_cost(price, Usage(tokens, 0, cache_write_tokens=tokens))
+    long = candidate.caching == "prefix" and price.cache_write_1h is not None
+    lasting = tokens if long else 0
+    written = Usage(tokens, 0, cache_write_tokens=tokens, cache_write_1h_tokens=lasting)
+    write = _tokens_cost(price, written)
     storage = _storage(price, tokens, shared.ttl) if named else ZERO
     once = write + storage if named else (write - read) * max(1, writes)
     why_not = _why_not(candidate, shared, tokens)
@@ -116,7 +137,18 @@ def _estimate(
         pays_from=_pays_from(plain - read, once) if not why_not else None,
         most=_most(candidate, most, shared.ttl) if named and not why_not else ZERO,
         why_not=why_not,
+        long=long,
+        floor=candidate.cache_floor,
+        assumed=_assumed(candidate),
     )
+
+
+def _assumed(candidate: Candidate) -> tuple[str, ...]:
+    """Return what the estimate rests on that no vendor says of this model."""
+    known = [*candidate.assumed]
+    if candidate.caching == "named":
+        known += candidate.price.assumed
+    return tuple(known) if candidate.caching != "none" else ()
 
 
 def _pays_from(saved_each: Decimal, once: Decimal) -> int | None:

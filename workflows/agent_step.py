@@ -7,14 +7,16 @@ as its approvals are. The step's prompt begins the turn, and its answer is the s
 
 import asyncio
 from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 from temporalio import workflow
 
 from contracts.activities import RenderCall, RunActivities
 from contracts.artifacts import Bindings, Value
 from contracts.base import Json
+from contracts.calls import CallFailure, ContextRef, ModelCall, ModelReply, SharedUse
 from contracts.chats import AgentHeader, Listed, PendingTool, ToolWord, TurnResult
-from contracts.plans import StepNode
+from contracts.plans import Candidate, StepNode
 from contracts.runs import Question, StepResult
 from rules import conditions
 from workflows import reading
@@ -22,6 +24,7 @@ from workflows.agents import Agents
 from workflows.model_step import Item
 from workflows.parked import ParkedTurn
 from workflows.reserving import Reserver
+from workflows.sharing_warming import Ask
 from workflows.slots import Slots
 from workflows.state import RunState
 from workflows.talk import Conversation
@@ -117,6 +120,7 @@ class AgentStepRun:
             listed=listed,
             calls_before=calls_before,
             want_inline=self._node.inline,
+            **self._shared(),
         )
         turn = TurnRun(state, self._reserver, ask, self._desk, self._agents, self._gate)
         turn.tell, turn.park = self._show, self._park
@@ -129,6 +133,24 @@ class AgentStepRun:
             task.cancel()
             await workflow.wait_condition(task.done)
             return task.result()
+
+    def _shared(self) -> dict[str, Any]:
+        """Return what the conversation begins with, and how attempts come by it."""
+        state, node, sharing = self._state, self._node, self._state.sharing
+        if sharing is None or not node.shared:
+            return {}
+        context = ContextRef(plan=state.request.plan, step=node.name)
+
+        async def share(
+            call: ModelCall, candidate: Candidate, ask: Ask
+        ) -> ModelReply | CallFailure:
+            async def with_context(asked: ModelCall) -> ModelReply | CallFailure:
+                use = (asked.shared or SharedUse()).model_copy(update={"context": context})
+                return await ask(asked.model_copy(update={"shared": use}))
+
+            return await sharing.make(node, call, candidate, with_context)
+
+        return {"context": context, "share": share}
 
     def _gate(self) -> AbstractAsyncContextManager[None]:
         """Hold one of the run's slots for a call of the model; tools need none."""

@@ -380,6 +380,7 @@ def _usage(attempts: Iterable[AttemptRecord]) -> Usage:
         "total_tokens",
         "cached_tokens",
         "cache_write_tokens",
+        "cache_write_1h_tokens",
         "reasoning_tokens",
     )
     return Usage(**{name: sum(getattr(usage, name) for usage in known) for name in names})

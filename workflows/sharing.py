@@ -29,7 +29,7 @@ from workflows.sharing_caches import Caches, keep_s, keeps
 from workflows.sharing_money import CacheMoney
 from workflows.sharing_uploads import Uploading
 from workflows.sharing_vendors import Vendors
-from workflows.sharing_warming import Ask, Warming
+from workflows.sharing_warming import LONG_LASTS, PREFIX_LASTS, Ask, Warming
 from workflows.state import RunState
 
 
@@ -144,7 +144,8 @@ class Sharing:
         if use.cache is None or not use.cache.resends:
             return await ask(call)
         key = f"{candidate.provider}/{candidate.model}/{node.shared}"
-        return await self._warming.in_turn(key, call, ask)
+        lasts = LONG_LASTS if candidate.price.cache_write_1h is not None else PREFIX_LASTS
+        return await self._warming.in_turn(key, call, ask, lasts)
 
     async def _use(self, node: StepNode, candidate: Candidate) -> SharedUse | CallFailure:
         """Return what a candidate is told of a step's files; what it cannot be told is sent."""
@@ -167,7 +168,7 @@ class Sharing:
     async def _cache_for(self, node: StepNode, candidate: Candidate) -> CacheRef | None:
         """Return the cache that a step may use: one of a name of its own takes no tools."""
         shared = self._state.header.shared
-        if not node.shared or shared is None or not shared.cache:
+        if not node.shared or shared is None or not shared.cache or candidate.uncached:
             return None
         tokens = self._shared_tokens(candidate)
         if tokens is not None and tokens < candidate.cache_floor:

@@ -16,6 +16,9 @@ from contracts.sharing import WARM_SIGNAL, PrefixWarm
 PREFIX_LASTS = timedelta(minutes=5)
 """How long vendors keep a prefix from its last use on (Anthropic; OpenAI for longer)."""
 
+LONG_LASTS = timedelta(hours=1)
+"""How long where requests ask for more, and their price says so (Anthropic)."""
+
 Ask = Callable[[ModelCall], Awaitable[ModelReply | CallFailure]]
 
 
@@ -25,10 +28,17 @@ class Warming:
     def __init__(self) -> None:
         self._warming: set[str] = set()
         self._warm: dict[str, datetime] = {}
+        self._lasts: dict[str, timedelta] = {}
         workflow.set_signal_handler(WARM_SIGNAL, self._told_warm)
 
-    async def in_turn(self, key: str, call: ModelCall, ask: Ask) -> ModelReply | CallFailure:
-        """Ask, first of all or behind the one that warms the prefix of this key."""
+    async def in_turn(
+        self, key: str, call: ModelCall, ask: Ask, lasts: timedelta = PREFIX_LASTS
+    ) -> ModelReply | CallFailure:
+        """Ask, first of all or behind the one that warms the prefix of this key.
+
+        The prefix lasts so long from its last use on.
+        """
+        self._lasts[key] = lasts
         while key in self._warming:
             await workflow.wait_condition(lambda: key not in self._warming)
         first = self._warm.get(key, workflow.now()) <= workflow.now()
@@ -40,10 +50,10 @@ class Warming:
         finally:
             self._warming.discard(key)
         if isinstance(outcome, ModelReply) or outcome.first_token_at is not None:
-            self._warm[key] = workflow.now() + PREFIX_LASTS
+            self._warm[key] = workflow.now() + lasts
         return outcome
 
     async def _told_warm(self, told: PrefixWarm) -> None:
         if told.key in self._warming:
-            self._warm[told.key] = workflow.now() + PREFIX_LASTS
+            self._warm[told.key] = workflow.now() + self._lasts[told.key]
             self._warming.discard(told.key)

@@ -16,7 +16,7 @@ from typing import Any, cast
 from temporalio import workflow
 
 from contracts.artifacts import Value
-from contracts.calls import CallFailure, ModelCall, ModelReply
+from contracts.calls import CallFailure, ContextRef, ModelCall, ModelReply, SharedUse
 from contracts.chat_activities import TurnActivities
 from contracts.chats import (
     IN_TOOLBOX,
@@ -30,19 +30,20 @@ from contracts.chats import (
     TurnResult,
 )
 from contracts.failures import FailureKind
-from contracts.messages import Usage
 from contracts.plans import Candidate, PlanHeader
 from contracts.runs import AttemptRecord
 from contracts.teams import AgentStatus
 from contracts.tools import ToolOutcome
 from rules import bounds, turns
 from rules.turns import AskAgain, Finish, Limits, Progress, Stop
+from rules.usages import total
 from workflows.agents import Agents
 from workflows.attempting import Attempting, Books, Ended
 from workflows.inner_turns import InnerTurn, InnerTurns, StartInner
 from workflows.outcome import attempt_by, count_by
 from workflows.parked import ParkedTurn, slim
 from workflows.reserving import Reserver
+from workflows.sharing_warming import Ask
 from workflows.talk import Conversation
 from workflows.tool_endings import Asking
 from workflows.turn_tools import Desk, ToolCaller
@@ -54,13 +55,19 @@ Gate = Callable[[], AbstractAsyncContextManager[None]]
 """What each call of a model is held within: a run's slots, a conversation's nothing."""
 
 
+Share = Callable[[ModelCall, Candidate, Ask], Awaitable[ModelReply | CallFailure]]
+"""Makes an attempt with what a run shares at its providers."""
+
+
 @dataclass(frozen=True)
 class TurnAsk:
     """What was said to whom, and after what. Without text: what ends the conversation so far.
 
     `unit` is what the turn is called in ledgers and bills: "t3" in a conversation, a team's step
     or item ("research[2]"), a call of a tool ("t3.1.2"). The calls of the model in it are
-    numbered after `calls_before`. `turn` is its number in a conversation.
+    numbered after `calls_before`. `turn` is its number in a conversation. `context` is the
+    team's that the conversation begins with; attempts are made by way of `share`, where there is
+    one.
     """
 
     unit: str
@@ -71,6 +78,8 @@ class TurnAsk:
     turn: int = 0
     calls_before: int = 0
     want_inline: bool = False
+    context: ContextRef | None = None
+    share: Share | None = None
 
 
 class AgentBooks:
@@ -134,10 +143,14 @@ class ModelTurn(Attempting):
     async def _make(
         self, call: ModelCall, candidate: Candidate, has_next: bool
     ) -> ModelReply | CallFailure:
-        assert isinstance(call, TurnCall)
-        outcome = await attempt_by(
-            TurnActivities.call_turn, call, candidate, self._node.priority, has_next
-        )
+        async def ask(asked: ModelCall) -> ModelReply | CallFailure:
+            assert isinstance(asked, TurnCall)
+            return await attempt_by(
+                TurnActivities.call_turn, asked, candidate, self._node.priority, has_next
+            )
+
+        share = self._ask.share
+        outcome = await (ask(call) if share is None else share(call, candidate, ask))
         if isinstance(outcome, CallFailure):
             self._partial_preview = outcome.partial_preview or self._partial_preview
         return outcome
@@ -183,6 +196,7 @@ class ModelTurn(Attempting):
             transcript=self._conversation.transcript,
             messages=self._messages,
             toolboxes=boxes,
+            shared=SharedUse(context=ask.context) if ask.context is not None else None,
         )
 
 
@@ -339,7 +353,7 @@ class TurnRun(InnerTurn, StartInner):
             turn=self._ask.turn,
             status=status,
             tools=tuple(self._records),
-            usage=total_usage([a.usage for a in spent if a.usage is not None]),
+            usage=total([a.usage for a in spent if a.usage is not None]),
             cost=sum((a.cost for a in spent), Decimal(0)),
             calls=self._progress.calls,
             attempts=len(spent),
@@ -370,18 +384,3 @@ def _keep_quiet(_: str) -> None:
 def _call_of(unit: str, before: str) -> int:
     """Return the number of the model's call that a tool's unit belongs to: 2 of "t3.2.1"."""
     return int(unit.removeprefix(before).partition(".")[0])
-
-
-def total_usage(parts: list[Usage]) -> Usage | None:
-    """Return the sum of several calls' tokens, None for none. One estimate makes all of it one."""
-    if not parts:
-        return None
-    return Usage(
-        prompt_tokens=sum(part.prompt_tokens for part in parts),
-        completion_tokens=sum(part.completion_tokens for part in parts),
-        total_tokens=sum(part.total_tokens for part in parts),
-        cached_tokens=sum(part.cached_tokens for part in parts),
-        cache_write_tokens=sum(part.cache_write_tokens for part in parts),
-        reasoning_tokens=sum(part.reasoning_tokens for part in parts),
-        estimated=any(part.estimated for part in parts),
-    )

@@ -17,6 +17,7 @@ COUNTS = {
     "prompt": "prompt_tokens",
     "cached": "cached_tokens",
     "written": "cache_write_tokens",
+    "written 1h": "cache_write_1h_tokens",
     "answer": "completion_tokens",
     "reasoning": "reasoning_tokens",
 }
@@ -93,6 +94,7 @@ _RATES = {
     "input": "input",
     "cached": "cached_input",
     "written": "cache_write",
+    "written 1h": "cache_write_1h",
     "answer": "output",
     "reasoning": "reasoning",
 }

@@ -13,6 +13,7 @@ _HOW = {
     "named": "cached under a name of its own",
     "none": "not cached",
 }
+_LONG = ", for an hour from the last use on"
 
 
 def shared_lines(plan: Plan, found: tuple[SharedEstimate, ...]) -> Iterator[str]:
@@ -29,10 +30,11 @@ def shared_lines(plan: Plan, found: tuple[SharedEstimate, ...]) -> Iterator[str]
 def _spelt(one: SharedEstimate, ttl_s: float) -> str:
     size = f"about {one.tokens:,} tokens"
     if one.why_not:
-        return f"{size}, not cached: {one.why_not}"
+        told = [f"{size}, not cached: {one.why_not}", *_assumptions(one)]
+        return "; ".join(told)
     word = "saves" if one.saves >= 0 else "costs more by"
     told = [
-        f"{size}, {_HOW[one.caching]}",
+        f"{size}, {_HOW[one.caching]}{_LONG if one.long else ''}",
         f"{_calls(one.calls)} {about(one.uncached)} uncached, {about(one.cached)} cached "
         f"({word} {about(abs(one.saves))})",
     ]
@@ -42,7 +44,15 @@ def _spelt(one: SharedEstimate, ttl_s: float) -> str:
     told.append("never pays" if first is None else f"pays from {first} on")
     if one.most:
         told.append(f"reserves {at_most(one.most)}")
-    return "; ".join(told)
+    return "; ".join([*told, *_assumptions(one)])
+
+
+def _assumptions(one: SharedEstimate) -> Iterator[str]:
+    """Say what stands here in place of what the vendor says of the model, which is not known."""
+    if "cache_floor" in one.assumed:
+        yield f"assumed: it caches from {one.floor:,} tokens on"
+    if "cache_storage" in one.assumed:
+        yield "assumed: keeping it costs what the vendor's dearest model does"
 
 
 def _calls(count: Decimal) -> str:
@@ -68,6 +78,8 @@ def shared_data(found: tuple[SharedEstimate, ...]) -> list[dict[str, Any]]:
             "pays_from": one.pays_from,
             "most": str(one.most),
             "why_not": one.why_not or None,
+            "long": one.long,
+            "assumed": list(one.assumed),
         }
         for one in found
     ]

@@ -1,0 +1,39 @@
+"""What a model step asks of whoever serves it: capabilities, kinds of files, room for them."""
+
+from collections.abc import Iterable
+
+from contracts.files import AttachedFile
+from contracts.plans import Candidate
+from contracts.teams import ModelStep
+from providers import media
+
+
+def capabilities(step: ModelStep) -> tuple[str, ...]:
+    """Return what the step itself asks of a model."""
+    needed = []
+    if step.tools:
+        needed.append("tool_calling")
+    if step.output.kind == "json":
+        needed.append("json_mode")
+    if step.llm_config.stop:
+        needed.append("stop_sequences")
+    if "image" in modalities(step):
+        needed.append("vision")
+    return tuple(needed)
+
+
+def modalities(step: ModelStep) -> tuple[str, ...]:
+    """Return the kinds of a step's files that not every model takes."""
+    kinds = dict.fromkeys(media.modality(file.mime_type) for file in step.files)
+    return tuple(kind for kind in kinds if kind != "text")
+
+
+def file_tokens(files: Iterable[AttachedFile], candidate: Candidate) -> int:
+    """Return the most that files take of a candidate's prompt."""
+    return sum(
+        media.NAME_BYTES
+        + media.file_tokens(
+            candidate.model, file.mime_type, file.size_bytes, candidate.context_window, file.pages
+        )
+        for file in files
+    )
