@@ -45,6 +45,7 @@ from contracts.chats import (
     ChatStart,
     ChatView,
     ClearRequest,
+    CompactRequest,
     EndRequest,
     SayAccepted,
     SayRequest,
@@ -199,6 +200,14 @@ class Chat:
     async def clear(self) -> Accepted:
         """Forget the conversation, once all that was said before is answered."""
         return await self._command(ChatWorkflow.clear, ClearRequest(request_id=new_id()))
+
+    async def compact(self, *, request_id: str | None = None) -> SayAccepted:
+        """Have the conversation summed up, in a turn of its own whose answer is the summary.
+
+        Raises ChatError where there is nothing to sum up, and as `say` does.
+        """
+        request = CompactRequest(request_id=request_id or new_id())
+        return await self._command(ChatWorkflow.compact, request)
 
     async def stop(self, turn: int | None = None) -> Accepted:
         """End the answer under way; what it cost is kept."""

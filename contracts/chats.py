@@ -216,6 +216,15 @@ class ClearRequest(Command):
     """Forgets the conversation, once all that was said before is answered."""
 
 
+class CompactRequest(Command):
+    """Sums up the conversation: a turn of its own, once all that was said before is answered.
+
+    The agent's `compact_over_bytes` has it done without being asked.
+    """
+
+    request_id: Annotated[str, Field(min_length=1, max_length=200)]
+
+
 class StopRequest(Command):
     """Ends the answer under way; what it cost is kept. Without `turn`: whichever that is."""
 

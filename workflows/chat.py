@@ -7,6 +7,8 @@ knows is references and numbers (`workflows.chat_state`), what can be said to it
 """
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 from temporalio import workflow
 
@@ -28,7 +30,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.chat_control import ChatControl
     from workflows.chat_display import ChatDisplay
     from workflows.chat_state import ChatState
-    from workflows.compacting import CompactingTurn
+    from workflows.compacting import CompactingTurn, SummingTurn
     from workflows.talk import Conversation
     from workflows.turn_clock import bounded
     from workflows.turn_money import TurnReserver
@@ -93,7 +95,9 @@ class ChatWorkflow(ChatControl):
             said = state.queue.pop(0)
             if said.clear:
                 state.forget()
-            if said.turn is not None and said.text is not None:
+            if said.turn is not None and said.compact:
+                await self._sum_up(said.turn)
+            elif said.turn is not None and said.text is not None:
                 await self._list_tools()
                 await self._take_turn(said.turn, said.text)
             if self._ending is None and self._grown():
@@ -108,8 +112,23 @@ class ChatWorkflow(ChatControl):
 
     async def _take_turn(self, turn: int, text: Value | None) -> None:
         """Answer one message, and write down what came of it."""
+        ask = self._ask(turn, text)
+        if turn == 1 and text is not None:
+            self._display.entitle(text)
+        run = CompactingTurn(self._state, self._reserver, ask, self._begin, self._summed_up)
+        result = await self._ended(ask, run.run())
+        answered = result.status is AgentStatus.COMPLETED
+        self._finish(result, run.conversation if answered else None)
+
+    async def _sum_up(self, turn: int) -> None:
+        """Sum up the conversation, because somebody wants it."""
+        ask = self._ask(turn, None)
+        run = SummingTurn(self._state, self._reserver, ask, self._summed_up)
+        self._finish(await self._ended(ask, run.run()), None)
+
+    def _ask(self, turn: int, text: Value | None) -> TurnAsk:
         state = self._state
-        ask = TurnAsk(
+        return TurnAsk(
             unit=turn_unit(turn),
             turn=turn,
             text=text,
@@ -117,19 +136,21 @@ class ChatWorkflow(ChatControl):
             conversation=state.conversation,
             listed=state.listed or (),
         )
-        state.turn, state.saying, state.stopping = turn, text, False
-        if turn == 1 and text is not None:
-            self._display.entitle(text)
-        run = CompactingTurn(state, self._reserver, ask, self._begin, self._summed_up)
-        self._current = asyncio.create_task(run.run())
+
+    async def _ended(self, ask: TurnAsk, run: Coroutine[Any, Any, TurnResult]) -> TurnResult:
+        """Wait for a turn's result, as long as the agent's turns may take."""
+        state = self._state
+        state.turn, state.saying, state.stopping = ask.turn, ask.text, False
+        self._current = asyncio.create_task(run)
         try:
             limit, desk = state.agent.turn_timeout, self._desk
-            result = await bounded(self._current, limit, lambda: desk.asks, self._stop_turn)
+            return await bounded(self._current, limit, lambda: desk.asks, self._stop_turn)
         finally:
             if self._current.done():
                 state.turn = None
-        answered = result.status is AgentStatus.COMPLETED
-        state.finish(result, run.conversation if answered else None)
+
+    def _finish(self, result: TurnResult, conversation: Conversation | None) -> None:
+        self._state.finish(result, conversation)
         self._display.update()
         self._current = None
 

@@ -18,6 +18,7 @@ from contracts.chats import (
     AgentChange,
     ChatView,
     ClearRequest,
+    CompactRequest,
     EndRequest,
     SayAccepted,
     SayRequest,
@@ -57,12 +58,7 @@ class ChatControl:
     def _check_say(self, said: SayRequest) -> None:
         if said.request_id in self._state.requests:
             return
-        self._open()
-        if self._state.waiting >= MOST_WAITING:
-            raise ApplicationError(
-                f"{MOST_WAITING} messages wait for their turn already: wait for an answer",
-                type=CHAT_BUSY,
-            )
+        self._has_room()
         if not said.text.size_bytes:
             raise ValueError("the message is empty")
         if said.text.size_bytes > MOST_MESSAGE_BYTES:
@@ -85,6 +81,21 @@ class ChatControl:
     @clear.validator
     def _check_clear(self, request: ClearRequest) -> None:
         self._open()
+
+    @workflow.update(name="compact")
+    def compact(self, request: CompactRequest) -> SayAccepted:
+        """Sum up the conversation in a turn of its own; the summary is its answer."""
+        known = request.request_id in self._state.requests
+        return SayAccepted(turn=self._state.accept(request.request_id, None), known=known)
+
+    @compact.validator
+    def _check_compact(self, request: CompactRequest) -> None:
+        state = self._state
+        if request.request_id in state.requests:
+            return
+        self._has_room()
+        if state.turn is None and not state.queue and state.conversation.length <= 1:
+            raise ValueError("there is nothing to sum up")
 
     @workflow.update(name="stop")
     def stop(self, request: StopRequest) -> Accepted:
@@ -188,6 +199,15 @@ class ChatControl:
         if (waiting or state.start.single) and state.phase != "terminated":
             return TurnView(state="waiting", said=waiting.text if waiting else None)
         return TurnView(state="forgotten")
+
+    def _has_room(self) -> None:
+        """Raise unless a message can be given its turn."""
+        self._open()
+        if self._state.waiting >= MOST_WAITING:
+            raise ApplicationError(
+                f"{MOST_WAITING} messages wait for their turn already: wait for an answer",
+                type=CHAT_BUSY,
+            )
 
     def _open(self) -> None:
         """Raise unless the conversation can be told something."""

@@ -39,11 +39,12 @@ EARLIER = "earlier"
 
 
 class Said(Frozen):
-    """A message that waits. Without text: the conversation is to be forgotten."""
+    """A message that waits. Without text: the conversation is to be forgotten, or summed up."""
 
     turn: int | None
     text: Value | None = None
     clear: bool = False
+    compact: bool = False
 
 
 class Carried(Frozen):
@@ -138,14 +139,18 @@ class ChatState:
 
     # the turns
 
-    def accept(self, request_id: str, text: Value, clear: bool) -> int:
-        """Give a message its turn; one that was said before keeps the turn that it had."""
+    def accept(self, request_id: str, text: Value | None, clear: bool = False) -> int:
+        """Give a message its turn; one that was said before keeps the turn that it had.
+
+        Without text it is the turn in which the conversation is summed up.
+        """
         known = self.requests.get(request_id)
         if known is not None:
             return known
         self.last_turn += 1
         self.remember(request_id, self.last_turn)
-        self.queue.append(Said(turn=self.last_turn, text=text, clear=clear))
+        waits = Said(turn=self.last_turn, text=text, clear=clear, compact=text is None)
+        self.queue.append(waits)
         return self.last_turn
 
     def remember(self, request_id: str, turn: int = 0) -> bool:

@@ -13,6 +13,7 @@ COMMANDS = {
     "/help": "this list",
     "/cost": "what the conversation has cost, attempt by attempt",
     "/history": "what the agent remembers",
+    "/compact": "sum up what was said: the agent goes on from the summary; one paid call",
     "/clear": "forget what was said; what it cost stays counted",
     "/model": "who answers; with a name (MODEL or PROVIDER/MODEL): who shall from now on",
     "/approve": "tool calls that wait for a person; with an id: allow that call",
@@ -38,6 +39,7 @@ async def run_command(talk: "Talk", line: str) -> bool:
         "/help": _help,
         "/cost": _cost,
         "/history": _history,
+        "/compact": _compact,
         "/clear": _clear,
         "/model": _model,
         "/approve": _approve,
@@ -91,6 +93,12 @@ async def _history(talk: "Talk", _: str) -> None:
 async def _clear(talk: "Talk", _: str) -> None:
     await talk.chat.clear()
     talk.screen.note("forgotten")
+
+
+async def _compact(talk: "Talk", _: str) -> None:
+    place = await talk.chat.place()
+    said = await talk.chat.compact()
+    await talk.follow(said.turn, place)
 
 
 async def _model(talk: "Talk", argument: str) -> None:

@@ -22,3 +22,20 @@ async def compacted(h: Harness) -> Chat:
     await talk.chat.end()
     await talk.chat.handle.result()
     return talk.chat
+
+
+async def summed_up(h: Harness) -> Chat:
+    """Ask for a summary: while an answer is under way, of nothing, and of what was said then."""
+    talk = await begin(h, await header(h, agent()))
+    await talk.chat.say(LONG)
+    await talk.chat.wait((await talk.chat.compact()).turn)
+    await talk.chat.clear()
+    await talk.ask("Forgotten?")
+    await talk.chat.wait((await talk.chat.compact()).turn)
+    await talk.ask("And then?")
+    stopped = await talk.chat.compact()
+    await talk.chat.stop()
+    await talk.chat.wait(stopped.turn)
+    await talk.chat.end()
+    await talk.chat.handle.result()
+    return talk.chat

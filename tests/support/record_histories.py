@@ -45,7 +45,7 @@ from contracts.updates import (
 from providers.exceptions import AuthenticationFailed, Overloaded, StreamInterrupted
 from tests.support import talks
 from tests.support.agent_scenes import agent_steps, asking_tools
-from tests.support.compaction_scenes import compacted
+from tests.support.compaction_scenes import compacted, summed_up
 from tests.support.found_scenes import chat_found
 from tests.support.harness import Harness, harness
 from tests.support.scripted import Say, Script
@@ -350,7 +350,7 @@ SCENES: dict[str, Scene] = {
         *(slices, slice_of_items, slices_stopped, slice_stopped),
         *(told, moved),
         *(chat, chat_tools, asking_tools, agent_steps),
-        *(single, single_hands_over, compacted, chat_found),
+        *(single, single_hands_over, compacted, summed_up, chat_found),
     )
 }
 

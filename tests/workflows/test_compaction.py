@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from client.chats import TextPart
+from client.chats import ChatError, TextPart
 from contracts.agents import AgentBudget, AgentSpec
 from contracts.chats import TurnResult
 from contracts.teams import AgentStatus
@@ -103,3 +103,57 @@ async def test_a_summary_that_the_turn_cannot_pay_is_left_out(
         await one.ask("First?")
         second = await one.ask("Second?")
     assert (second.status, script.count("t2-summary")) == (AgentStatus.COMPLETED, 0)
+
+
+async def test_who_asks_for_a_summary_gets_it_as_an_answer(
+    server: LocalServer, tmp_path: Path
+) -> None:
+    script = Script({"t1.1": [Say(LONG)], "t2-summary": [Say("It was long.")]})
+    async with talk(server.address, tmp_path, script) as one:
+        with pytest.raises(ChatError, match="nothing to sum up"):
+            await one.chat.compact()
+        await one.ask("First?")
+        accepted = await one.chat.compact(request_id="once")
+        assert (await one.chat.compact(request_id="once")).turn == accepted.turn
+        result = await asyncio.wait_for(one.chat.wait(accepted.turn), 30)
+        assert await one.chat.output(result) == "It was long."
+        with pytest.raises(ChatError, match="nothing to sum up"):
+            await one.chat.compact()
+        view = await one.chat.view()
+        await one.ask("Third?")
+        shown = [message.content for message in script.requests[-1][2].messages]
+    assert (result.turn, result.status, result.calls) == (2, AgentStatus.COMPLETED, 1)
+    assert (result.cost, result.attempts) == (Decimal("0.006"), 1)
+    assert result.notes == ("the agent goes on from this summary of 2 messages",)
+    assert (view.messages, view.turn, view.last_turn) == (0, None, 2)
+    assert shown == [compaction.summary("tested", "It was long."), "Third?"]
+
+
+async def test_a_summary_that_fails_or_is_stopped_leaves_the_conversation_as_it_was(
+    server: LocalServer, tmp_path: Path
+) -> None:
+    refused = AuthenticationFailed("no", status=401)
+    script = Script({"t2-summary": [refused], "t3-summary": [Say("Too late.", seconds=60)]})
+    async with talk(server.address, tmp_path, script) as one:
+        await one.ask("First?")
+        before = (await one.chat.view()).transcript
+        failed = await one.chat.wait((await one.chat.compact()).turn)
+        accepted = await one.chat.compact()
+        while script.count("t3-summary") == 0:
+            await asyncio.sleep(0.02)
+        await one.chat.stop(accepted.turn)
+        stopped = await asyncio.wait_for(one.chat.wait(accepted.turn), 30)
+        view = await one.chat.view()
+    assert (failed.status, failed.kind) == (AgentStatus.FAILED, "AuthenticationFailed")
+    assert stopped.status is AgentStatus.CANCELLED
+    assert (view.transcript, view.messages) == (before, 1)
+
+
+async def test_what_was_forgotten_is_not_summed_up(server: LocalServer, tmp_path: Path) -> None:
+    script = Script({"t1.1": [Say("An answer.", seconds=1)]})
+    async with talk(server.address, tmp_path, script) as one:
+        await one.chat.say("First?")
+        await one.chat.clear()
+        result = await one.chat.wait((await one.chat.compact()).turn)
+    assert (result.status, result.attempts) == (AgentStatus.COMPLETED, 0)
+    assert result.notes == ("there was nothing to sum up",)
