@@ -17,21 +17,15 @@ from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
-from contracts.spools import SpoolRecord
-from contracts.tools import ToolEventRecord
-from stores.assembling import TextAssembler
 from stores.exceptions import StoreUnavailable
+from stores.linespools import LineSpools, Tail
 from stores.naming import file_name
 from stores.redis_sending import FIELD, QueuedLines, Sender
 from stores.redis_server import RedisServer
 from stores.redis_waiting import Entries, StreamWaiting
 from stores.sealing import PLAIN, Sealer
-from stores.spooling import AttemptSpool, KeptSpool, Spools
-from stores.spoollines import decode, encode_event
-from stores.spoolreading import Sifter
-from stores.spoolwriting import AttemptText
+from stores.spooling import KeptSpool
+from stores.spoolreading import Lines, PartialText
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -49,62 +43,32 @@ _COUNTS = 4096
 """Ids of one millisecond that offsets tell apart; they stay below 2**53 until 2039."""
 
 
-class RedisSpools(Spools):
+class RedisSpools(LineSpools):
     """The spools of one Redis database, below `callboard:spool:`.
 
-    `clock` counts seconds and may begin anywhere. Raises InvalidStoreUrl.
+    Raises InvalidStoreUrl.
     """
 
     def __init__(
         self, url: str, sealer: Sealer = PLAIN, clock: Callable[[], float] = time.monotonic
     ) -> None:
+        super().__init__(sealer, clock)
         self._server = RedisServer(url)
         self._sender = Sender(self._server)
         self._shared = StreamWaiting(self._server)
-        self._sealer = sealer
-        self._clock = clock
 
     @property
     def place(self) -> str:
         return f"Redis at {self._server.address}"
 
-    def name(self, run_id: str) -> str:
-        return file_name(run_id)
+    def _sink(self, run_id: str) -> QueuedLines:
+        return QueuedLines(self._sender, self._key(run_id))
 
-    def open_attempt(self, run_id: str, agent: str, attempt: int, offset: int = 0) -> AttemptSpool:
-        lines = QueuedLines(self._sender, self._key(run_id))
-        return AttemptText(lines, agent, attempt, offset, self._sealer, self._clock)
-
-    def tell(self, run_id: str, agent: str, attempt: int, seq: int, event: ToolEventRecord) -> bool:
-        try:
-            line = encode_event(agent, attempt, seq, event, self._sealer)
-            QueuedLines(self._sender, self._key(run_id)).append(line)
-        except Exception as error:  # a call must go on, whatever is wrong here
-            logger.warning("an event is not written to the spool: %s", error)
-            return False
-        return True
+    def _tail(self, run_id: str, offset: int) -> Tail:
+        return _StreamTail(self._server, self._key(run_id), offset, self._shared)
 
     async def aclose(self) -> None:
         await self._sender.aclose()
-
-    async def follow(
-        self, run_id: str, from_offset: int = 0, stop: asyncio.Event | None = None
-    ) -> AsyncGenerator[tuple[SpoolRecord, int], None]:
-        tail = _Tail(self._server, self._key(run_id), from_offset, self._shared)
-        sifter = Sifter(from_start=from_offset == 0)
-        try:
-            while True:
-                last_look = stop is not None and stop.is_set()
-                entries = await (tail.read() if last_look else tail.wait(stop))
-                for line, offset in entries:
-                    record = decode(line, self._sealer)
-                    sifted = sifter.sift(record) if record else None
-                    if sifted is not None:
-                        yield sifted, offset
-                if last_look and not entries:
-                    return
-        finally:
-            await tail.aclose()
 
     async def end(self, run_id: str) -> int:
         client = self._server.connected()
@@ -120,18 +84,14 @@ class RedisSpools(Spools):
 
     async def partial(self, run_id: str, agent: str, attempt: int) -> str:
         """Read a whole stream, page by page."""
-        assembler = TextAssembler()
-        # Most lines are other agents': comparing bytes is far quicker than parsing.
-        name = b"" if self._sealer.suffix else orjson.dumps(agent)
+        found = PartialText(agent, attempt, self._sealer)
         try:
             async with aclosing(self._lines(run_id)) as lines:
                 async for line in lines:
-                    record = decode(line, self._sealer) if name in line else None
-                    if record and record.agent == agent and record.attempt <= attempt:
-                        assembler.feed(record)
+                    found.take(line)
         except StoreUnavailable as error:
             logger.warning("no partial text: %s", error)
-        return assembler.sound_text(agent) if assembler.attempt(agent) == attempt else ""
+        return found.text()
 
     async def kept(self) -> list[KeptSpool]:
         client = self._server.connected()
@@ -176,7 +136,7 @@ class RedisSpools(Spools):
 
     async def _lines(self, run_id: str) -> AsyncGenerator[bytes, None]:
         """Yield the lines that a stream has now. Raises StoreUnavailable."""
-        tail = _Tail(self._server, self._key(run_id), 0)
+        tail = _StreamTail(self._server, self._key(run_id), 0)
         try:
             while entries := await tail.read():
                 for line, _ in entries:
@@ -188,8 +148,8 @@ class RedisSpools(Spools):
         return PREFIX + file_name(run_id)
 
 
-class _Tail:
-    """The entries of one stream from an offset on. `aclose` it.
+class _StreamTail(Tail):
+    """The entries of one stream from an offset on.
 
     What lies there already is read page by page on a connection of its own; what comes then is
     waited for together with all others.
@@ -202,43 +162,33 @@ class _Tail:
         self._last = b"%d-%d" % divmod(offset, _COUNTS)
         self._client: Redis | None = None
         self._behind = True
+        self._stopping: asyncio.Task[bool] | None = None
         if shared is not None:
             shared.enter()
 
-    async def read(self) -> list[tuple[bytes, int]]:
-        """Return the next page of lines, each with the offset behind it; empty at the end.
-
-        Raises StoreUnavailable.
-        """
+    async def read(self) -> Lines:
         if self._client is None:
             self._client = self._server.connected()
         async with self._server.asking():
             answer: Any = await self._client.xread({self._key: self._last}, count=PAGE)
-        return self._taken(answer[0][1]) if answer else []
+        return self._taken(answer[0][1] if answer else [])
 
-    async def wait(self, stop: asyncio.Event | None) -> list[tuple[bytes, int]]:
-        """The same, waiting for entries until `stop` is set."""
+    async def wait(self, stop: asyncio.Event | None) -> Lines:
         if self._behind:
             if entries := await self.read():
                 return entries
             self._behind = False
             await self._disconnect()
         assert self._shared is not None
-        if stop is None:
-            return self._taken(await self._shared.wait(self._key, self._last))
-        reading = asyncio.ensure_future(self._shared.wait(self._key, self._last))
-        stopping = asyncio.ensure_future(stop.wait())
-        try:
-            await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            return self._taken(reading.result()) if reading.done() else []
-        finally:
-            for task in (reading, stopping):
-                task.cancel()
-            await asyncio.gather(reading, stopping, return_exceptions=True)
+        if stop is not None and self._stopping is None:
+            self._stopping = asyncio.create_task(stop.wait())
+        return self._taken(await self._shared.wait(self._key, self._last, self._stopping))
 
     async def aclose(self) -> None:
-        """Disconnect."""
         await self._disconnect()
+        if self._stopping is not None:
+            self._stopping.cancel()
+            await asyncio.gather(self._stopping, return_exceptions=True)
         if self._shared is not None:
             shared, self._shared = self._shared, None
             await shared.leave()
@@ -248,8 +198,9 @@ class _Tail:
             client, self._client = self._client, None
             await client.aclose()
 
-    def _taken(self, entries: Entries) -> list[tuple[bytes, int]]:
-        self._last = entries[-1][0]
+    def _taken(self, entries: Entries) -> Lines:
+        if entries:
+            self._last = entries[-1][0]
         return [(fields.get(FIELD, b""), _offset(entry)) for entry, fields in entries]
 
 

@@ -3,12 +3,13 @@
 Strategy: whoever waits names his stream and the last id that he has; one question to the server
 (XREAD BLOCK) waits for all of them, and each answer wakes all that it has something for. So a
 process follows a thousand runs on two connections, and where much is written one round trip
-brings the entries of many streams: after one that did, the next waits for some more to gather.
+brings the entries of many streams: between two questions there is time for some to gather.
 Somebody new interrupts a question that is out (CLIENT UNBLOCK), to be named in the next one.
 """
 
 import asyncio
 import contextlib
+import functools
 from typing import TYPE_CHECKING, Any
 
 from stores.exceptions import StoreUnavailable
@@ -21,7 +22,8 @@ BLOCK_S = 5.0
 """How long one question waits for the next entry."""
 
 GATHER_S = 0.002
-"""Between two questions, where the first was answered with several entries."""
+AT_FULL_RATE = 25
+"""Streams that are asked for that often; where more are, less often: each makes it dearer."""
 
 A_STREAM = 50
 """Entries of one stream in one answer: at most 64 kB each, mostly a hundred bytes."""
@@ -61,8 +63,13 @@ class StreamWaiting:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
-    async def wait(self, key: bytes, last: bytes) -> Entries:
-        """Return the entries behind `last` as soon as there are some. Raises StoreUnavailable."""
+    async def wait(
+        self, key: bytes, last: bytes, stopping: "asyncio.Future[bool] | None" = None
+    ) -> Entries:
+        """Return the entries behind `last` as soon as there are some; empty once `stopping`.
+
+        Raises StoreUnavailable.
+        """
         answer: asyncio.Future[Entries] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(key, []).append((last, answer))
         self._joined.set()
@@ -70,10 +77,15 @@ class StreamWaiting:
             self._task = asyncio.create_task(self._run())
         elif self._question.out and not self._question.covers(key, last):
             self._interrupt()
+        end = functools.partial(_end, answer)
+        if stopping is not None:
+            stopping.add_done_callback(end)
         try:
             return await answer
         finally:
             self._forget(key, answer)
+            if stopping is not None:
+                stopping.remove_done_callback(end)
 
     def _forget(self, key: bytes, answer: "asyncio.Future[Entries]") -> None:
         left = [waiter for waiter in self._waiting.get(key, []) if waiter[1] is not answer]
@@ -89,9 +101,8 @@ class StreamWaiting:
             async with self._server.asking():
                 number = int(await client.client_id())
             while True:
-                found = await self._ask(client, other, number)
-                # Those who were woken have their turn before the next question.
-                await asyncio.sleep(GATHER_S if found > 1 else 0)
+                await self._ask(client, other, number)
+                await asyncio.sleep(GATHER_S * max(1.0, len(self._waiting) / AT_FULL_RATE))
                 if not self._waiting:
                     self._joined.clear()
                     await self._joined.wait()
@@ -104,30 +115,25 @@ class StreamWaiting:
             await client.aclose()
             await other.aclose()
 
-    async def _ask(self, client: "Redis", other: "Redis", number: int) -> int:
-        """Ask once for all that wait, each stream from the earliest id that somebody has.
-
-        Returns how many entries came.
-        """
-        waiting = self._waiting.items()
-        asked = {key: min((last for last, _ in some), key=_order) for key, some in waiting}
+    async def _ask(self, client: "Redis", other: "Redis", number: int) -> None:
+        """Ask once for all that wait, each stream from the earliest id that somebody has."""
+        asked = {key: _earliest(some) for key, some in self._waiting.items()}
         self._question = question = _Question(asked, other, number)
         if not asked:
-            return 0
+            return
         try:
             async with self._server.asking(BLOCK_S):
                 named: Any = dict(asked)
                 answered: Any = await client.xread(named, count=A_STREAM, block=int(BLOCK_S * 1000))
         finally:
             question.out = False
-        found = 0
         for key, entries in answered or []:
-            found += len(entries)
             for last, answer in self._waiting.get(bytes(key), []):
-                news = [entry for entry in entries if _order(entry[0]) > _order(last)]
+                news = entries
+                if last != asked[bytes(key)]:
+                    news = [entry for entry in entries if _order(entry[0]) > _order(last)]
                 if news and not answer.done():
                     answer.set_result(news)
-        return found
 
     def _interrupt(self) -> None:
         """Let the question that is out end now, since somebody new waits."""
@@ -157,6 +163,17 @@ class _Question:
     def covers(self, key: bytes, last: bytes) -> bool:
         """Say whether it will bring what comes behind `last`."""
         return key in self.asked and _order(self.asked[key]) <= _order(last)
+
+
+def _earliest(waiters: list[_Waiter]) -> bytes:
+    if len(waiters) == 1:
+        return waiters[0][0]
+    return min((last for last, _ in waiters), key=_order)
+
+
+def _end(answer: "asyncio.Future[Entries]", _: "asyncio.Future[bool]") -> None:
+    if not answer.done():
+        answer.set_result([])
 
 
 def _order(entry: bytes) -> tuple[int, int]:

@@ -1,18 +1,26 @@
-"""Reading a spool file while it is written: complete lines, by byte offset.
+"""Reading spools: complete lines of a file while it is written, and which records count.
 
-Strategy: read what is new, give out lines up to the last newline and keep the rest for the next
-reading. A file that was replaced or cut is read from its beginning; records seen before are
-dropped by their number.
+Strategy, of a file: read what is new, give out lines up to the last newline and keep the rest for
+the next reading. A file that was replaced or cut is read from its beginning; records seen before
+are dropped by their number.
 """
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import orjson
+
 from contracts.spools import SpoolRecord
+from stores.assembling import TextAssembler
 from stores.exceptions import StoreUnavailable
+from stores.sealing import Sealer
+from stores.spoollines import decode
 
 READ_BYTES = 256 * 1024
+
+Lines = list[tuple[bytes, int]]
+"""Lines of a spool, each with the offset behind it."""
 
 
 class LineTail:
@@ -24,7 +32,7 @@ class LineTail:
         self._offset = offset
         self._rest = b""
 
-    def read(self) -> list[tuple[bytes, int]]:
+    def read(self) -> Lines:
         """Return new complete lines, each with the offset behind its newline; empty if none.
 
         At most READ_BYTES at once. Raises StoreUnavailable where the file cannot be read.
@@ -46,7 +54,7 @@ class LineTail:
     def grown(self) -> bool:
         """Say whether `read` would find something, or another length than it knows of."""
         if self._fd < 0:
-            return self._path.exists()
+            return os.path.exists(self._path)
         return os.fstat(self._fd).st_size != self._offset
 
     def close(self) -> None:
@@ -94,6 +102,14 @@ class Sifter:
         self._from_start = from_start
         self._last: dict[str, tuple[int, int]] = {}
 
+    def records(self, lines: Lines, sealer: Sealer) -> Iterator[tuple[SpoolRecord, int]]:
+        """Yield the records of lines that pass, each with the offset behind it."""
+        for line, offset in lines:
+            record = decode(line, sealer)
+            sifted = self.sift(record) if record else None
+            if sifted is not None:
+                yield sifted, offset
+
     def sift(self, record: SpoolRecord) -> SpoolRecord | None:
         """Return the record, with `gap` set where due, or None for a stale or repeated one."""
         last = self._last.get(record.agent)
@@ -108,6 +124,28 @@ class Sifter:
         else:
             gap = record.seq > last[1] + 1
         return record if record.gap == gap else record.model_copy(update={"gap": gap})
+
+
+class PartialText:
+    """An agent's text as one attempt left it, from the lines of a whole spool."""
+
+    def __init__(self, agent: str, attempt: int, sealer: Sealer) -> None:
+        self._agent, self._attempt, self._sealer = agent, attempt, sealer
+        # Most lines are other agents': comparing bytes is far quicker than parsing.
+        self._name = b"" if sealer.suffix else orjson.dumps(agent)
+        self._assembler = TextAssembler()
+
+    def take(self, line: bytes) -> None:
+        """Take the next line."""
+        record = decode(line, self._sealer) if self._name in line else None
+        if record and record.agent == self._agent and record.attempt <= self._attempt:
+            self._assembler.feed(record)
+
+    def text(self) -> str:
+        """Return it, up to the first gap; empty where that attempt was not seen."""
+        if self._assembler.attempt(self._agent) != self._attempt:
+            return ""
+        return self._assembler.sound_text(self._agent)
 
 
 def all_lines(path: Path) -> Iterator[bytes]:

@@ -10,24 +10,18 @@ Reading is polling, every 5 ms, by one timer for all readers (stores.spoolwaitin
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-import orjson
-
-from contracts.spools import SpoolRecord
-from contracts.tools import ToolEventRecord
-from stores.assembling import TextAssembler
 from stores.exceptions import StoreUnavailable
+from stores.linespools import LineSpools, Tail
 from stores.naming import file_name
 from stores.sealing import PLAIN, Sealer
 from stores.spoolfiles import AppendFile
 from stores.spooling import AttemptSpool, KeptSpool, SpoolReader, Spools, SpoolWriter
-from stores.spoollines import decode, encode_event
-from stores.spoolreading import LineTail, Sifter, all_lines
+from stores.spoolreading import Lines, LineTail, PartialText, all_lines
 from stores.spoolwaiting import Growth
-from stores.spoolwriting import AttemptText
 
 __all__ = ["AttemptSpool", "FileSpools", "KeptSpool", "SpoolReader", "SpoolWriter", "Spools"]
 
@@ -36,11 +30,8 @@ logger = logging.getLogger(__name__)
 SUFFIX = ".jsonl"
 
 
-class FileSpools(Spools):
-    """The spools below one folder, `<run id>.jsonl` each; the folder is made when needed.
-
-    `clock` counts seconds and may begin anywhere.
-    """
+class FileSpools(LineSpools):
+    """The spools below one folder, `<run id>.jsonl` each; the folder is made when needed."""
 
     def __init__(
         self,
@@ -48,17 +39,13 @@ class FileSpools(Spools):
         sealer: Sealer = PLAIN,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__(sealer, clock)
         self._directory = Path(directory).expanduser().absolute()
-        self._sealer = sealer
-        self._clock = clock
         self._growth = Growth()
 
     @property
     def place(self) -> str:
         return str(self._directory)
-
-    def name(self, run_id: str) -> str:
-        return file_name(run_id)
 
     def path(self, run_id: str) -> Path:
         """Return where a run's spool lies, whether it exists or not."""
@@ -88,41 +75,11 @@ class FileSpools(Spools):
         except OSError as error:
             raise StoreUnavailable(f"{path}: {error.strerror}") from None
 
-    def open_attempt(self, run_id: str, agent: str, attempt: int, offset: int = 0) -> AttemptSpool:
-        file = AppendFile(self.path(run_id), self._clock)
-        return AttemptText(file, agent, attempt, offset, self._sealer, self._clock)
+    def _sink(self, run_id: str) -> AppendFile:
+        return AppendFile(self.path(run_id), self._clock)
 
-    def tell(self, run_id: str, agent: str, attempt: int, seq: int, event: ToolEventRecord) -> bool:
-        file = AppendFile(self.path(run_id), self._clock)
-        try:
-            file.append(encode_event(agent, attempt, seq, event, self._sealer))
-        except Exception as error:  # a call must go on, whatever is wrong here
-            logger.warning("an event is not written to the spool: %s", error)
-            return False
-        finally:
-            file.close()
-        return True
-
-    async def follow(
-        self, run_id: str, from_offset: int = 0, stop: asyncio.Event | None = None
-    ) -> AsyncGenerator[tuple[SpoolRecord, int], None]:
-        tail = LineTail(self.path(run_id), from_offset)
-        sifter = Sifter(from_start=from_offset == 0)
-        try:
-            while True:
-                last_look = stop is not None and stop.is_set()
-                lines = tail.read()
-                for line, end in lines:
-                    record = decode(line, self._sealer)
-                    sifted = sifter.sift(record) if record else None
-                    if sifted is not None:
-                        yield sifted, end
-                if last_look and not lines:
-                    return
-                # Others must have their turn, too, where there is always more to read.
-                await (asyncio.sleep(0) if lines else self._growth.wait(tail, stop))
-        finally:
-            tail.close()
+    def _tail(self, run_id: str, offset: int) -> Tail:
+        return _FileTail(LineTail(self.path(run_id), offset), self._growth)
 
     async def end(self, run_id: str) -> int:
         try:
@@ -135,17 +92,13 @@ class FileSpools(Spools):
         return await asyncio.to_thread(self._partial, run_id, agent, attempt)
 
     def _partial(self, run_id: str, agent: str, attempt: int) -> str:
-        assembler = TextAssembler()
-        # Most lines are other agents': comparing bytes is far quicker than parsing.
-        name = b"" if self._sealer.suffix else orjson.dumps(agent)
+        found = PartialText(agent, attempt, self._sealer)
         try:
             for line in all_lines(self.path(run_id)):
-                record = decode(line, self._sealer) if name in line else None
-                if record and record.agent == agent and record.attempt <= attempt:
-                    assembler.feed(record)
+                found.take(line)
         except StoreUnavailable as error:
             logger.warning("no partial text: %s", error)
-        return assembler.sound_text(agent) if assembler.attempt(agent) == attempt else ""
+        return found.text()
 
     def _kept(self) -> list[KeptSpool]:
         found = []
@@ -156,3 +109,24 @@ class FileSpools(Spools):
             when = datetime.fromtimestamp(told.st_mtime, UTC)
             found.append(KeptSpool(path.name.removesuffix(SUFFIX), told.st_size, when))
         return found
+
+
+class _FileTail(Tail):
+    """The lines of one file as it grows."""
+
+    def __init__(self, lines: LineTail, growth: Growth) -> None:
+        self._lines, self._growth = lines, growth
+
+    async def read(self) -> Lines:
+        return self._lines.read()
+
+    async def wait(self, stop: asyncio.Event | None) -> Lines:
+        if found := self._lines.read():
+            # Others must have their turn, too, where there is always more to read.
+            await asyncio.sleep(0)
+            return found
+        await self._growth.wait(self._lines, stop)
+        return self._lines.read()
+
+    async def aclose(self) -> None:
+        self._lines.close()

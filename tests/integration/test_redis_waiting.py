@@ -10,6 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from stores.redis_spools import RedisSpools
+from stores.spoolwriting import COALESCE_CHARS
 from tests.support.redis import RedisProcess
 
 pytestmark = pytest.mark.integration
@@ -97,6 +98,31 @@ async def test_all_readers_share_two_connections(redis: RedisProcess, spools: Re
         await asyncio.gather(*reading, return_exceptions=True)
         await asyncio.sleep(0.1)
         assert len(await client.client_list()) == 1
+
+
+async def test_what_comes_together_goes_together(redis: RedisProcess, spools: RedisSpools) -> None:
+    """Of many streams: few messages to the server, few questions, and nothing is missing."""
+    runs = [f"run-{number}" for number in range(20)]
+    reading = [asyncio.create_task(read(spools, run_id)) for run_id in runs]
+    attempts = [spools.open_attempt(run_id, "a", 1) for run_id in runs]
+    await asyncio.sleep(0.3)
+    async with Redis.from_url(redis.url) as client:
+        await client.config_resetstat()
+        for _ in range(PIECES):
+            for attempt in attempts:
+                attempt.delta("x" * COALESCE_CHARS)
+                await asyncio.sleep(0)
+        for attempt in attempts:
+            attempt.ended()
+            attempt.close()
+        async with asyncio.timeout(60):
+            assert {len(text) for text in await asyncio.gather(*reading)} == {
+                PIECES * COALESCE_CHARS
+            }
+        told = await client.info("commandstats")
+    records = told["cmdstat_xadd"]["calls"]
+    assert records >= PIECES * len(runs)
+    assert told["cmdstat_xread"]["calls"] < records / 4
 
 
 async def test_all_are_told_when_the_server_goes(redis: RedisProcess, spools: RedisSpools) -> None:
