@@ -20,6 +20,7 @@ from contracts.plans import Plan
 from contracts.prices import Rate
 from contracts.teams import SharedContext
 from providers.exceptions import InvalidRequest
+from tests.support import sharing_agents
 from tests.support.harness import Harness, harness
 from tests.support.keeping import KeepingClient, KeepingClients, Kept, RepeatingClient
 from tests.support.record_histories import HISTORIES
@@ -83,6 +84,13 @@ async def shared_prefix(h: Harness) -> Run:
     return await _done(h, shared((await stored(h, "small.pdf", b"%"),), "prefix"))
 
 
+async def shared_agents(h: Harness) -> Run:
+    """Agents with and without tools share a prefix with a model's step, one of them first."""
+    small = await stored(h, "small.pdf", b"%")
+    with tempfile.TemporaryDirectory() as folder:
+        return await _done(h, sharing_agents.shared_plan(Path(folder), small))
+
+
 GONE = InvalidRequest("CachedContent not found", status=403)
 SCENES: dict[str, tuple[Scene, type[KeepingClient], Kept, Script]] = {
     "shared_named": (shared_named, KeepingClient, Kept(seconds=0.1), Script()),
@@ -97,6 +105,12 @@ SCENES: dict[str, tuple[Scene, type[KeepingClient], Kept, Script]] = {
         RepeatingClient,
         Kept(),
         Script({"a": [Say("one two three", seconds=1.5)]}),
+    ),
+    "shared_agents": (
+        shared_agents,
+        RepeatingClient,
+        Kept(),
+        Script(sharing_agents.turns()),
     ),
 }
 
@@ -117,7 +131,12 @@ async def record(version: str, names: list[str]) -> None:
             clients = KeepingClients(script, kept, client)
             place = Path(folder) / name
             async with harness(
-                server.address, place, script, clients=clients, cached_workflows=100
+                server.address,
+                place,
+                script,
+                clients=clients,
+                cached_workflows=100,
+                tools=True,
             ) as running:
                 run = await asyncio.wait_for(scene(running), 60)
                 path.write_text((await run.handle.fetch_history()).to_json())
