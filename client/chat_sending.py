@@ -46,6 +46,8 @@ _AGAIN = frozenset(
         RPCStatusCode.RESOURCE_EXHAUSTED,
         RPCStatusCode.ABORTED,
         RPCStatusCode.NOT_FOUND,
+        # A task of the workflow has failed, and is tried again: its worker was too busy, or new.
+        RPCStatusCode.FAILED_PRECONDITION,
     }
 )
 
