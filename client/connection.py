@@ -7,10 +7,14 @@ environment is asked here, so that nobody who connects can forget to.
 """
 
 import asyncio
+import contextlib
+import logging
 import os
+from functools import lru_cache
 
 from temporalio.client import Client
 from temporalio.envconfig import ClientConfig
+from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig
 from temporalio.service import GrpcCompression, RPCError
 
 from client.absence import NoServer, ServerUnreachable
@@ -31,6 +35,7 @@ async def connect(address: str | None = None, *, timeout: float = CONNECT_TIMEOU
     Raises ServerUnreachable, which names the address and what to do, after `timeout` seconds;
     ConfigError for keys that cannot be used.
     """
+    hush_core()
     config = ClientConfig.load_client_connect_config()
     target = address or configured_address() or DEFAULT_ADDRESS
     config["target_host"] = target
@@ -51,6 +56,21 @@ async def connect(address: str | None = None, *, timeout: float = CONNECT_TIMEOU
             f"no Temporal server answers at {target} ({_brief(error)}). Start one with "
             "`python starter.py dev`, or name another in TEMPORAL_ADDRESS."
         ) from None
+
+
+@lru_cache(maxsize=1)
+def hush_core() -> None:
+    """Keep the log of the SDK's core off stdout in a process that keeps no log.
+
+    The core writes there whatever Python's logging says, and there results go: a server that was
+    away for a moment must not be found in what `run --json` gave. What is wrong is told by errors.
+    A runtime that the program has set up is left as it is.
+    """
+    if logging.getLogger().handlers:
+        return
+    quiet = Runtime(telemetry=TelemetryConfig(logging=LoggingConfig(filter="off")))
+    with contextlib.suppress(RuntimeError):
+        Runtime.set_default(quiet)
 
 
 def _brief(error: BaseException) -> str:
