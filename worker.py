@@ -8,6 +8,7 @@ go on to their end for `graceful_shutdown` seconds, the rest is handed back.
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -26,7 +27,7 @@ except ModuleNotFoundError:  # a Python without Callboard's packages, such as th
         ".venv; then it is: .venv/bin/python worker.py\n"
     )
     sys.exit(2)
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
+from temporalio.worker import Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxRestrictions
 
 from activities.chats import CallTurn
@@ -60,7 +61,7 @@ from workflows.chat import ChatWorkflow
 from workflows.execution import ExecutionWorkflow
 from workflows.items import ItemsWorkflow
 from workflows.run import RunWorkflow
-from workflows.sandbox import ContextFreeSandbox
+from workflows.sandbox import ContextFreeSandbox, ContextFreeUnsandboxed
 
 WORKFLOWS = (RunWorkflow, ItemsWorkflow, ExecutionWorkflow, ChatWorkflow)
 HEARTBEAT_THROTTLE = timedelta(seconds=1)
@@ -109,6 +110,7 @@ async def workers(
         CallTurn(storage.store, storage.spools, clients),
     )
     run_work = RunWork(storage.store)
+    tools = RunTools(storage.store, storage.spools, os.environ)
     executed = execution_activities(ExecutionWork(storage.store, clients))
     grace = timedelta(seconds=settings.graceful_shutdown)
     made = [
@@ -116,7 +118,7 @@ async def workers(
             client,
             task_queue=workflow_queue,
             workflows=WORKFLOWS,
-            activities=activities_of(run_work),
+            activities=[*activities_of(run_work), *tool_activities(tools)],
             workflow_runner=runner or workflow_runner(),
             build_id=BUILD_ID,
             max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
@@ -136,7 +138,6 @@ async def workers(
         )
         for name in providers
     ]
-    tools = RunTools(storage.store, storage.spools, os.environ)
     groups = (None, *settings.tool_queues)
     made += _tool_workers(client, settings, tools, groups, workflow_queue)
     async with contextlib.AsyncExitStack() as stack:
@@ -209,7 +210,7 @@ def own_client_workers(
     are asked of `own`, at most `concurrency` at once, as `limiter` admits them. Without the
     sandbox, which is there to find mistakes in workflow code and costs a quarter of the time.
     """
-    clients, runner = OwnClient(own, limiter), UnsandboxedWorkflowRunner()
+    clients, runner = OwnClient(own, limiter), ContextFreeUnsandboxed()
     lasting = configured_address() is not None
     return workers(client, settings, [name], clients, {name: concurrency}, name, runner, lasting)
 
@@ -315,6 +316,9 @@ async def serve(
     clients = RegisteredClients(kept.accounts)
     async with workers(client, settings, providers, clients, kept.concurrency, rates=kept.rates):
         log.info("serving %s", ", ".join(providers))
+        # What a worker begins with stays. Each full collection would look through it, and hold up
+        # all streams for a tenth of a second.
+        gc.freeze()
         print(READY, ", ".join(providers), flush=True)
         await stop.wait()
         log.info("stopping: finishing what is in flight")

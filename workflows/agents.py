@@ -18,6 +18,7 @@ from contracts.artifacts import ArtifactRef
 from contracts.chats import AgentHeader, Listed
 from contracts.tool_activities import ToolActivities
 from contracts.tools import ToolList, ToolListing, tool_queue
+from workflows.quick_tools import QuickTools
 from workflows.reading import LIGHT, STORE_RETRIES
 
 R = TypeVar("R")
@@ -32,6 +33,8 @@ class Agents:
     def __init__(self) -> None:
         self._headers: dict[str, asyncio.Task[AgentHeader]] = {}
         self._listed: dict[str, asyncio.Task[tuple[Listed, ...]]] = {}
+        self.quick = QuickTools()
+        """How long their tools take."""
 
     async def header(self, ref: ArtifactRef) -> AgentHeader:
         """Return a stored agent's header. Raises ActivityError."""

@@ -18,6 +18,7 @@ from contracts.chats import AgentHeader, AskedTool, Listed, PendingTool, ToolWor
 from contracts.tool_activities import ToolActivities
 from contracts.tools import ToolError, ToolOutcome, ToolRequest, tool_queue
 from workflows.outcome import HEARTBEAT_TIMEOUT
+from workflows.quick_tools import QuickTools
 from workflows.tool_endings import Asking, Ended, ended, lost, not_made, refused
 
 MARGIN = timedelta(seconds=15)
@@ -61,8 +62,10 @@ class ToolCaller:
         listed: tuple[Listed, ...],
         desk: Desk,
         inner: Inner,
+        quick: QuickTools,
     ) -> None:
         self._turn, self._agent, self._desk, self._inner = turn, agent, desk, inner
+        self._quick = quick
         self._facts = {
             fact.name: (fact, one.listing.toolbox, one.listing.whole)
             for one in listed
@@ -115,8 +118,7 @@ class ToolCaller:
     async def _made(self, gate: asyncio.Semaphore, call: Asking) -> Ended:
         """Make a call, again where it is not known what came of it and a person says so."""
         async with gate:
-            outcome = await self._outcome(call, 1, confirmed=False)
-        number = 1
+            outcome, number = await self._first(call)
         while outcome.unknown:
             said = await self._word(call, "unknown", outcome)
             if said is not None:
@@ -125,6 +127,17 @@ class ToolCaller:
             async with gate:
                 outcome = await self._outcome(call, number, confirmed=True)
         return ended(call, outcome)
+
+    async def _first(self, call: Asking) -> tuple[ToolOutcome, int]:
+        """Make a call, at once where it may be, else by the queue; return which try that was."""
+        outcome, number = None, 1
+        if self._quick.may(call):
+            outcome = await self._quick.outcome(call, request_of(call, self._agent))
+            number = 1 if outcome else 2
+        if outcome is None:
+            outcome = await self._outcome(call, number, confirmed=False)
+        self._quick.note(call, outcome)
+        return outcome, number
 
     async def _word(
         self, call: Asking, why: str, outcome: ToolOutcome | None = None

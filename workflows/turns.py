@@ -217,7 +217,7 @@ class TurnRun(InnerTurn, StartInner):
         self._reserver, self._ask, self._desk = reserver, ask, desk
         self._agents, self._gate = agents, gate
         inner = InnerTurns(self, ask.agent, ask.unit, reserver, agents, desk)
-        self._tools = ToolCaller(ask.turn, ask.agent, ask.listed, desk, inner)
+        self._tools = ToolCaller(ask.turn, ask.agent, ask.listed, desk, inner, agents.quick)
         self._progress = Progress()
         self._limits = Limits(ask.agent.max_calls, ask.agent.argument_repairs)
         self._records: list[ToolRecord] = []

@@ -90,6 +90,7 @@ async def harness(
     work: Callable[[ArtifactStore], RunWork] = RunWork,
     workflows: Sequence[type] = WORKFLOWS,
     tools: bool = False,
+    run_tools: Callable[[ArtifactStore, FileSpools, Mapping[str, str]], RunTools] = RunTools,
 ) -> AsyncIterator[Harness]:
     """Run workers for the workflow queue and the providers' queues. Every task is replayed."""
     client = await Client.connect(address, data_converter=pydantic_data_converter)
@@ -99,13 +100,18 @@ async def harness(
     asking = asking_activities(CallModel(store, spools, served), CallTurn(store, spools, served))
     asking += execution_activities(ExecutionWork(store, served))
     throttle = timedelta(seconds=1)
+    tool_work = run_tools(store, spools, os.environ)
+    light = activities_of(work(store))
+    if tools:
+        light += tool_activities(tool_work)
     async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(tool_work.aclose)
         await stack.enter_async_context(
             Worker(
                 client,
                 task_queue="callboard",
                 workflows=workflows,
-                activities=activities_of(work(store)),
+                activities=light,
                 workflow_runner=workflow_runner(),
                 max_cached_workflows=cached_workflows,
                 build_id=BUILD_ID,
@@ -123,13 +129,11 @@ async def harness(
                 )
             )
         if tools:
-            run_tools = RunTools(store, spools, os.environ)
-            stack.push_async_callback(run_tools.aclose)
             await stack.enter_async_context(
                 Worker(
                     client,
                     task_queue=tool_queue(),
-                    activities=tool_activities(run_tools),
+                    activities=tool_activities(tool_work),
                     build_id=BUILD_ID,
                     max_heartbeat_throttle_interval=throttle,
                 )

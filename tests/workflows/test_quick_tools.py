@@ -1,0 +1,168 @@
+"""Quick tools within the workflow's own task: which ones, what it costs, what else happens then."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Container
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+from temporalio import activity
+
+from activities.tools import RunTools
+from config.agentfile import load_agent
+from contracts.chats import TurnResult
+from contracts.spools import SpoolRecord
+from contracts.teams import AgentStatus
+from contracts.tools import ToolOutcome, ToolRequest
+from tests.support.harness import harness
+from tests.support.scripted import Say, Script
+from tests.support.server import LocalServer
+from tests.support.talks import Talk, begin, header
+
+pytestmark = pytest.mark.integration
+
+CODE = '''
+from pathlib import Path
+
+
+def look(page: int) -> str:
+    """Return a page."""
+    with (Path(__file__).parent / "log").open("a") as log:
+        log.write(f"{page}\\n")
+    return f"page {page}"
+'''
+
+FILE = """\
+name: reader
+model: {{provider: simulated, name: gpt-4, max_tokens: 50}}
+instructions: Read all pages.
+execution: {{max_turns: 20}}
+tools:
+  - {{name: look, type: function, file: tools.py, function: look, effect: {effect}}}
+"""
+
+
+class Timed(RunTools):
+    """Tools whose calls take the time that the test says, by their own clock.
+
+    `took` seconds each; of those named in `hang` nothing is heard where they are made at once.
+    """
+
+    def __init__(self, took: float, hang: Container[str], *args: Any) -> None:
+        super().__init__(*args)
+        self._took, self._hang = timedelta(seconds=took), hang
+
+    @activity.defn(name="call_tool")
+    async def call_tool(self, request: ToolRequest) -> ToolOutcome:
+        outcome = await super().call_tool(request)
+        if activity.info().is_local and request.call_id in self._hang:
+            await asyncio.sleep(60)
+        return outcome.model_copy(update={"ended_at": outcome.started_at + self._took})
+
+
+class Open(Protocol):
+    def __call__(
+        self, pages: int, effect: str = ..., took: float = ..., hang: Container[str] = ...
+    ) -> AbstractAsyncContextManager[Talk]: ...
+
+
+@pytest.fixture
+def opened(server: LocalServer, tmp_path: Path) -> Open:
+    """Open a conversation with an agent that looks at one page after the other."""
+    (tmp_path / "tools.py").write_text(CODE)
+
+    @asynccontextmanager
+    async def open_it(
+        pages: int, effect: str = "read", took: float = 0.0, hang: Container[str] = ()
+    ) -> AsyncIterator[Talk]:
+        (tmp_path / "agent.yaml").write_text(FILE.format(effect=effect))
+        spec = load_agent(tmp_path / "agent.yaml").agent
+        asked = {
+            f"t1.{n}": [Say("Next.", finish="tool_calls", calls=(("look", {"page": n}),))]
+            for n in range(1, pages + 1)
+        }
+        asked["t2.1"] = [Say("You are welcome.")]
+        script = Script({**asked, f"t1.{pages + 1}": [Say("I have read all of it.")]})
+        timed = partial(Timed, took, hang)
+        async with harness(server.address, tmp_path, script, tools=True, run_tools=timed) as h:
+            yield await begin(h, await header(h, spec))
+
+    return open_it
+
+
+def looked(folder: Path) -> list[int]:
+    """Return the pages that the tool has begun to look at, in order."""
+    return [int(line) for line in (folder / "log").read_text().split()]
+
+
+async def ways(one: Talk) -> Counter[str]:
+    """Return how often tools were called by their queue, and how often at once."""
+    made: Counter[str] = Counter()
+    async for event in one.chat.handle.fetch_history_events():
+        scheduled = event.activity_task_scheduled_event_attributes
+        made["queue"] += scheduled.activity_type.name == "call_tool"
+        marker = event.marker_recorded_event_attributes
+        made["at once"] += marker.marker_name == "core_local_activity"
+    return made
+
+
+async def test_a_tool_that_was_quick_is_called_at_once(opened: Open, tmp_path: Path) -> None:
+    async with opened(6) as one:
+        said = await one.chat.say("Read")
+        events = [event async for event in one.chat.follow(said.turn)]
+        made, messages = await ways(one), await one.chat.messages()
+    result = events[-1]
+    assert isinstance(result, TurnResult)
+    assert result.status is AgentStatus.COMPLETED, result.error
+    assert made == Counter({"queue": 1, "at once": 5})
+    assert looked(tmp_path) == [1, 2, 3, 4, 5, 6]
+    assert [m.content for m in messages if m.role == "tool"] == [f"page {n}" for n in range(1, 7)]
+    assert [t.call_id for t in result.tools] == [f"t1.{n}.1" for n in range(1, 7)]
+    told = [e.tool.event for e in events if isinstance(e, SpoolRecord) and e.tool]
+    assert told == ["started", "completed"] * 6
+
+
+@pytest.mark.parametrize(("effect", "took"), [("unsafe", 0.0), ("read", 0.3)])
+async def test_an_unsafe_tool_or_one_that_takes_its_time_goes_by_the_queue(
+    opened: Open, tmp_path: Path, effect: str, took: float
+) -> None:
+    async with opened(4, effect, took) as one:
+        assert (await one.ask("Read")).status is AgentStatus.COMPLETED
+        assert await ways(one) == Counter({"queue": 4})
+    assert looked(tmp_path) == [1, 2, 3, 4]
+
+
+async def test_a_quick_tool_that_hangs_is_called_again_by_the_queue(
+    opened: Open, tmp_path: Path
+) -> None:
+    async with opened(5, hang={"t1.3.1"}) as one:
+        said = await one.chat.say("Read")
+        events = [event async for event in one.chat.follow(said.turn)]
+        made = await ways(one)
+    result = events[-1]
+    assert isinstance(result, TurnResult)
+    assert result.status is AgentStatus.COMPLETED, result.error
+    assert [t.status for t in result.tools] == ["completed"] * 5
+    assert looked(tmp_path) == [1, 2, 3, 3, 4, 5]
+    assert made == Counter({"queue": 4, "at once": 2})
+    told = [e.tool for e in events if isinstance(e, SpoolRecord) and e.tool]
+    again = [one.event for one in told if one.call_id == "t1.3.1"]
+    assert again == ["started", "completed"] * 2
+    assert (told[-1].call_id, told[-1].event) == ("t1.5.1", "completed")
+
+
+async def test_a_stop_is_heard_though_a_quick_tool_hangs(opened: Open, tmp_path: Path) -> None:
+    async with opened(10, hang={"t1.3.1"}) as one:
+        said = await one.chat.say("Read")
+        async with asyncio.timeout(60):
+            while not (tmp_path / "log").exists() or 3 not in looked(tmp_path):
+                await asyncio.sleep(0.02)
+        await one.chat.stop()
+        result = await asyncio.wait_for(one.chat.wait(said.turn), 30)
+        assert result.status is AgentStatus.CANCELLED
+        assert await one.answer("Thank you") == "You are welcome."
+    assert 10 not in looked(tmp_path)
