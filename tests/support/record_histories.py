@@ -48,6 +48,7 @@ from tests.support.agent_scenes import agent_steps, asking_tools
 from tests.support.compaction_scenes import compacted, summed_up
 from tests.support.found_scenes import chat_found
 from tests.support.harness import Harness, harness
+from tests.support.quick_scenes import quick_tools
 from tests.support.scripted import Say, Script
 from tests.support.server import local_server
 from tests.support.single_scenes import single, single_hands_over
@@ -350,7 +351,7 @@ SCENES: dict[str, Scene] = {
         *(slices, slice_of_items, slices_stopped, slice_stopped),
         *(told, moved),
         *(chat, chat_tools, asking_tools, agent_steps),
-        *(single, single_hands_over, compacted, summed_up, chat_found),
+        *(single, single_hands_over, compacted, summed_up, chat_found, quick_tools),
     )
 }
 
