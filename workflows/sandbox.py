@@ -1,8 +1,9 @@
-"""Temporal's sandbox, entered once for each activation and not again for each payload.
+"""Workflows whose payloads have no serialization context: in Temporal's sandbox, or without it.
 
 The SDK asks a workflow's instance which serialization context a payload belongs to, three times
 for each one, and the sandbox's instance goes inside to find out: a tenth of the processor time of
-a run. No converter, codec or storage of ours looks at a context, so the answer is "none" at once.
+a run (and a thirtieth without the sandbox). No converter, codec or storage of ours looks at a
+context, so the answer is "none" at once.
 A converter that needs one (`WithSerializationContext`) needs Temporal's own runner.
 """
 
@@ -11,7 +12,11 @@ from typing import Any
 from temporalio.bridge.proto.workflow_activation import WorkflowActivation
 from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
 from temporalio.converter import StorageDriverStoreContext
-from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails
+from temporalio.worker import (
+    UnsandboxedWorkflowRunner,
+    WorkflowInstance,
+    WorkflowInstanceDetails,
+)
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 from temporalio.workflow import Info
 
@@ -24,8 +29,16 @@ class ContextFreeSandbox(SandboxedWorkflowRunner):
         return _ContextFree(super().create_instance(det))
 
 
+class ContextFreeUnsandboxed(UnsandboxedWorkflowRunner):
+    """Runs workflows without a sandbox, and their payloads without a serialization context."""
+
+    def create_instance(self, det: WorkflowInstanceDetails) -> WorkflowInstance:
+        """Return an instance that knows no contexts."""
+        return _ContextFree(super().create_instance(det))
+
+
 class _ContextFree(WorkflowInstance):
-    """An instance in the sandbox, asked only to work."""
+    """An instance that is asked only to work."""
 
     def __init__(self, inside: WorkflowInstance) -> None:
         self._inside = inside
