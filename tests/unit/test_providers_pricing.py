@@ -181,9 +181,46 @@ def test_a_prompt_with_sound_costs_what_sound_does(provider, model, rate):
     assert heard.output == plain.output
 
 
-def test_what_keeping_a_cache_costs():
-    assert quote("gemini", "gemini-2.5-flash", DAY).cache_storage.base == 1
-    assert quote("gemini", "gemini-2.5-pro", DAY).cache_storage.base == Decimal("4.5")
+@pytest.mark.parametrize(
+    ("model", "at", "dollars", "assumed"),
+    [
+        ("gemini-2.5-flash", DAY, "1", False),
+        ("gemini-2.5-pro", DAY, "4.5", False),
+        ("gemini-3.1-pro-preview", DAY, "4.5", False),
+        ("gemini-3.1-flash-lite", DAY, "1", False),
+        ("gemini-3.8-flash", date(2026, 12, 31), "0.5", False),
+        ("gemini-3.8-flash", date(2027, 1, 1), "1", False),
+        ("gemini-3.5-flash", DAY, "4.5", True),
+    ],
+)
+def test_what_keeping_a_cache_costs(model, at, dollars, assumed):
+    price = quote("gemini", model, at)
+    assert price.cache_storage.base == Decimal(dollars)
+    assert price.assumed == (("cache_storage",) if assumed else ())
+
+
+def test_vendors_that_take_nothing_for_keeping_and_stated_prices():
     assert quote("openai", "gpt-4o", DAY).cache_storage is None
     own = {"gemini/*": PriceOverride(input=1, output=1, cache_storage=2)}
-    assert quote("gemini", "gemini-9", DAY, own).cache_storage.base == 2
+    stated = quote("gemini", "gemini-9", DAY, own)
+    assert (stated.cache_storage.base, stated.assumed) == (2, ())
+
+
+@pytest.mark.parametrize("model", ["claude-haiku-5-5", "claude-sonnet-4-5", "claude-opus-5-5"])
+@given(prompt=st.integers(0, 300_000), share=st.integers(0, 100))
+def test_writing_for_an_hour_costs_what_the_table_says(model, prompt, share):
+    written = prompt * share // 100
+    theirs = calc_price(
+        TheirUsage(
+            input_tokens=prompt,
+            cache_write_tokens=written,
+            cache_write_1h_tokens=written,
+            output_tokens=0,
+        ),
+        model,
+        provider_id="anthropic",
+        genai_request_timestamp=datetime(DAY.year, DAY.month, DAY.day, 12),
+    )
+    price = quote("anthropic", model, DAY, cache_lasts_s=3600)
+    usage = Usage(prompt, 0, cache_write_tokens=written, cache_write_1h_tokens=written)
+    assert cost(price, usage) == theirs.total_price

@@ -164,6 +164,7 @@ prices = st.builds(
     output=tiered,
     cached_input=st.none() | tiered,
     cache_write=st.none() | tiered,
+    cache_write_1h=st.none() | tiered,
     reasoning=st.none() | tiered,
     per_request=st.decimals(min_value=0, max_value=1, places=6),
     source=st.just("test"),
@@ -176,11 +177,13 @@ def usages(draw: st.DrawFn, input_bound: int, max_tokens: int) -> Usage:
     prompt = draw(st.integers(0, input_bound))
     cached = draw(st.integers(0, prompt))
     answer = draw(st.integers(0, max_tokens))
+    written = draw(st.integers(0, prompt - cached))
     return Usage(
         prompt,
         answer,
         cached_tokens=cached,
-        cache_write_tokens=draw(st.integers(0, prompt - cached)),
+        cache_write_tokens=written,
+        cache_write_1h_tokens=draw(st.integers(0, written)),
         reasoning_tokens=draw(st.integers(0, answer)),
     )
 
@@ -202,16 +205,27 @@ def test_the_worst_case_is_reached_by_some_usage(
     shrunk = price.model_copy(
         update={
             kind: Rate(base=r.base, tiers=tuple((start // 100, at) for start, at in r.tiers))
-            for kind in ("input", "output", "cached_input", "cache_write", "reasoning")
+            for kind in (
+                *("input", "output", "reasoning"),
+                *("cached_input", "cache_write", "cache_write_1h"),
+            )
             if (r := getattr(price, kind)) is not None
         }
     )
     dearest = max(
         cost(
-            shrunk, Usage(p, max_tokens, cached_tokens=c, cache_write_tokens=w, reasoning_tokens=r)
+            shrunk,
+            Usage(
+                p,
+                max_tokens,
+                cached_tokens=c,
+                cache_write_tokens=w,
+                cache_write_1h_tokens=long,
+                reasoning_tokens=r,
+            ),
         )
         for p in range(input_bound + 1)
-        for c, w in ((0, 0), (p, 0), (0, p))
+        for c, w, long in ((0, 0, 0), (p, 0, 0), (0, p, 0), (0, p, p))
         for r in (0, max_tokens)
     )
     assert worst_case(shrunk, input_bound, max_tokens) == dearest
