@@ -33,14 +33,17 @@ tools:
 
 
 async def quick_tools(h: Harness) -> Chat:
-    """Two turns: pages one by one, then two at once, of which one hangs and is looked at again."""
+    """Two turns: pages one by one and in pairs, of which one hangs and is looked at again."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "tools.py").write_text(CODE)
         file = Path(folder) / "agent.yaml"
         file.write_text(AGENT)
         h.script.turns = {
-            **{f"t1.{n}": [_asks(n)] for n in range(1, 7)},
-            "t1.7": [Say("Six pages.")],
+            "t1.1": [_asks(1)],
+            "t1.2": [_asks(2, 3)],
+            "t1.3": [_asks(4, 5)],
+            "t1.4": [_asks(6)],
+            "t1.5": [Say("Six pages.")],
             "t2.1": [_asks(7, 8)],
             "t2.2": [_asks(9)],
             "t2.3": [Say("Nine pages.")],
