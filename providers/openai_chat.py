@@ -200,7 +200,7 @@ class ChatParser:
         self._told, self._ended = True, False
         draft = self._draft(fragment.get("index"), call_id, name, arguments)
         draft.id = draft.id or call_id
-        if name != draft.name and not draft.raw:
+        if not draft.name or (name != draft.name and not draft.raw):
             draft.name += name  # a name in pieces; most servers repeat the whole of it
         draft.pieces.append(arguments)
 
@@ -282,10 +282,11 @@ def _is_another(
     draft: ToolCallDraft, index: int | None, call_id: str, name: str, arguments: str
 ) -> bool:
     """Tell whether a fragment with a name begins a call, or goes on with the one before it."""
+    renamed = index is None and draft.name not in ("", name)
     if call_id and draft.id:
-        return call_id != draft.id and _is_json(draft.raw or "{}")
+        return call_id != draft.id and (renamed or _is_json(draft.raw or "{}"))
     if index is None and not draft.raw:
-        return bool(draft.name) and name != draft.name
+        return renamed
     return _is_json(draft.raw) and _is_json(arguments)
 
 

@@ -66,6 +66,12 @@ def _html(status: int) -> Make:
     return lambda d, q: Reply.error(status, page, {"content-type": "text/html"})
 
 
+def _endless_page(dialect: Dialect, quoted: str) -> Reply:
+    """More than an error needs, and then no end: whoever wants it whole waits for ever."""
+    page = b"<html><title>Oops</title>" + b"<p>" * 100_000
+    return Reply((page, Stall()), 500, {"content-type": "text/html"})
+
+
 def _quota(dialect: Dialect, quoted: str) -> Reply:
     return Reply.error(429, dialect.quota_body(f"no more money: {quoted}") or b"")
 
@@ -139,6 +145,7 @@ FAULTS: tuple[Fault, ...] = (
           only_for=("gemini",)),
     Fault("429, quota spent", _quota, {"*": "RateLimited"}, False, not_for=("gemini",)),
     Fault("502, HTML page", _html(502), {"*": "ServerFailed"}, True),
+    Fault("500, endless page", _endless_page, {"*": "ServerFailed"}, True),
     Fault("500, empty", lambda d, q: Reply.error(500, b""), {"*": "ServerFailed"}, True),
     Fault("reset before headers", lambda d, q: Reply(silent=True, end="reset"), _BEFORE, True),
     Fault("closed before headers", lambda d, q: Reply(silent=True, end="fin"), _BEFORE, True),

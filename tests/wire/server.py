@@ -146,7 +146,8 @@ class WireServer:
             return False
         self.requests.append(request)
         reply = self._reply if isinstance(self._reply, Reply) else self._reply(request)
-        chunked = reply.status == 200 and not reply.silent
+        endless = any(isinstance(act, Flood | Stall) for act in reply.acts)
+        chunked = (reply.status == 200 or endless) and not reply.silent
         if not reply.silent:
             writer.write(_head(reply, chunked))
         for act in reply.acts:
