@@ -25,13 +25,16 @@ from contracts.calls import ModelReply
 from contracts.chat_activities import TurnActivities
 from contracts.chats import IN_TOOLBOX, AgentPlan, AskedTool, TurnCall, TurnReply
 from contracts.messages import ChatRequest, Message, ToolCall, ToolDefinition
+from contracts.parts import FileRefPart
 from contracts.plans import Candidate
 from contracts.teams import OutputSpec
 from contracts.tools import OfferedTool, Toolbox
+from providers import media
 from providers.spi import ChatReply, LLMClient
 from rules import compaction
 from stores.artifacts import ArtifactStore
 from stores.jsontext import json_bytes
+from stores.messagefiles import is_stored, with_contents
 from stores.spooling import Spools
 from stores.transcripts import Transcripts
 from stores.values import load_value
@@ -106,10 +109,19 @@ class _TurnAttempt(Attempt):
         self._agent = plan.agent.name
         if call.summary:
             plan = _summing(plan)
-        request = _request(plan, [*before, *self._new], tools, call.max_tokens, self._metadata())
+        said = [*await self._with_contents(before, candidate), *self._new]
+        request = _request(plan, said, tools, call.max_tokens, self._metadata())
         request = await self._with_context(request, candidate)
         request = await self._continued_or_repaired(request, candidate)
         return wanted(plan.agent), candidate, client, request
+
+    async def _with_contents(self, before: list[Message], candidate: Candidate) -> list[Message]:
+        """Return the conversation with the files that it refers to, which the store has."""
+        for part in (part for message in before for part in message.parts):
+            if isinstance(part, FileRefPart) and is_stored(part):
+                size = part.size_bytes or 0
+                self._file_tokens += media.file_tokens(candidate.model, part.mime_type, size)
+        return await with_contents(before, self._store)
 
     async def _with_context(self, request: ChatRequest, candidate: Candidate) -> ChatRequest:
         """Let the conversation begin with a team's shared context, where it does."""
@@ -117,7 +129,7 @@ class _TurnAttempt(Attempt):
         if use is None or use.context is None:
             return request
         plan = await self._plans.get(use.context.plan)
-        self._file_tokens = plan.file_tokens.get(use.context.step, 0)
+        self._file_tokens += plan.file_tokens.get(use.context.step, 0)
         shared, run_id = plan.team.shared_context, self._call.run_id
         if shared is None:
             return request

@@ -26,6 +26,7 @@ from providers.toolspecs import parameters_schema
 from rules.ledger import LedgerState
 from stores.artifacts import ArtifactStore
 from stores.jsontext import json_bytes
+from stores.messagefiles import by_reference
 from stores.transcripts import Transcripts
 from workflows.chat_state import Carried
 
@@ -42,12 +43,16 @@ class OtherRequest(ChatError):
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of whom. `digest` stands for the whole request, to know it again."""
+    """What is asked of whom. `digest` stands for the whole request, to know it again.
+
+    `file_tokens` is what files beside the messages take of a prompt at most.
+    """
 
     header: AgentHeader
     messages: Sequence[Message]
     tools: Sequence[ToolDefinition] = field(default=())
     digest: str = ""
+    file_tokens: int = 0
 
 
 async def ask(chats: Chats, chat_id: str, question: Question) -> Chat:
@@ -89,7 +94,9 @@ async def _check_same(chat: Chat, digest: str) -> None:
 
 async def _start(store: ArtifactStore, chat_id: str, question: Question) -> ChatStart:
     transcripts = Transcripts(store)
-    transcript = await transcripts.append(None, question.messages)
+    messages = [await by_reference(message, store) for message in question.messages]
+    tokens = sum(len(json_bytes(message)) for message in messages) + question.file_tokens
+    transcript = await transcripts.append(None, messages, tokens)
     node = await transcripts.node(transcript)
     carried = Carried(
         transcript=transcript,

@@ -39,13 +39,21 @@ class TextPart(_Discreet):
     text: str
 
 
+ARTIFACT = "artifact:"
+"""What the address of a file in the store begins with; its SHA-256 follows."""
+
+
 class FileRefPart(_Discreet):
-    """A file that lies elsewhere: a vendor's file id, an https URL, or `artifact:<sha256>`."""
+    """A file that lies elsewhere: a vendor's file id, an https URL, or `artifact:<sha256>`.
+
+    `size_bytes` is known of a file in the store.
+    """
 
     kind: Literal["file_ref"] = "file_ref"
     uri: str
     mime_type: str
     name: str | None = None
+    size_bytes: int | None = None
 
 
 class FileInlinePart(_Discreet):

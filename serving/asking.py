@@ -5,6 +5,7 @@ refused by name: nothing that would change the answer is passed over in silence.
 `requires`, capabilities with the least level that will do.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeVar
 
@@ -14,12 +15,14 @@ from jsonschema.validators import validator_for
 from pydantic import BaseModel, ValidationError
 
 from contracts.messages import Message, ToolCall, ToolDefinition
+from contracts.parts import FileInlinePart, Part, TextPart
 from serving.bodies import (
     AssistantMessage,
     Body,
     Called,
     ContentPart,
     Effort,
+    ImagePart,
     NamedTool,
     ObjectForm,
     Requires,
@@ -27,8 +30,10 @@ from serving.bodies import (
     SystemMessage,
     ToolMessage,
     UserMessage,
+    UserPart,
 )
 from serving.errors import ApiError, invalid
+from serving.pictures import check_sizes, picture
 
 IGNORED = frozenset(
     {
@@ -85,7 +90,7 @@ class Wishes:
 
 @dataclass(frozen=True)
 class Asked:
-    """A whole request. `prompt_bytes` is what its texts take at most."""
+    """A whole request. `prompt_bytes` is what its texts take at most, without its pictures."""
 
     model: str
     messages: tuple[Message, ...]
@@ -98,7 +103,14 @@ class Asked:
     @property
     def text_bytes(self) -> int:
         """The size of its texts alone."""
-        return sum(len(message.content.encode()) for message in self.messages)
+        beside = (p for m in self.messages for p in m.parts if isinstance(p, TextPart))
+        whole = sum(len(message.content.encode()) for message in self.messages)
+        return whole + sum(len(part.text.encode()) for part in beside)
+
+    @property
+    def pictures(self) -> tuple[FileInlinePart, ...]:
+        """The pictures that it shows, in order."""
+        return tuple(p for m in self.messages for p in m.parts if isinstance(p, FileInlinePart))
 
 
 def parse(raw: bytes) -> Asked:
@@ -114,7 +126,7 @@ def parse(raw: bytes) -> Asked:
         wishes=_wishes(body, tools),
         stream=bool(body.stream),
         include_usage=bool(body.stream_options and body.stream_options.include_usage),
-        prompt_bytes=len(raw) + MESSAGE_BYTES * len(messages),
+        prompt_bytes=len(raw) - _url_bytes(body) + MESSAGE_BYTES * len(messages),
     )
 
 
@@ -134,7 +146,7 @@ def checked(model: type[B], data: Any) -> B:
         return model.model_validate(data)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        steps = [step for step in first["loc"] if not _is_tag(step)]
+        steps = _without_tags(first["loc"])
         param = _spelled(steps)
         raise invalid(f"{param}: {first['msg']}", param) from None
 
@@ -142,10 +154,17 @@ def checked(model: type[B], data: Any) -> B:
 _TAGS = frozenset({"text", "parts"})
 
 
-def _is_tag(step: int | str) -> bool:
-    return isinstance(step, str) and (
-        step in _TAGS or step in ("system", "developer", "user", "assistant", "tool")
-    )
+_BRANCHES = frozenset({"system", "developer", "user", "assistant", "tool", "text", "image_url"})
+"""Names of what a list may hold, where they stand behind a place in it."""
+
+
+def _without_tags(loc: Sequence[int | str]) -> list[int | str]:
+    found: list[int | str] = []
+    for number, step in enumerate(loc):
+        branch = number > 0 and isinstance(loc[number - 1], int) and step in _BRANCHES
+        if not branch and step not in _TAGS:
+            found.append(step)
+    return found
 
 
 def _spelled(steps: list[int | str]) -> str:
@@ -240,7 +259,7 @@ def _messages(body: Body) -> tuple[Message, ...]:
             case SystemMessage():
                 found.append(Message("system", _text(one.content)))
             case UserMessage():
-                found.append(Message("user", _filled(one.content, place), name=one.name))
+                found.append(_user(one, place))
             case AssistantMessage():
                 calls = tuple(_call(call, place) for call in one.tool_calls or ())
                 called |= {call.id: call.name for call in calls}
@@ -294,8 +313,31 @@ def _text(content: str | list[ContentPart]) -> str:
     return text
 
 
-def _filled(content: str | list[ContentPart], place: str) -> str:
-    text = _text(content)
-    if not text.strip():
+def _user(one: UserMessage, place: str) -> Message:
+    """Return what a user says; what is between and behind pictures stands where it stood."""
+    parts = _user_parts(one.content, place)
+    seen = next((n for n, p in enumerate(parts) if not isinstance(p, TextPart)), len(parts))
+    text = "".join(part.text for part in parts[:seen] if isinstance(part, TextPart))
+    if seen == len(parts) and not text.strip():
         raise invalid(f"{place}: is empty", place)
-    return text
+    return Message("user", text, name=one.name, parts=tuple(parts[seen:]))
+
+
+def _user_parts(content: str | list[UserPart], place: str) -> list[Part]:
+    if isinstance(content, str):
+        return [TextPart(text=_text(content))]
+    found: list[Part] = []
+    for number, part in enumerate(content):
+        if isinstance(part, ImagePart):
+            found.append(picture(part.image_url.url, f"{place}.content[{number}].image_url.url"))
+        else:
+            found.append(TextPart(text=_text([part])))
+    check_sizes((part for part in found if isinstance(part, FileInlinePart)), place)
+    return found
+
+
+def _url_bytes(body: Body) -> int:
+    """Return how much of the body is pictures."""
+    contents = (m.content for m in body.messages if isinstance(m, UserMessage))
+    parts = (part for content in contents if not isinstance(content, str) for part in content)
+    return sum(len(part.image_url.url) for part in parts if isinstance(part, ImagePart))

@@ -21,6 +21,24 @@ class ContentPart(Lenient):
     text: str
 
 
+class ImageUrl(Lenient):
+    url: str
+    detail: Literal["auto"] | None = None
+
+
+class ImagePart(Lenient):
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+
+UserPart = Annotated[ContentPart | ImagePart, Field(discriminator="type")]
+"""What a user's message may consist of."""
+
+UserContent = Annotated[
+    Annotated[str, Tag("text")] | Annotated[list[UserPart], Tag("parts")],
+    Discriminator(lambda value: "text" if isinstance(value, str) else "parts"),
+]
+
 Content = Annotated[
     Annotated[str, Tag("text")] | Annotated[list[ContentPart], Tag("parts")],
     Discriminator(lambda value: "text" if isinstance(value, str) else "parts"),
@@ -45,7 +63,7 @@ class SystemMessage(Lenient):
 
 class UserMessage(Lenient):
     role: Literal["user"]
-    content: Content
+    content: UserContent
     name: str | None = None
 
 

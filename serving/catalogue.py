@@ -9,7 +9,7 @@ behind it.
 
 import copy
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -21,7 +21,9 @@ from client.planning import SIMULATED, PlanError, Planner
 from config.agentfile import LoadedAgent
 from config.problems import did_you_mean
 from contracts.agents import AgentExecution, AgentModel, AgentSpec, ResponseFormat
+from contracts.parts import FileInlinePart
 from contracts.plans import Candidate
+from providers import media
 from providers.capabilities import CAPABILITIES
 from rules import prices
 from serving.asking import Wishes
@@ -51,11 +53,15 @@ class Served:
 
 @dataclass(frozen=True)
 class Ready:
-    """A plan for one request. `least` and `most` are dollars: of one call, and of the turn."""
+    """A plan for one request. `least` and `most` are dollars: of one call, and of the turn.
+
+    `picture_tokens` is what the request's pictures take of a prompt at most.
+    """
 
     planned: PlannedAgent
     least: Decimal
     most: Decimal
+    picture_tokens: int = 0
 
 
 def of_agent(loaded: LoadedAgent, created: int = 0) -> Served:
@@ -63,10 +69,11 @@ def of_agent(loaded: LoadedAgent, created: int = 0) -> Served:
     return Served(loaded.agent.name, "agent", loaded, created)
 
 
-def of_persona(name: str, created: int = 0) -> Served:
+def of_persona(name: str, created: int = 0, description: str = "") -> Served:
     """Serve a persona: an agent without tools, which says what the policy says."""
     agent = AgentSpec(
         name=name,
+        description=description,
         model=AgentModel(persona=name),
         instructions="",
         execution=AgentExecution(on_interrupt="continue"),
@@ -100,7 +107,15 @@ class Catalogue:
             )
         return found
 
-    def ready(self, served: Served, wishes: Wishes, prompt_bytes: int, *, tools: bool) -> Ready:
+    def ready(
+        self,
+        served: Served,
+        wishes: Wishes,
+        prompt_bytes: int,
+        *,
+        tools: bool,
+        pictures: Sequence[FileInlinePart] = (),
+    ) -> Ready:
         """Plan a request. Raises ApiError (400, 412), PlanError, RouterError.
 
         `tools`: the request brings tools of its own.
@@ -109,11 +124,16 @@ class Catalogue:
         requires = {**({"tool_calling": "simulated"} if tools else {}), **wishes.requires}
         if requires:
             planned = self._fitting(planned, requires, served.name)
+        seen = 0
+        if pictures:
+            planned = self._seeing(planned, served.name)
+            seen = _picture_tokens(planned, pictures)
+            prompt_bytes += seen
         node, turn = planned.node, planned.agent.budget.turn
         least = _worst(planned, prompt_bytes, min(node.min_output_tokens, node.max_tokens))
         whole = _worst(planned, prompt_bytes, node.max_tokens) * ATTEMPTS_PAID
         most = turn if planned.agent.tools else min(turn, whole)
-        return Ready(planned, min(least, turn), most)
+        return Ready(planned, min(least, turn), most, seen)
 
     def _planned(self, served: Served, wishes: Wishes) -> PlannedAgent:
         own = replace(wishes, requires={})
@@ -159,6 +179,24 @@ class Catalogue:
             raise ApiError(412, said, code="capability_unmet", param="requires")
         return _narrowed(planned, kept)
 
+    def _seeing(self, planned: PlannedAgent, model: str) -> PlannedAgent:
+        """Return the plan with those candidates that take pictures. Raises ApiError (400)."""
+        kept = [one for one in planned.plan.candidates if self.sees(one)]
+        if not kept:
+            names = ", ".join(f"{one.provider} {one.model}" for one in planned.plan.candidates)
+            said = f"messages: nobody who answers for {model} takes pictures ({names})"
+            raise invalid(said, "messages", "unsupported_content")
+        return _narrowed(planned, kept)
+
+    def sees(self, candidate: Candidate) -> bool:
+        """Whether a candidate takes pictures."""
+        profile, _ = self._planner.router.capabilities.profile(candidate.provider, candidate.model)
+        return (
+            profile is not None
+            and "vision" in profile.capabilities
+            and "image" in profile.modalities
+        )
+
     def level(self, candidate: Candidate, capability: str) -> str | None:
         """Return how well a candidate has a capability; None for not at all."""
         profile, _ = self._planner.router.capabilities.profile(candidate.provider, candidate.model)
@@ -203,6 +241,14 @@ def _narrowed(planned: PlannedAgent, kept: list[Candidate]) -> PlannedAgent:
     narrowed.plan = planned.plan.model_copy(update={"candidates": tuple(kept)})
     narrowed.node = planned.node.model_copy(update={"candidates": tuple(range(len(kept)))})
     return narrowed
+
+
+def _picture_tokens(planned: PlannedAgent, pictures: Sequence[FileInlinePart]) -> int:
+    """Return how many tokens pictures take of any candidate's prompt at most."""
+    return max(
+        sum(media.file_tokens(one.model, shown.mime_type, len(shown.data)) for shown in pictures)
+        for one in planned.plan.candidates
+    )
 
 
 def _worst(planned: PlannedAgent, prompt_bytes: int, max_tokens: int) -> Decimal:

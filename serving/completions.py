@@ -97,7 +97,10 @@ class Completions:
             said = f"tools: {served.name} has tools of its own, which it calls itself"
             raise invalid(said, "tools", "unsupported_parameter")
         gateway, bring = self._gateway, bool(asked.tools)
-        ready = gateway.catalogue.ready(served, asked.wishes, asked.prompt_bytes, tools=bring)
+        ready = gateway.catalogue.ready(
+            served, asked.wishes, asked.prompt_bytes, tools=bring, pictures=asked.pictures
+        )
+        text_tokens = asked.text_bytes // CHARS_A_TOKEN + ready.picture_tokens // CHARS_A_TOKEN
         name = digest(caller.name, key) if key is not None else uuid.uuid4().hex
         chat_id = f"{COMPLETION_ID}-{caller.name}-{name}"
         admitted = await gateway.accounts.admit(
@@ -105,7 +108,7 @@ class Completions:
                 id=chat_id,
                 caller=caller.name,
                 model=served.name,
-                tokens=asked.text_bytes // CHARS_A_TOKEN + ready.planned.node.max_tokens,
+                tokens=text_tokens + ready.planned.node.max_tokens,
                 usd=ready.most,
                 least_usd=ready.least,
                 chat=chat_id,
@@ -119,6 +122,7 @@ class Completions:
             messages=asked.messages,
             tools=asked.tools,
             digest=digest(raw),
+            file_tokens=ready.picture_tokens,
         )
         chat = await ask(gateway.chats, chat_id, question)
         return Going(
@@ -142,6 +146,9 @@ class Completions:
         last = asked.messages[-1]
         if last.role != "user":
             raise invalid("the last message must be the user's", "messages")
+        if last.parts:
+            why = f"messages: pictures are not said in a session: leave {SESSION} out"
+            raise invalid(why, "messages", "unsupported_content")
         open_session = await self._sessions.joined(caller, served, session)
         said = await self._sessions.say(open_session, last.content, key)
         id = f"chatcmpl-{digest(said.chat.chat_id, str(said.turn))}"

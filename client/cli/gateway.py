@@ -149,7 +149,9 @@ class _Serving:
             taken = {one.name for one in found}
             started = int(time.time())
             found += [
-                of_persona(n, started) for n in resolver.router.policy.personas if n not in taken
+                of_persona(name, started, one.description or "")
+                for name, one in resolver.router.policy.personas.items()
+                if name not in taken
             ]
         able, notes = check(Catalogue(found, resolver))
         for note in notes:

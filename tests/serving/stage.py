@@ -43,6 +43,9 @@ class ScriptedCatalogue(Catalogue):
     def level(self, candidate: Candidate, capability: str) -> str | None:
         return "native"
 
+    def sees(self, candidate: Candidate) -> bool:
+        return True
+
 
 @dataclass
 class Stage:

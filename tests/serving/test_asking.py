@@ -1,5 +1,6 @@
 """The body of a chat completion: what is done, ignored, refused; and levels of capabilities."""
 
+import base64
 from typing import Any
 
 import orjson
@@ -7,7 +8,9 @@ import pytest
 
 from client.planning import Planner
 from contracts.agents import AgentModel
+from contracts.parts import FileInlinePart, TextPart
 from contracts.plans import Candidate
+from contracts.teams import ModelParams
 from providers.router import PersonaRouter
 from serving.asking import IGNORED, Wishes, parse
 from serving.catalogue import Catalogue, check, of_persona
@@ -20,6 +23,8 @@ pytestmark = pytest.mark.unit
 HELLO: list[Any] = [{"role": "user", "content": "Hello"}]
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 TOOL = {"type": "function", "function": {"name": "f"}}
+PNG = b"\x89PNG\r\n\x1a\nand so on"
+PNG_URL = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
 KEYS = {"OPENAI_API_KEY": "k", "ANTHROPIC_API_KEY": "k"}
 
 
@@ -119,10 +124,86 @@ def test_no_json_object(raw: bytes) -> None:
     refused(raw)
 
 
-def test_pictures_are_refused_by_name() -> None:
-    part = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+def test_what_is_neither_text_nor_picture_is_refused_by_name() -> None:
+    part = {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}
     error = refused(body(messages=[{"role": "user", "content": [part]}]))
-    assert error.param == "messages[0].content[0].type"
+    assert error.param == "messages[0].content[0]"
+    assert "input_audio" in error.message
+    seen = {"type": "image_url", "image_url": {"url": PNG_URL}}
+    told = refused(body(messages=[{"role": "system", "content": [seen]}, *HELLO]))
+    assert told.param == "messages[0].content[0].type"
+
+
+def shown(*parts: str) -> bytes:
+    """Return a body with texts, and pictures, which are those that begin with data:."""
+    content = [
+        {"type": "image_url", "image_url": {"url": part}}
+        if ":" in part
+        else {"type": "text", "text": part}
+        for part in parts
+    ]
+    return body(messages=[{"role": "user", "content": content}])
+
+
+def test_pictures_stand_where_they_stood() -> None:
+    asked = parse(shown("Look ", "here", PNG_URL))
+    (message,) = asked.messages
+    assert message.content == "Look here"
+    assert message.parts == (FileInlinePart(data=PNG, mime_type="image/png"),)
+    between = parse(shown(PNG_URL, "and", PNG_URL)).messages[0]
+    assert [type(part) for part in between.parts] == [FileInlinePart, TextPart, FileInlinePart]
+    assert between.content == ""
+    big = f"data:image/png;base64,{base64.b64encode(PNG + bytes(90_000)).decode()}"
+    many = parse(shown("Look", big, "more"))
+    assert len(many.pictures) == 1
+    assert many.prompt_bytes < 1_000, "a picture is no text"
+    assert many.text_bytes == len("Lookmore")
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("https://example.org/a.png", "fetches nothing"),
+        ("file:///etc/passwd", "fetches nothing"),
+        ("data:image/png,AAAA", "no data URL in base64"),
+        ("data:image/png;base64", "no data URL in base64"),
+        ("data:image/svg+xml;base64,AAAA", "only image/png"),
+        ("data:application/pdf;base64,AAAA", "only image/png"),
+        ("data:image/png;base64,A", "base64 is broken"),
+        ("data:image/png;base64,iVBÖ", "base64 is broken"),
+        ("data:image/png;base64,", "is no PNG picture"),
+        (PNG_URL.replace("png", "webp"), "is no WEBP picture"),
+    ],
+)
+def test_pictures_that_are_none_are_refused(url: str, why: str) -> None:
+    error = refused(shown("Look", url))
+    assert error.param == "messages[0].content[1].image_url.url"
+    assert why in error.message
+    assert "AAAA" not in error.message
+
+
+def test_how_a_picture_is_looked_at_is_the_vendors_choice() -> None:
+    part = {"type": "image_url", "image_url": {"url": PNG_URL, "detail": "high"}}
+    error = refused(body(messages=[{"role": "user", "content": [part]}]))
+    assert error.param == "messages[0].content[0].image_url.detail"
+
+
+def test_who_takes_no_pictures_is_left_out() -> None:
+    pictures = parse(shown("Look", PNG_URL)).pictures
+    served = catalogue(None)
+    reviewer = served.find("reviewer")
+    without = served.ready(reviewer, Wishes(), 10, tools=False)
+    seeing = served.ready(reviewer, Wishes(), 10, tools=False, pictures=pictures)
+    names = [one.provider for one in seeing.planned.plan.candidates]
+    assert "anthropic" in names
+    assert seeing.picture_tokens >= 5_000
+    assert seeing.least > without.least
+    blind = AgentModel(provider="openai", params=ModelParams(model="gpt-3.5-turbo"))
+    planner = Planner(PersonaRouter(env=KEYS))
+    alone = Catalogue([of(agent(name="blind", model=blind))], planner)
+    with pytest.raises(ApiError, match="takes pictures") as error:
+        alone.ready(alone.find("blind"), Wishes(), 10, tools=False, pictures=pictures)
+    assert (error.value.status, error.value.param) == (400, "messages")
 
 
 # A29

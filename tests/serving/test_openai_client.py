@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from contracts.messages import Usage
 from contracts.tools import FunctionTool
 from providers.exceptions import AuthenticationFailed, ContextTooLong, Overloaded, StreamInterrupted
+from serving.catalogue import of_persona
 from tests.serving.stage import served_agent, stage
 from tests.support.scripted import Say, Script
 from tests.support.server import LocalServer
@@ -352,11 +353,13 @@ async def test_a_header_names_a_session_that_remembers(server: LocalServer, tmp_
 
 
 async def test_models_are_what_is_served(server: LocalServer, tmp_path: Path) -> None:
-    agents = (served_agent("support", description="Helps."), served_agent("sales"))
+    agents = (served_agent("support", description="Helps."), of_persona("sales", 7, "Sells."))
     async with stage(server.address, tmp_path, None, *agents) as on, on.openai() as client:
         found = [model.id async for model in client.models.list()]
         assert found == ["support", "sales"]
-        assert (await client.models.retrieve("sales")).owned_by == "callboard"
+        sales = await client.models.retrieve("sales")
+        assert (sales.owned_by, sales.created) == ("callboard", 7)
+        assert sales.callboard == {"kind": "persona", "description": "Sells."}
         with pytest.raises(openai.NotFoundError) as error:
             await client.models.retrieve("nobody")
     assert error.value.code == "model_not_found"
