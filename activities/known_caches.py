@@ -4,18 +4,23 @@ Executions of all workers find caches and uploads there. What is being made is w
 a worker by a lock, between workers by a lease, a name that only one can leave, and renews while it
 works. The lease of a worker that was killed is over soon; who goes on in its place has the same
 holder's name and need not wait. Two make the same only where one was cut off from the store.
+
+What was made is worth more than the note of it: where the store takes none (it is away, its disk
+is full), that is logged and whoever made it goes on.
 """
 
 import asyncio
 import contextlib
+import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from weakref import WeakValueDictionary
 
 from contracts.artifacts import ArtifactRef
 from contracts.base import Frozen
 from contracts.sharing import CACHES, LEASES, Kept
 from stores.artifacts import ArtifactStore
+from stores.exceptions import StoreError
 
 EARLY_S = 30.0
 """Before its end a cache is taken for gone: a call that uses it has to arrive in time."""
@@ -23,7 +28,12 @@ EARLY_S = 30.0
 LEASE_S = 15.0
 """How long a lease keeps others away that is not renewed."""
 
+RENEW_S = LEASE_S / 3
+"""From one renewal to the next: two may fail."""
+
 _LOOK_AGAIN_S = 0.25
+
+_log = logging.getLogger(__name__)
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -43,8 +53,10 @@ class Known:
         *,
         clock: Callable[[], float] = time.time,
         sleep: Sleep = asyncio.sleep,
+        between_renewals: Sleep = asyncio.sleep,
     ) -> None:
         self._store, self._prefix, self._clock, self._sleep = store, prefix, clock, sleep
+        self._pause = between_renewals
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @contextlib.asynccontextmanager
@@ -70,9 +82,10 @@ class Known:
         return known if known.name and self._clock() < known.until else None
 
     async def add(self, key: str, name: str, ttl_s: float, tokens: int | None = None) -> None:
-        """Note what was made just now."""
+        """Note what was made just now, if the store takes it: what was made is there anyway."""
         until = self._clock() + ttl_s - min(EARLY_S, ttl_s / 2)
-        await self._note(key, Kept(name=name, until=until, tokens=tokens))
+        with _told(f"{self._prefix}{key} is at the vendor, and no other run will find it"):
+            await self._note(key, Kept(name=name, until=until, tokens=tokens))
 
     async def forget(self, key: str) -> None:
         """Note that something is no more."""
@@ -93,9 +106,14 @@ class Known:
                 await self._sleep(_LOOK_AGAIN_S)
 
     async def _renew(self, name: str, holder: str) -> None:
+        """Renew a lease as long as it is ours; where the store is away, at the next time."""
         while True:
-            await asyncio.sleep(LEASE_S / 3)
-            await self._store.note(name, await self._mine(holder))
+            await self._pause(RENEW_S)
+            with _told(f"the lease {name} was not renewed"):
+                lease = await self._lease(name)
+                if lease is None or lease.holder != holder:
+                    return
+                await self._store.note(name, await self._mine(holder))
 
     async def _mine(self, holder: str) -> ArtifactRef:
         return await self._store.put_json(_Lease(holder=holder, until=self._clock() + LEASE_S))
@@ -106,6 +124,16 @@ class Known:
 
     async def _give_back(self, name: str, holder: str) -> None:
         """Let others, unless the lease was over and is another's by now."""
-        lease = await self._lease(name)
-        if lease is not None and lease.holder == holder:
-            await self._store.forget(name)
+        with _told(f"the lease {name} ends by itself"):
+            lease = await self._lease(name)
+            if lease is not None and lease.holder == holder:
+                await self._store.forget(name)
+
+
+@contextlib.contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Log what a store did not take, and go on."""
+    try:
+        yield
+    except StoreError as error:
+        _log.warning("%s: %s", what, error)
