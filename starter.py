@@ -8,19 +8,25 @@ result, stderr the progress. Exit codes: 0 done, 1 the run failed, 2 usage or co
 import contextlib
 import os
 import sys
-from pathlib import Path
-from typing import Annotated
 
 try:
+    from pathlib import Path
+    from typing import Annotated
+
     import typer
-except ModuleNotFoundError:  # a Python without Callboard's packages, such as the system's
+
+    from client.cli.commands import looking, running, steering, talking, upkeep
+except ModuleNotFoundError as missing:
+    if missing.name != "typer":
+        raise
+    # A Python without Callboard's packages, such as the system's.
     sys.stderr.write(
         f"error: {sys.executable} has none of Callboard's packages. `make venv` puts them into "
         ".venv; then it is: .venv/bin/python starter.py …\n"
     )
     sys.exit(2)
-
-from client.cli.commands import looking, running, steering, talking, upkeep
+except KeyboardInterrupt:  # nothing has begun
+    os._exit(130)
 
 app = typer.Typer(
     help="Runs teams of LLM agents that survive crashes and never spend more than they were given.",
@@ -58,6 +64,8 @@ def main() -> None:
         from client.cli.console import guarded
 
         code = guarded(_command)
+    except KeyboardInterrupt:  # while that was imported
+        code = 130
     finally:
         # The Temporal SDK's threads may crash an interpreter that exits by itself.
         for stream in (sys.stdout, sys.stderr):
