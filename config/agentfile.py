@@ -8,7 +8,6 @@ serve as tools are loaded too.
 """
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,7 +40,7 @@ from config.yamlfile import MAX_FILE_BYTES, YamlFile, read_text, read_yaml
 from contracts.agents import AgentSpec
 from contracts.base import Json
 from contracts.tools import MOST_DECLARED, ToolSpec
-from rules import templates
+from rules import patterns, templates
 
 DEEPEST = 5
 """Agents within agents."""
@@ -186,9 +185,9 @@ class _Loader:
 
     def _check_regex(self, path: KeyPath, value: dict[str, Json]) -> None:
         try:
-            re.compile(value["regex"])
-        except (re.error, TypeError) as error:
-            self._add(path, f"is no regular expression: {error}")
+            patterns.check(value["regex"])
+        except patterns.BadPattern as error:
+            self._add(path, str(error))
 
     def _sections(self, data: Mapping[str, Json]) -> dict[str, Any] | None:
         """Return the four sections as all layers together have them."""

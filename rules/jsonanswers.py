@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from contracts.base import Json
+from rules.jsonschemas import validator_class
 
 MOST_ERRORS = 8
 """Listed of one answer."""
@@ -28,10 +29,7 @@ def read_json(text: str, schema: Mapping[str, Any] | None) -> tuple[Json, tuple[
 
 
 def _problems(value: Json, schema: Mapping[str, Any]) -> list[str]:
-    # A twentieth of a second, which most programs never need.
-    from jsonschema import Draft202012Validator
-
-    validator = Draft202012Validator(dict(schema))
+    validator = validator_class()(dict(schema))
     problems = []
     errors = sorted(validator.iter_errors(value), key=lambda e: list(map(str, e.path)))
     for error in errors[:MOST_ERRORS]:

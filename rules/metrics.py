@@ -11,6 +11,7 @@ from typing import Any
 
 from contracts.agent_cases import AgentCase, CaseMetric
 from contracts.base import Json
+from rules import patterns
 from rules.jsonanswers import read_json
 from rules.verdicts import CannotEvaluate, Verdict, cut, plain, same, text_of
 
@@ -105,10 +106,10 @@ def _contains(wanted: Json, answer: str) -> tuple[float, str]:
 
 def _regex(pattern: str, answer: str) -> tuple[float, str]:
     try:
-        found = re.search(pattern, answer)
-    except re.error as error:
-        raise CannotEvaluate(f"{pattern!r} is no regular expression: {error}") from None
-    return float(found is not None), f"nothing in {cut(answer)} fits {pattern}"
+        found = patterns.occurs(pattern, answer)
+    except (patterns.BadPattern, patterns.TooSlow) as error:
+        raise CannotEvaluate(str(error)) from None
+    return float(found), f"nothing in {cut(answer)} fits {pattern}"
 
 
 def _numeric(wanted: Json, tolerance: float, answer: Json) -> tuple[float, str]:

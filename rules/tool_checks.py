@@ -5,13 +5,13 @@ not name may be anything, and calls that nothing expects are no fault (`count: 0
 Order, where it is asked for, is that of the expectations: other calls may lie between.
 """
 
-import re
 from collections.abc import Sequence
 
 from rapidfuzz import fuzz
 
 from contracts.agent_cases import ArgumentMatch, ExpectedTool
 from contracts.base import Json
+from rules import patterns
 from rules.verdicts import CannotEvaluate, ToolUse, Verdict, cut, plain, same, text_of
 
 ORDER = "order of tools"
@@ -22,7 +22,7 @@ def check_tools(
 ) -> tuple[Verdict, ...]:
     """Return a verdict for each expectation, and with `in_order` one for their order.
 
-    Raises CannotEvaluate for a pattern that is no regular expression.
+    Raises CannotEvaluate for a pattern that is no regular expression, or takes too long.
     """
     verdicts = [_check(one, used) for one in expected]
     if in_order:
@@ -42,9 +42,9 @@ def fits(match: ArgumentMatch, given: Json) -> bool:
     if match.mode == "fuzzy":
         return likeness(text_of(match.value), text_of(given)) >= match.threshold
     try:
-        return re.search(text_of(match.value), text_of(given)) is not None
-    except re.error as error:
-        raise CannotEvaluate(f"{match.value!r} is no regular expression: {error}") from None
+        return patterns.occurs(text_of(match.value), text_of(given))
+    except (patterns.BadPattern, patterns.TooSlow) as error:
+        raise CannotEvaluate(str(error)) from None
 
 
 def _check(expected: ExpectedTool, used: Sequence[ToolUse]) -> Verdict:

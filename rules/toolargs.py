@@ -5,7 +5,6 @@ when the tool is listed. A schema may come from a server that nobody here wrote,
 depth have bounds. The library is imported with its first use: it takes longer than all else here.
 """
 
-import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from contracts.base import Json
+from rules.jsonschemas import validator_class
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
@@ -52,7 +52,7 @@ def misfits(arguments: Json, schema: Mapping[str, Any]) -> tuple[str, ...]:
     validator, found = _validator(orjson.dumps(schema)), []
     try:
         errors = sorted(validator.iter_errors(arguments), key=lambda e: list(map(str, e.path)))
-    except (Unresolvable, RecursionError, re.error):
+    except (Unresolvable, RecursionError):
         return ("the tool's schema cannot be resolved",)
     for error in errors[:MOST_ERRORS]:
         where = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error.path)
@@ -63,10 +63,10 @@ def misfits(arguments: Json, schema: Mapping[str, Any]) -> tuple[str, ...]:
 @lru_cache(maxsize=256)
 def _validator(schema: bytes) -> "Draft202012Validator":
     """Return what judges by a schema, as JSON. The same few schemas come again and again."""
-    from jsonschema import Draft202012Validator
     from referencing import Registry
 
-    return Draft202012Validator(orjson.loads(schema), registry=Registry())
+    found: Draft202012Validator = validator_class()(orjson.loads(schema), registry=Registry())
+    return found
 
 
 def _depth(value: Any) -> int:
