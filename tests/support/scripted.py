@@ -15,7 +15,8 @@ from providers.spi import LLMClient
 class Say:
     """An answer, a word at a time. `seconds` is spread over it; `fails` ends it instead.
 
-    `calls` are the tools that it asks for, (name, arguments) each.
+    `calls` are the tools that it asks for, (name, arguments) each. After `held` words (never if
+    0) it waits until its script's `go` is set: no test is then too late for what it does meanwhile.
     """
 
     text: str
@@ -24,6 +25,7 @@ class Say:
     finish: str | None = "stop"
     fails: Exception | None = None
     calls: tuple[tuple[str, dict[str, Any]], ...] = ()
+    held: int = 0
 
 
 Turn = Say | Exception
@@ -39,6 +41,8 @@ class Script:
     counted: int = 0
     in_flight: int = 0
     most_in_flight: int = 0
+    go: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set by a test: answers that are held go on."""
 
     def count(self, agent: str | None = None) -> int:
         """Return how many requests were received, of one agent or of all."""
@@ -85,6 +89,8 @@ class ScriptedClient(LLMClient):
         for number, word in enumerate(words):
             await asyncio.sleep(turn.seconds / len(words))
             yield ChatChunk(delta_text=word if number == 0 else f" {word}")
+            if number + 1 == turn.held:
+                await self._script.go.wait()
         if turn.fails is not None:
             raise turn.fails
         for number, (name, arguments) in enumerate(turn.calls, 1):

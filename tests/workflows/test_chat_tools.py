@@ -37,10 +37,19 @@ def note(text: str) -> str:
     return f"noted {text}"
 
 
-def slow(text: str) -> str:
-    """Take half a second."""
-    time.sleep(0.5)
+def together(text: str) -> str:
+    """Wait until four of these have begun."""
+    mark = LOG.with_name(f"begun-{text}")
+    mark.touch()
+    while len(list(mark.parent.glob("begun-*"))) < 4:
+        time.sleep(0.02)
     return note(text)
+
+
+def endless(text: str) -> str:
+    """Never return."""
+    time.sleep(600)
+    return text
 
 
 def broken(text: str) -> str:
@@ -114,9 +123,9 @@ async def test_a_tool_is_called_and_the_model_is_told(opened: Open, tmp_path: Pa
 
 
 async def test_tools_of_one_answer_run_side_by_side(opened: Open, tmp_path: Path) -> None:
-    calls = tuple(("slow", {"text": f"n{n}"}) for n in range(4))
+    calls = tuple(("together", {"text": f"n{n}"}) for n in range(4))
     script = Script({"t1.1": [asks(*calls)], "t1.2": [Say("Done.")]})
-    async with opened(script, tool("slow", effect="read")) as one:
+    async with opened(script, tool("together", effect="read")) as one:
         result = await one.ask("Do it")
         messages = await one.chat.messages()
     assert [t.status for t in result.tools] == ["completed"] * 4
@@ -226,12 +235,12 @@ async def test_a_person_who_does_not_answer_in_time_has_declined(
 
 async def test_the_time_a_person_takes_is_not_the_turns(opened: Open, tmp_path: Path) -> None:
     script = Script({"t1.1": [asks(("note", {"text": "one"}))], "t1.2": [Say("Done.")]})
-    limits = "execution: {turn_timeout: 3}\n"
+    limits = "execution: {turn_timeout: 6}\n"
     async with opened(script, tool("note", approval="always"), more=limits) as one:
         said = await one.chat.say("Note one")
         async for event in one.chat.follow(said.turn):
             if isinstance(event, PendingTool):
-                await asyncio.sleep(3.5)
+                await asyncio.sleep(6.5)
                 await one.chat.decide(event.call_id, approved=True)
             last = event
     assert isinstance(last, TurnResult)
@@ -240,10 +249,10 @@ async def test_the_time_a_person_takes_is_not_the_turns(opened: Open, tmp_path: 
 
 
 async def test_stopped_while_a_tool_works_it_is_ended(opened: Open) -> None:
-    calls = tuple(("slow", {"text": f"n{n}"}) for n in range(3))
+    calls = tuple(("endless", {"text": f"n{n}"}) for n in range(3))
     script = Script({"t1.1": [asks(*calls)]})
     limits = "execution: {max_parallel_tools: 1}\n"
-    async with opened(script, tool("slow", effect="read"), more=limits) as one:
+    async with opened(script, tool("endless", effect="read"), more=limits) as one:
         said = await one.chat.say("Do it")
         async for event in one.chat.follow(said.turn):
             if isinstance(event, SpoolRecord) and event.tool:

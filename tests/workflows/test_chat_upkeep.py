@@ -1,5 +1,6 @@
 """What a conversation leaves for lists and bills, over several histories too."""
 
+import asyncio
 from decimal import Decimal
 from pathlib import Path
 
@@ -52,10 +53,9 @@ async def test_a_conversation_is_found_with_its_title_and_cost(
         where = f"WorkflowId = '{one.chat.chat_id}'"
         await one.ask("Which ships\nsail on Monday?")
         await one.ask("And on Tuesday?")
-        for _ in range(50):
-            (line,) = await Chats(h.runs).latest(5, where)
-            if line.cost == 2 * CALL:
-                break
+        async with asyncio.timeout(60):
+            while (line := (await Chats(h.runs).latest(5, where))[0]).cost != 2 * CALL:
+                await asyncio.sleep(0.05)
         assert line.title == "Which ships sail on Monday?"
         assert (line.agent, line.open, line.phase, line.tokens) == ("tested", True, "active", 300)
         assert line.cost == 2 * CALL

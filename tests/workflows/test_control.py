@@ -31,7 +31,7 @@ from workflows.run import RunWorkflow
 pytestmark = pytest.mark.integration
 
 Open = Callable[[Script], AbstractAsyncContextManager[Harness]]
-SLOW = Say("slow enough to be told something meanwhile", seconds=2)
+SLOW = Say("told something in the midst of it", held=1)
 NO_KEY = AuthenticationFailed("no such key")
 
 
@@ -92,6 +92,7 @@ async def test_a_failed_agent_runs_again_and_what_it_skipped(opened: Open) -> No
         again = RetryRequest(step="broken", request_id="r1")
         assert (await run.retry(again)).status == "done"
         assert (await run.retry(again)).status == "unchanged"
+        script.go.set()
         steps = await results(run)
         cost = await run.cost()
         status = (await run.status()).status
@@ -110,6 +111,7 @@ async def test_a_failed_agent_runs_again_with_another_prompt(opened: Open) -> No
     async with opened(script) as running:
         run = await with_failure(running, broken_team())
         await run.edit_prompt(PromptEdit(step="broken", prompt="Now read {text} {{twice}}."))
+        script.go.set()
         steps = await results(run)
     prompt = [r.messages[0].content for name, _, r in script.requests if name == "broken"][-1]
     assert prompt == "Now read a text {twice}."
@@ -123,6 +125,7 @@ async def test_a_list_that_runs_again_asks_only_for_what_it_lacks(opened: Open) 
     async with opened(script) as running:
         run = await with_failure(running, spec)
         await run.retry(RetryRequest(step="broken"))
+        script.go.set()
         steps = await results(run)
     assert steps["broken"].output is not None
     assert steps["broken"].output.inline == ["An answer.", "mended", "An answer."]
@@ -143,6 +146,7 @@ async def test_a_pending_agent_is_given_another_prompt_that_its_bound_covers(ope
         edit = PromptEdit(step="next", prompt="Use {slow} on {text}.", request_id="e1")
         assert (await run.edit_prompt(edit)).status == "done"
         assert (await run.edit_prompt(edit)).status == "unchanged"
+        script.go.set()
         steps = await results(run)
         attempt = next(a for a in (await run.cost()).attempts if a.step == "next")
     assert steps["next"].status is AgentStatus.COMPLETED
@@ -162,6 +166,7 @@ async def test_what_cannot_be_done_is_refused_without_an_event(opened: Open) -> 
             await refusal(run, PromptEdit(step="broken", prompt="Read {txt}.")),
             await refusal(run, PromptEdit(step="broken", prompt="x" * 9000)),
         ]
+        script.go.set()
         await run.wait()
         with pytest.raises(RPCError, match="already completed"):
             await run.retry(RetryRequest(step="broken"))
@@ -189,4 +194,5 @@ async def test_one_command_sent_twice_is_one(opened: Open) -> None:
         view = await run.raise_budget(BudgetRaise(to=Decimal(3), request_id="b1"))
         assert view.budget == Decimal(5)
         await run.handle.execute_update(RunWorkflow.skip, SkipRequest(step="slow", request_id="p1"))
+        script.go.set()
         await run.wait()

@@ -59,13 +59,16 @@ def prompts(script: Script) -> list[str]:
 
 
 async def test_for_each_keeps_the_order_and_the_bound(opened: Open) -> None:
-    script = Script(default=Say("rated", seconds=0.1))
+    script = Script({"rate[0]": [Say("rated")]}, default=Say("rated", held=1))
     async with opened(script) as running:
         spec = team(rater(max_parallel=2), inputs=LIST)
         items = [{"name": f"n{n}"} for n in range(5)]
         run = await running.start(plan(spec), {"items": items})
         while not (notes := [one.note for one in (await run.status()).steps if one.note]):
             await asyncio.sleep(0.02)
+        while script.in_flight < 2:
+            await asyncio.sleep(0.02)
+        script.go.set()
         result = await run.wait()
         outputs = await run.outputs(result)
         cost = await run.cost()
@@ -264,13 +267,14 @@ async def test_a_child_spends_no_more_than_its_grant(opened: Open) -> None:
 
 
 async def test_a_paused_run_starts_nothing_until_resumed(opened: Open) -> None:
-    script = Script({"a": [Say("slow enough to be paused in", seconds=0.5)]})
+    script = Script({"a": [Say("paused in the midst of it", held=1)]})
     async with opened(script) as running:
         run = await running.start(plan(team(agent("a"), agent("b", dependencies=("a",)))))
         while script.count("a") == 0:
             await asyncio.sleep(0.02)
         update = running.client.get_workflow_handle_for(RunWorkflow.run, run.run_id)
         await update.execute_update(RunWorkflow.pause, PauseRequest(paused=True, reason="lunch"))
+        script.go.set()
         await asyncio.sleep(1)
         assert script.count("b") == 0
         assert "lunch" in str((await run.status()).paused_for)
@@ -281,7 +285,7 @@ async def test_a_paused_run_starts_nothing_until_resumed(opened: Open) -> None:
 
 
 async def test_an_agent_is_skipped_by_request(opened: Open) -> None:
-    script = Script({"a": [Say("slow enough to skip the next", seconds=0.5)]})
+    script = Script({"a": [Say("the next is skipped meanwhile", held=1)]})
     async with opened(script) as running:
         spec = team(agent("a"), agent("b", dependencies=("a",)), agent("c", dependencies=("b",)))
         run = await running.start(plan(spec))
@@ -293,6 +297,7 @@ async def test_an_agent_is_skipped_by_request(opened: Open) -> None:
         assert again.status == "unchanged"
         with pytest.raises(WorkflowUpdateFailedError) as refused:
             await run.handle.execute_update(RunWorkflow.skip, SkipRequest(step="bb"))
+        script.go.set()
         await run.wait()
         steps = {step.agent_id: step for step in await run.results()}
     assert "Did you mean" in str(refused.value.cause)

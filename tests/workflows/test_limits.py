@@ -92,13 +92,17 @@ async def test_D20_a_policys_limit_holds_in_a_run_and_costs_no_attempt(
 async def test_open_requests_are_bounded_over_workers_that_share_a_redis(
     server: LocalServer, tmp_path: Path
 ) -> None:
-    script = Script(default=Say("one two three", seconds=0.2))
+    script = Script(default=Say("one two three", held=1))
     limits = Limits(concurrency=2)
     with running_redis(tmp_path / "redis") as url:
         shared = RedisServer(url).limits("scripted", limits)
         clients = Limited(script, shared)
         async with harness(server.address, tmp_path, script, clients=clients) as made:
-            result, _ = await made.run(many(8))
+            run = await made.start(many(8))
+            while script.in_flight < 2:
+                await asyncio.sleep(0.02)
+            script.go.set()
+            result = await asyncio.wait_for(run.wait(), 60)
         await clients.aclose()
     assert result.status is WorkflowStatus.COMPLETED
     assert script.count() == 8

@@ -59,10 +59,15 @@ async def test_a_dependency_is_given_to_the_prompt(opened: Open) -> None:
 
 
 async def test_D8_never_more_in_flight_than_allowed(opened: Open) -> None:
-    script = Script(default=Say("done", seconds=0.1))
+    script = Script(default=Say("done", held=1))
     async with opened(script) as running:
         spec = team(*(agent(f"a{n}") for n in range(5)), max_parallel_agents=2)
-        result, steps = await running.run(plan(spec))
+        run = await running.start(plan(spec))
+        while script.in_flight < 2:
+            await asyncio.sleep(0.02)
+        script.go.set()
+        result = await asyncio.wait_for(run.wait(), 60)
+        steps = {step.agent_id: step for step in await run.results()}
     assert result.status is WorkflowStatus.COMPLETED
     assert {step.status for step in steps.values()} == {AgentStatus.COMPLETED}
     assert script.most_in_flight == 2
@@ -82,12 +87,16 @@ async def test_D10_what_depends_on_a_failure_is_skipped_with_a_reason(opened: Op
 
 
 async def test_D12_without_partial_completion_nothing_follows_a_failure(opened: Open) -> None:
-    script = Script({"a0": [AuthenticationFailed("no such key")]}, Say("done", seconds=0.3))
+    script = Script({"a0": [AuthenticationFailed("no such key")]}, Say("done", held=1))
     async with opened(script) as running:
         first = [agent(f"a{n}") for n in range(4)]
         second = [agent(f"b{n}", dependencies=(f"a{n}",)) for n in range(1, 4)]
         spec = team(*first, *second, allow_partial_completion=False)
-        result, _ = await running.run(plan(spec))
+        run = await running.start(plan(spec))
+        while not any(s.status is AgentStatus.FAILED for s in (await run.status()).steps):
+            await asyncio.sleep(0.05)
+        script.go.set()
+        result = await asyncio.wait_for(run.wait(), 60)
     assert result.status is WorkflowStatus.FAILED
     assert not [name for name, _, _ in script.requests if name.startswith("b")]
 
@@ -153,7 +162,7 @@ async def test_D15_a_run_that_takes_too_long_is_stopped_and_settled(opened: Open
 
 
 async def test_D16_an_attempt_that_takes_too_long_fails_retriably(opened: Open) -> None:
-    script = Script(default=Say("too slow to matter", seconds=1))
+    script = Script(default=Say("too slow to matter", seconds=60))
     async with opened(script) as running:
         spec = team(agent("a", timeout=0.05, max_retries=0))
         _, steps = await running.run(plan(spec))
@@ -296,7 +305,7 @@ async def test_an_end_step_ends_the_run(plain: Harness) -> None:
 
 
 async def test_cancel_stops_the_call_and_keeps_what_was_done(opened: Open) -> None:
-    script = Script({"slow": [Say("never to be finished here", seconds=20)]})
+    script = Script({"slow": [Say("never to be finished here", seconds=60)]})
     async with opened(script) as running:
         run = await running.start(plan(team(agent("fast"), agent("slow"))))
         while not any(s.status is AgentStatus.COMPLETED for s in (await run.status()).steps):

@@ -1,5 +1,6 @@
 """A team's shared context and large files: uploaded, cached and paid once, deleted at the end."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -125,9 +126,13 @@ async def test_B10_a_named_cache_is_made_once_for_all_agents_and_deleted(
 async def test_one_warms_the_prefix_and_the_others_wait_for_its_first_token(
     server: LocalServer, tmp_path: Path, small: AttachedFile
 ) -> None:
-    script = Script({"a0": [Say("one two three four", seconds=2.0)]}, default=Say("An answer."))
+    script = Script({"a0": [Say("one two three four", held=1)]}, default=Say("An answer."))
     async with keeping(server, tmp_path, Kept(), script, RepeatingClient) as h:
-        result, _ = await h.run(shared_plan(small, caching="prefix"))
+        run = await h.start(shared_plan(small, caching="prefix"))
+        while script.count() < 3:
+            await asyncio.sleep(0.02)
+        script.go.set()
+        result = await asyncio.wait_for(run.wait(), 60)
         assert result.status is WorkflowStatus.COMPLETED
         cost = await h.runs.get(result.run_id).cost()
     first, *others = sorted(cost.attempts, key=lambda a: a.started_at)
