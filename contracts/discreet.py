@@ -106,7 +106,8 @@ def _text(entry: ErrorDetails, words: tuple[str, ...]) -> str:
         return text
     if value is None or isinstance(value, bool | int | float):
         return f"{text}, not {value!r}"
-    if isinstance(value, str) and entry["loc"][-1] in words and _WORD.fullmatch(value):
+    is_word = entry["loc"][-1] in words or entry["type"] in ("int_parsing", "float_parsing")
+    if isinstance(value, str) and is_word and _WORD.fullmatch(value):
         return f"{text}, not {value!r}"
     return f"{text}, not this {type(value).__name__}"
 

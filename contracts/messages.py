@@ -69,7 +69,7 @@ class ToolParameter:
     enum: list[str] | None = None
 
 
-@discreet(texts=("description", "schema"), words=("name",))
+@discreet(texts=("description", "schema"), words=("name", "type"))
 @dataclass(config=_config)
 class ToolDefinition:
     """A tool that a model may call. `schema`, where given, replaces `parameters` on the wire."""

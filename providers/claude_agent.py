@@ -41,6 +41,7 @@ from providers.exceptions import ProviderError, Unavailable
 from providers.http_errors import Origin
 from providers.loops import PerLoop
 from providers.prompt_texts import prompt_texts
+from providers.settings import checked_count, checked_model, checked_timeout
 from providers.spi import LLMClient
 
 if TYPE_CHECKING:
@@ -86,10 +87,9 @@ class ClaudeAgentClient(LLMClient):
         cli_path: str | Path | None = None,
         processes: int = 8,
     ) -> None:
-        if processes < 1:
-            raise ValueError(f"processes must be at least 1, not {processes}")
-        self.model = model or DEFAULT_MODEL
-        self.timeout = timeout
+        checked_count("processes", processes)
+        self.model = checked_model(model or DEFAULT_MODEL)
+        self.timeout = checked_timeout(timeout)
         self._account = find_account(api_key, base_url)
         _load()
         from providers.claude_agent_process import find_program

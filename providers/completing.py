@@ -5,12 +5,31 @@ defaults of its own, and its tool calls may be as its vendor sent them.
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
-from contracts.messages import ToolCall, ToolDefinition
+from contracts.messages import ChatChunk, ToolCall, ToolDefinition
 from providers.toolcalls import build_tool_call
 from providers.toolspecs import parameters_schema
+
+
+def own_chunks(answer: Any) -> AsyncIterator[ChatChunk]:
+    """Return the chunks of somebody's own `chat`: an iterator, or a coroutine that gives one.
+
+    Both read as the seed's `async def chat(…) -> AsyncIterator[ChatChunk]`.
+    """
+    return _awaited(answer) if inspect.iscoroutine(answer) else aiter(answer)
+
+
+async def _awaited(pending: Awaitable[Any]) -> AsyncIterator[ChatChunk]:
+    chunks = aiter(await pending)
+    try:
+        async for chunk in chunks:
+            yield chunk
+    finally:
+        close = getattr(chunks, "aclose", None)
+        if close is not None:
+            await close()
 
 
 def plain_tools(tools: list[ToolDefinition] | None) -> list[dict[str, Any]] | None:

@@ -34,6 +34,7 @@ from providers.loops import PerLoop
 from providers.prompt_texts import prompt_texts
 from providers.reading import Answer, read_stream
 from providers.sdk_logs import hush_sdks
+from providers.settings import checked_count, checked_model, checked_timeout
 from providers.spi import CacheName, LLMClient
 from providers.stops import StopCutter
 from providers.tls import tls_context
@@ -83,15 +84,15 @@ class GeminiClient(LLMClient):
         timeout: float | None = None,
         connections: int = 1000,
     ) -> None:
-        self.model = model
-        self.timeout = timeout
+        self.model = checked_model(model)
+        self.timeout = checked_timeout(timeout)
         self._url = find_url(base_url, URLS) or OWN_URL
         self._loopback = is_loopback(self._url)
         key = find_key(api_key, KEYS, self.provider)
         if key is None and not self._loopback:
             raise missing_key(KEYS, self.provider)
         self._key = key or "none"
-        self._connections = connections
+        self._connections = checked_count("connections", connections)
         warm()
         self._connected: PerLoop[_Connected] = PerLoop(self._make, _close)
 

@@ -33,7 +33,9 @@ def find_key(given: str | None, names: Sequence[str], provider: str) -> str | No
 
 def _checked(key: str, where: str, provider: str) -> str:
     problem = ""
-    if not key:
+    if not isinstance(key, str):
+        problem = f"must be a text, not {type(key).__name__}"
+    elif not key:
         problem = "is empty: give a key, or None"
     elif any(c.isspace() for c in key):
         problem = "holds white space, which no key has"
@@ -60,9 +62,14 @@ def find_url(given: str | None, names: Sequence[str]) -> str | None:
         if url:
             parts = urlsplit(url)
             if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise ValueError(f"{where} must be a URL such as https://host/v1")
+                raise ValueError(f"{where} must be a URL such as https://host/v1, not {_told(url)}")
             return url
     return None
+
+
+def _told(url: str) -> str:
+    """The value, unless a password or a key may stand in it."""
+    return "what it is" if set(url) & set("@?") or len(url) > 80 else repr(url)
 
 
 def is_loopback(url: str) -> bool:

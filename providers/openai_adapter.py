@@ -42,6 +42,7 @@ from providers.prefixes import prefix_key
 from providers.reading import Answer, EventParser, read_stream
 from providers.refusals import bound_refusal
 from providers.sdk_logs import hush_sdks
+from providers.settings import checked_count, checked_model, checked_timeout
 from providers.spi import LLMClient
 from providers.stops import StopCutter
 from providers.tls import tls_context
@@ -84,8 +85,8 @@ class OpenAIClient(LLMClient):
         background: bool = False,
         connections: int = 1000,
     ) -> None:
-        self.model = model
-        self.timeout = timeout
+        self.model = checked_model(model)
+        self.timeout = checked_timeout(timeout)
         self._endpoint = endpoint(find_url(base_url, URLS))
         self._loopback = is_loopback(self._endpoint.url)
         key = find_key(api_key, KEYS, self.provider)
@@ -101,7 +102,7 @@ class OpenAIClient(LLMClient):
         if background and self.api != "responses":
             raise ValueError("background works with api='responses' only")
         self.background = background
-        self._connections = connections
+        self._connections = checked_count("connections", connections)
         hush_sdks()
         tls_context()
         self._clients: PerLoop[openai.AsyncOpenAI] = PerLoop(self._make, openai.AsyncOpenAI.close)

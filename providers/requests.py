@@ -30,13 +30,16 @@ class MalformedRequest(InvalidRequest, ValueError):
 
 def check_request(req: ChatRequest) -> None:
     """Raise `MalformedRequest` (a `ValueError`) for a request that nobody can serve as meant."""
+    if not isinstance(req, ChatRequest):
+        raise _malformed(f"a request is a ChatRequest, not a value of {type(req).__name__}")
     _check_content(req)
     _check_tools(req)
     _check_tool_results(req)
     if req.response_schema is not None:
         _check_schema("response_schema", req.response_schema)
     if req.model is not None and (not req.model or any(c.isspace() for c in req.model)):
-        raise _malformed("model: a model's name is not empty and holds no white space")
+        told = _told(req.model)
+        raise _malformed(f"model: a model's name is not empty and holds no white space: {told}")
 
 
 def _check_content(req: ChatRequest) -> None:

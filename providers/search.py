@@ -42,6 +42,8 @@ class Catalogue:
 
     def persona(self, name: str) -> Persona:
         """Return a persona. Raises `PersonaNotFoundError`, which says where to define it."""
+        if not isinstance(name, str):
+            raise PersonaNotFoundError(f"a persona is named by a text, not by {name!r}")
         found = self.policy.personas.get(name)
         if found is not None:
             return found

@@ -29,7 +29,7 @@ from contracts.messages import (
 )
 from contracts.parts import TextPart
 from providers.chat_stream import ChatReply, ChatStream
-from providers.completing import arguments, plain_tools, tool_call
+from providers.completing import arguments, own_chunks, plain_tools, tool_call
 from providers.exceptions import InvalidRequest
 from providers.part_turns import Unsendable, turns
 from providers.requests import check_request
@@ -104,7 +104,7 @@ class LLMClient:
         """
         check_request(req)
         if type(self).chat is not LLMClient.chat:
-            return ChatStream(aiter(self.chat(req)), timeouts, self.provider)
+            return ChatStream(own_chunks(self.chat(req)), timeouts, self.provider)
         return ChatStream(self.stream(req), timeouts, self.provider)
 
     async def generate(

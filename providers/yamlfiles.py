@@ -58,14 +58,28 @@ def _problems(path: Path, text: str, error: ValidationError) -> str:
     """Return one line per problem, each with the place in the file."""
     tree = _parse(path, text, "rt")
     lines = []
-    for problem in error.errors(include_url=False, include_input=False):
+    for problem in error.errors(include_url=False):
         place = tuple(problem.get("ctx", {}).get("place", problem["loc"]))
-        message = _WORDS.get(problem["type"], problem["msg"])
+        message = _WORDS.get(problem["type"]) or problem["msg"] + _told(problem["input"])
         lines.append(f"{path}{line_of(tree, place)}: {_key(place)}{message}")
     return "\n".join(lines)
 
 
-_WORDS = {"extra_forbidden": "unknown key", "missing": "missing"}
+_WORDS = {
+    "extra_forbidden": "unknown key",
+    "missing": "missing",
+    "tuple_type": "a list is expected here, such as [one, two]",
+    "model_type": "keys and values are expected here",
+    "dict_type": "keys and values are expected here",
+    "mapping_type": "keys and values are expected here",
+}
+_SHORT = 40
+
+
+def _told(value: Any) -> str:
+    """The wrong value, where it is short; mappings and lists stand in the file."""
+    simple = value is None or isinstance(value, bool | int | float | str)
+    return f", not {value!r}" if simple and len(str(value)) <= _SHORT else ""
 
 
 def _key(place: tuple[int | str, ...]) -> str:

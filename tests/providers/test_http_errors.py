@@ -86,6 +86,16 @@ def test_parse_retry_info(details: Any, seconds: float | None) -> None:
 
 
 BODIES = [
+    (None, {"error": {"message": "m", "type": "RateLimitError"}}, "RateLimited", True),
+    (None, {"error": {"message": "m", "type": "BadRequestError"}}, "InvalidRequest", False),
+    (None, {"error": {"type": "ContextWindowExceededError"}}, "ContextTooLong", False),
+    (None, {"error": {"type": "ServiceUnavailableError"}}, "Overloaded", True),
+    (None, {"error": {"code": "ThrottlingException"}}, "RateLimited", True),
+    (None, {"error": {"code": "image_too_large", "message": "m"}}, "InvalidRequest", False),
+    (None, {"error": {"code": "image_content_policy_violation"}}, "ContentRefused", False),
+    (None, {"error": {"message": "Your credit balance is too low"}}, "RateLimited", False),
+    (400, {"errors": [{"code": "model_not_found", "message": "m"}]}, "ModelNotFound", False),
+    (500, {"errors": [1, "x"]}, "ServerFailed", True),
     (429, {"error": {"code": "insufficient_quota", "message": "m"}}, "RateLimited", False),
     (429, {"error": {"type": "insufficient_quota", "message": "m"}}, "RateLimited", False),
     (400, {"error": {"code": "billing_hard_limit_reached"}}, "RateLimited", False),

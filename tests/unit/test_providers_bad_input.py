@@ -78,6 +78,13 @@ FIELDS: list[tuple[Callable[[], Any], str, str]] = [
     (lambda: ToolDefinition("no/slashes"), "name", "'no/slashes'"),
     (lambda: ToolParameter("x", "text"), "type", "'text'"),  # type: ignore[arg-type]
     (lambda: ToolParameter("", "string"), "name", "at least 1"),
+    (lambda: request(temperature="hot"), "temperature", "'hot'"),
+    (lambda: request(temperature=SECRET), "temperature", "str"),
+    (
+        lambda: ToolDefinition("f", "", [{"name": "x", "type": "strin"}]),
+        "parameters.0.type",
+        "'strin'",
+    ),  # type: ignore[list-item]
 ]
 
 
@@ -218,6 +225,38 @@ def test_a_key_that_cannot_be_one_is_refused_unshown(
     assert "api_key" in text
     assert problem in text
     assert not key or key not in text
+
+
+@pytest.mark.parametrize(
+    ("options", "value"),
+    [
+        ({"api_key": 5}, "int"),
+        ({"model": ""}, "''"),
+        ({"model": "gpt 5"}, "'gpt 5'"),
+        ({"model": None}, "NoneType"),
+        ({"timeout": 0}, "'0'"),
+        ({"timeout": "soon"}, "'soon'"),
+        ({"connections": 0}, "0"),
+        ({"base_url": "ftp://host/v1"}, "'ftp://host/v1'"),
+        ({"base_url": "ftp://me:pw@host/v1"}, "what it is"),
+    ],
+)
+@pytest.mark.parametrize(("provider", "module", "name"), ADAPTERS)
+def test_a_client_is_not_made_with_what_cannot_be(
+    provider: str, module: str, name: str, options: dict[str, Any], value: str
+) -> None:
+    adapter = getattr(__import__(module, fromlist=[name]), name)
+    text = refused(lambda: adapter(**{"model": "m", "api_key": "sk-12345678", **options}))
+    assert next(iter(options)) in text
+    assert value in text
+    assert "pw" not in text
+
+
+@pytest.mark.parametrize("value", [None, "Hello", {"messages": []}])
+async def test_a_request_is_a_request(value: Any) -> None:
+    with pytest.raises(ValueError, match="ChatRequest") as caught:
+        await Recorder().chat(value)
+    assert isinstance(caught.value, InvalidRequest)
 
 
 @pytest.mark.parametrize("provider", ["openai", "anthropic", "gemini"])

@@ -1,11 +1,12 @@
 """A client that only completes, asked as any other: seed 004's signature and shorter ones."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from contracts.messages import ChatRequest, Message, ToolDefinition, ToolParameter
-from providers.spi import LLMClient, LLMResponse
+from contracts.messages import ChatChunk, ChatRequest, Message, ToolDefinition, ToolParameter
+from providers.spi import LLMClient, LLMResponse, Timeouts
 
 pytestmark = pytest.mark.unit
 
@@ -120,3 +121,30 @@ async def test_arguments_that_are_no_json_are_told() -> None:
     reply = await Completes(LLMResponse("", "m", 1, 2, "tool_calls", [call])).chat(request())
     assert reply.tool_calls[0].id == "call_0"
     assert "no valid JSON" in (reply.tool_calls[0].arguments_error or "")
+
+
+class Promises(LLMClient):
+    """As the seed's signature can be read: a coroutine that gives an iterator."""
+
+    closed = False
+
+    async def chat(self, req: ChatRequest) -> Any:  # type: ignore[override]
+        return self._chunks()
+
+    async def _chunks(self) -> AsyncIterator[ChatChunk]:
+        try:
+            yield ChatChunk(delta_text="fi")
+            yield ChatChunk(delta_text="ne", finish_reason="stop")
+        finally:
+            self.closed = True
+
+
+async def test_a_chat_that_gives_an_iterator_when_awaited() -> None:
+    client = Promises()
+    assert (await client.complete("hello")).content == "fine"
+    left = Promises()
+    stream = left.open(request(), Timeouts.of(5))
+    async for _ in stream:
+        break
+    await stream.aclose()
+    assert left.closed

@@ -179,6 +179,9 @@ def test_the_working_folders_policy_comes_before_the_shipped_one(tmp_path, monke
         ("personas: {}\npersonas: {}\n", ":2: found duplicate key"),
         ("personas:\n  x:\n    colour: red\n", ":3: personas.x.colour: unknown key"),
         ("personas:\n  x:\n    temperature: 3\n", ":3: personas.x.temperature: "),
+        ("personas:\n  x:\n    temperature: 3\n", "equal to 2, not 3"),
+        ("personas:\n  x:\n    requires: vision\n", "requires: a list is expected here"),
+        ("personas:\n  x:\n", ":2: personas.x: keys and values are expected here"),
         ("prices:\n  m: {input: -1, output: 1}\n", ":2: prices.m.input: "),
     ],
 )
