@@ -1,15 +1,19 @@
 """What a run leaves in history: few events, small payloads, whatever the texts and the team."""
 
+import asyncio
 from collections import Counter
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 from google.protobuf.json_format import MessageToDict
 
+from client.chats import TextPart
 from client.runs import Run
 from tests.support.harness import harness
 from tests.support.scripted import Say, Script
 from tests.support.server import LocalServer
+from tests.support.talks import talk
 from tests.support.teams import agent, plan, team
 
 pytestmark = pytest.mark.integration
@@ -72,6 +76,26 @@ async def test_a_large_input_and_large_answers_stay_out(
     assert len(script.requests[1][2].messages[0].content) > 1_100_000
     assert largest <= MOST_PAYLOAD
     assert events <= FIXED_EVENTS + EVENTS_PER_CALL * calls
+
+
+async def test_ten_times_as_many_pieces_of_an_answer_are_as_many_events(
+    server: LocalServer, tmp_path: Path
+) -> None:
+    async def events(words: int, seconds: float) -> tuple[int, int]:
+        script = Script(default=Say("word " * words, seconds=seconds))
+        async with talk(server.address, tmp_path / str(words), script) as one:
+            await one.chat.active()
+            said = await one.chat.say("Tell me all.")
+            async with asyncio.timeout(60), aclosing(one.chat.follow(said.turn)) as told:
+                pieces = [event async for event in told if isinstance(event, TextPart)]
+            await one.chat.end()
+            await one.chat.handle.result()
+            return len((await one.chat.handle.fetch_history()).events), len(pieces)
+
+    (few, short), (many, long) = await events(10, 0.1), await events(100, 1.0)
+    # A workflow task that a busy machine gives twice is three events.
+    assert many - few <= 6
+    assert long - short > 20
 
 
 @pytest.mark.slow
