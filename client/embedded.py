@@ -25,6 +25,7 @@ from pathlib import Path
 from types import TracebackType
 
 from client.devserver import DevServer, ServerBinary, find_server, free_port
+from client.disk_room import DiskRoom
 from client.leash import PARENT_VARIABLE
 from contracts import search
 from stores.locations import DataDir
@@ -197,10 +198,12 @@ class Embedded:
             )
 
     async def _supervise(self) -> None:
-        """Start the worker again when it dies, unless it does nothing else."""
+        """Start the worker again when it dies, unless it does nothing else; watch the disk."""
         deaths: deque[float] = deque(maxlen=MOST_DEATHS)
+        room = DiskRoom(self._data.root, self._report)
         while self._worker is not None and self._server is not None:
             await asyncio.sleep(LOOK_S)
+            room.look()
             if not self._server.running:
                 return self._fail(f"the Temporal server has ended:\n{self._server.log_tail()}")
             code = self._worker.poll()
