@@ -7,12 +7,11 @@ longer has is one line, "earlier", so that the lines always add up to the ledger
 from collections.abc import Iterable
 from decimal import Decimal
 
-from temporalio.client import WorkflowQueryFailedError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
-from client.chats import Chats, UnknownChat
-from client.connection import ServerUnreachable
-from client.runs import ASK_LIMIT, NoWorker
+from client.chat_asking import asked
+from client.chats import Chats
+from client.runs import ASK_LIMIT
 from contracts.artifacts import ArtifactRef
 from contracts.chat_books import ChatBooks
 from contracts.chats import AgentHeader, AgentPlan
@@ -91,16 +90,7 @@ async def _histories(chats: Chats, chat_id: str) -> list[str | None]:
 
 async def _books(chats: Chats, chat_id: str, run_id: str | None) -> ChatBooks:
     handle = chats.client.get_workflow_handle_for(ChatWorkflow.run, chat_id, run_id=run_id)
-    try:
-        return await handle.query(ChatWorkflow.books, rpc_timeout=ASK_LIMIT)
-    except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND:
-            raise UnknownChat(f"there is no conversation {chat_id}") from None
-        if error.status is RPCStatusCode.UNAVAILABLE:
-            raise ServerUnreachable(f"the Temporal server is away: {error.message}") from None
-        raise NoWorker(f"conversation {chat_id}: no worker answers") from None
-    except WorkflowQueryFailedError as error:
-        raise NoWorker(f"conversation {chat_id} could not be asked: {error}") from None
+    return await asked(chat_id, lambda: handle.query(ChatWorkflow.books, rpc_timeout=ASK_LIMIT))
 
 
 async def _candidates(

@@ -9,19 +9,19 @@ is written and its end from a query, so that following costs no history.
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from typing import Any, TypeVar
 
 from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
     WorkflowHandle,
-    WorkflowQueryFailedError,
 )
 from temporalio.exceptions import WorkflowAlreadyStartedError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 from temporalio.workflow import UpdateMethodMultiParam
 
+from client.chat_asking import asked
 from client.chat_following import FIRST_LOOK_S, Followed, Placed, follow, follow_placed
 from client.chat_sending import PATIENCE_S, new_id, over, send, send_with_start
 from client.chat_starting import beginning, lines
@@ -248,13 +248,16 @@ class Chat:
 
     async def view(self) -> ChatView:
         """Return how the conversation stands. Raises UnknownChat, NoWorker, ServerUnreachable."""
-        return await self._ask(lambda: self.handle.query(ChatWorkflow.chat, rpc_timeout=ASK_LIMIT))
+        handle = self.handle
+        return await asked(
+            self.chat_id, lambda: handle.query(ChatWorkflow.chat, rpc_timeout=ASK_LIMIT)
+        )
 
     async def turn(self, number: int) -> TurnView:
         """Return how far a turn is. Raises as `view` does."""
-        asked = TurnQuery(turn=number)
-        return await self._ask(
-            lambda: self.handle.query(ChatWorkflow.turn, asked, rpc_timeout=ASK_LIMIT)
+        handle, of = self.handle, TurnQuery(turn=number)
+        return await asked(
+            self.chat_id, lambda: handle.query(ChatWorkflow.turn, of, rpc_timeout=ASK_LIMIT)
         )
 
     async def active(self) -> ChatView:
@@ -310,15 +313,3 @@ class Chat:
         """
         followed = Followed(self._spools, self.chat_id, self.turn, turn, place, after)
         return follow_placed(followed, idle_s)
-
-    async def _ask(self, query: Callable[[], Awaitable[T]]) -> T:
-        try:
-            return await query()
-        except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                raise UnknownChat(f"there is no conversation {self.chat_id}") from None
-            if error.status is RPCStatusCode.UNAVAILABLE:
-                raise ServerUnreachable(f"the Temporal server is away: {error.message}") from None
-            raise NoWorker(f"conversation {self.chat_id}: no worker answers") from None
-        except WorkflowQueryFailedError as error:
-            raise NoWorker(f"conversation {self.chat_id} could not be asked: {error}") from None

@@ -19,16 +19,16 @@ from client.chats import Chat, ChatError, Chats
 from client.connection import ServerUnreachable
 from client.runs import ASK_LIMIT
 from contracts.artifacts import ArtifactRef
+from contracts.chat_memory import ChatMemory
 from contracts.chats import CHAT_WORKFLOW, AgentHeader, ChatStart, Listed
+from contracts.ledgers import LedgerState
 from contracts.messages import Message, ToolDefinition
 from contracts.tools import OfferedTool, Toolbox, ToolFact, ToolListing
 from providers.toolspecs import parameters_schema
-from rules.ledger import LedgerState
 from stores.artifacts import ArtifactStore
 from stores.jsontext import json_bytes
 from stores.messagefiles import by_reference
 from stores.transcripts import Transcripts
-from workflows.chat_state import Carried
 
 TURN = 1
 """The only turn of such a conversation."""
@@ -98,7 +98,7 @@ async def _start(store: ArtifactStore, chat_id: str, question: Question) -> Chat
     tokens = sum(len(json_bytes(message)) for message in messages) + question.file_tokens
     transcript = await transcripts.append(None, messages, tokens)
     node = await transcripts.node(transcript)
-    carried = Carried(
+    carried = ChatMemory(
         transcript=transcript,
         size=node.tokens,
         length=node.length,

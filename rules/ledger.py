@@ -19,10 +19,12 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Literal
 
-from contracts.base import Frozen
+from contracts.ledgers import ZERO as ZERO
+from contracts.ledgers import Ask as Ask
+from contracts.ledgers import LedgerState as LedgerState
+from contracts.ledgers import Scope as Scope
 from rules.prices import EXACT
 
-ZERO = Decimal(0)
 THRESHOLDS = (50, 80, 100)
 """Percent of the cap at which people are told."""
 
@@ -53,37 +55,6 @@ class Refused:
     bound: Bound
     available: Decimal
     need: Decimal
-
-
-class Scope(Frozen):
-    """Who else answers for what a step spends: the agent whose tool it is. Dollars."""
-
-    step: str
-    limit: Decimal
-
-
-class Ask(Frozen):
-    """An amount that a step wants held, or holds, for an attempt. Dollars."""
-
-    attempt_id: str
-    step: str
-    amount: Decimal
-    step_limit: Decimal | None = None
-    within: tuple[Scope, ...] = ()
-
-
-class LedgerState(Frozen):
-    """A ledger as data, for a run that goes on in a new history."""
-
-    cap: Decimal
-    counted: Decimal = ZERO
-    served: Decimal = ZERO
-    by_step: dict[str, Decimal] = {}
-    below: dict[str, Decimal] = {}
-    held: tuple[Ask, ...] = ()
-    queue: tuple[Ask, ...] = ()
-    refused: tuple[str, ...] = ()
-    over_bound: tuple[str, ...] = ()
 
 
 class Ledger:

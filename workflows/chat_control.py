@@ -9,6 +9,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 from contracts.chat_books import ChatBooks
+from contracts.chat_memory import Said
 from contracts.chats import (
     CHAT_BUSY,
     CHAT_ENDED,
@@ -28,7 +29,7 @@ from contracts.chats import (
     TurnView,
 )
 from contracts.updates import Accepted, BudgetRaise, BudgetView
-from workflows.chat_state import ChatState, Said
+from workflows.chat_state import ChatState
 from workflows.turn_money import TurnReserver
 
 UNCHANGED = Accepted(status="unchanged")

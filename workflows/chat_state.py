@@ -11,8 +11,8 @@ from datetime import datetime
 from decimal import Decimal
 
 from contracts.artifacts import ArtifactRef, Value
-from contracts.base import Frozen
 from contracts.chat_books import ChatBooks
+from contracts.chat_memory import ChatMemory, Said
 from contracts.chats import (
     AgentHeader,
     ChatPhase,
@@ -25,7 +25,7 @@ from contracts.chats import (
 )
 from contracts.runs import AttemptRecord
 from rules.attempts import Outcome, open_circuits
-from rules.ledger import Ledger, LedgerState
+from rules.ledger import Ledger
 from workflows.chat_fitting import fitting
 from workflows.state import CIRCUIT_MEMORY, REMEMBERED
 from workflows.talk import Conversation
@@ -36,35 +36,6 @@ KEPT_TURNS = 20
 
 EARLIER = "earlier"
 """The ledger's entry for all turns that are no longer told apart."""
-
-
-class Said(Frozen):
-    """A message that waits. Without text: the conversation is to be forgotten, or summed up."""
-
-    turn: int | None
-    text: Value | None = None
-    clear: bool = False
-    compact: bool = False
-
-
-class Carried(Frozen):
-    """A conversation's memory as data."""
-
-    transcript: ArtifactRef | None = None
-    size: int = 0
-    length: int = 0
-    last_turn: int = 0
-    messages: int = 0
-    turns: int = 0
-    tokens: int = 0
-    queue: tuple[Said, ...] = ()
-    requests: dict[str, int] = {}
-    results: tuple[TurnResult, ...] = ()
-    attempts: tuple[AttemptRecord, ...] = ()
-    ledger: LedgerState
-    endings: dict[str, tuple[tuple[float, str | None], ...]] = {}
-    listed: tuple[Listed, ...] | None = None
-    started_at: datetime
 
 
 class _NoGrant:
@@ -104,7 +75,7 @@ class ChatState:
         self.listed: tuple[Listed, ...] | None = None
         self.started_at = now
         if start.carried is not None:
-            self._restore(Carried.model_validate(start.carried))
+            self._restore(ChatMemory.model_validate(start.carried))
 
     def use(self, agent: AgentHeader) -> None:
         """Let an agent answer from now on."""
@@ -239,12 +210,12 @@ class ChatState:
 
     # from history to history
 
-    def carried(self) -> Carried:
+    def carried(self) -> ChatMemory:
         """Return all that the next history has to know."""
         ledger = self.ledger.to_state()
         total = sum(ledger.by_step.values(), Decimal(0))
         results, attempts = fitting(tuple(self.results.values()), self.attempts.values())
-        return Carried(
+        return ChatMemory(
             transcript=self.conversation.transcript,
             size=self.conversation.size,
             length=self.conversation.length,
@@ -262,7 +233,7 @@ class ChatState:
             started_at=self.started_at,
         )
 
-    def _restore(self, carried: Carried) -> None:
+    def _restore(self, carried: ChatMemory) -> None:
         self.conversation = Conversation(carried.transcript, carried.size, carried.length)
         self.last_turn, self.messages = carried.last_turn, carried.messages
         self.turns = carried.turns

@@ -1,13 +1,12 @@
 """What can be typed in a chat beside messages: /cost, /history, /clear, /model, …"""
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from client.cli.chat_screen import listed, question
+from client.chats import Chat
+from client.cli.chat_screen import Screen, listed, question
 from client.cli.console import clean
-
-if TYPE_CHECKING:
-    from client.cli.chatting import Talk
+from contracts.chats import AgentHeader
 
 COMMANDS = {
     "/help": "this list",
@@ -25,7 +24,23 @@ COMMANDS = {
 SHOWN_CHARS = 400
 
 
-async def run_command(talk: "Talk", line: str) -> bool:
+class Talk(Protocol):
+    """The conversation at a terminal that commands are about."""
+
+    chat: Chat
+    screen: Screen
+    ended: bool
+
+    async def follow(self, turn: int, place: int = 0) -> None:
+        """Show a turn to its end."""
+        ...
+
+    async def planned(self, model: str) -> AgentHeader:
+        """Return the agent with another model."""
+        ...
+
+
+async def run_command(talk: Talk, line: str) -> bool:
     """Carry out a command; return whether the chat goes on."""
     name, _, argument = line.strip().partition(" ")
     name, argument = name.lower(), argument.strip()
@@ -52,12 +67,12 @@ async def run_command(talk: "Talk", line: str) -> bool:
     return True
 
 
-async def _help(talk: "Talk", _: str) -> None:
+async def _help(talk: Talk, _: str) -> None:
     for line in listed(list(COMMANDS.items())):
         talk.screen.note(line)
 
 
-async def _cost(talk: "Talk", _: str) -> None:
+async def _cost(talk: Talk, _: str) -> None:
     view = await talk.chat.view()
     rows = [
         (a.id, f"{a.provider} {a.model}", a.outcome, f"{_tokens(a.usage)} tokens", f"${a.cost:.6f}")
@@ -76,7 +91,7 @@ def _tokens(usage: object) -> str:
     return f"{getattr(usage, 'total_tokens', 0):,}"
 
 
-async def _history(talk: "Talk", _: str) -> None:
+async def _history(talk: Talk, _: str) -> None:
     messages = await talk.chat.messages()
     if not messages:
         talk.screen.note("nothing was said yet")
@@ -90,33 +105,33 @@ async def _history(talk: "Talk", _: str) -> None:
         talk.screen.note(f"{message.role}: {clean(text)}{f' (calls {asked})' if asked else ''}")
 
 
-async def _clear(talk: "Talk", _: str) -> None:
+async def _clear(talk: Talk, _: str) -> None:
     await talk.chat.clear()
     talk.screen.note("forgotten")
 
 
-async def _compact(talk: "Talk", _: str) -> None:
+async def _compact(talk: Talk, _: str) -> None:
     place = await talk.chat.place()
     said = await talk.chat.compact()
     await talk.follow(said.turn, place)
 
 
-async def _model(talk: "Talk", argument: str) -> None:
+async def _model(talk: Talk, argument: str) -> None:
     if argument:
         header = await talk.planned(argument)
         await talk.chat.use_agent(header)
     talk.screen.note((await talk.chat.view()).model)
 
 
-async def _approve(talk: "Talk", call_id: str) -> None:
+async def _approve(talk: Talk, call_id: str) -> None:
     await _word(talk, call_id, approved=True)
 
 
-async def _reject(talk: "Talk", call_id: str) -> None:
+async def _reject(talk: Talk, call_id: str) -> None:
     await _word(talk, call_id, approved=False)
 
 
-async def _word(talk: "Talk", call_id: str, *, approved: bool) -> None:
+async def _word(talk: Talk, call_id: str, *, approved: bool) -> None:
     pending = (await talk.chat.view()).pending
     if not pending:
         talk.screen.note("nothing waits for a person")

@@ -5,6 +5,7 @@ import contextlib
 import sys
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -52,20 +53,18 @@ class PipeInput(Input):
 
 
 class TerminalInput(Input):
-    """A prompt of prompt_toolkit; what was typed before is in `history`."""
+    """A prompt of prompt_toolkit that completes `commands`; `history` has what was typed before."""
 
-    def __init__(self, history: Path) -> None:
+    def __init__(self, history: Path, commands: Iterable[str]) -> None:
         from prompt_toolkit import PromptSession
         from prompt_toolkit.completion import WordCompleter
         from prompt_toolkit.history import FileHistory
-
-        from client.cli.chat_commands import COMMANDS
 
         history.parent.mkdir(parents=True, exist_ok=True)
         history.touch(mode=0o600)
         self._session: PromptSession[str] = PromptSession(
             history=FileHistory(str(history)),
-            completer=WordCompleter(list(COMMANDS), sentence=True),
+            completer=WordCompleter(list(commands), sentence=True),
             complete_while_typing=False,
             key_bindings=_keys(),
             multiline=True,

@@ -15,7 +15,7 @@ from typing import Any
 
 from client.chat.messages import MessageValidator
 from client.chats import Chat, ChatError, ChatOver
-from client.cli.chat_commands import run_command
+from client.cli.chat_commands import COMMANDS, run_command
 from client.cli.chat_input import HINT, Input, PipeInput, TerminalInput
 from client.cli.chat_screen import PlainScreen, RichScreen, Screen, question
 from client.cli.chat_turns import show_result, show_turn
@@ -31,7 +31,7 @@ from client.cli.console import (
     say,
     stdout,
 )
-from client.cli.places import Planning, conversations
+from client.cli.places import Planning, conversations, given_model
 from client.cli.session import RUN_ID, Session, open_session
 from client.connection import ServerUnreachable
 from client.planning import PlanError
@@ -68,7 +68,7 @@ def chat(wanted: ChatWanted) -> int:
             "letter or a digit first"
         )
     session = open_session()
-    loaded = _loaded(wanted, wanted.model)
+    loaded = load_agent(wanted.file, given=given_model(wanted.model))
     return run_async(lambda: _chat(session, wanted, loaded))
 
 
@@ -86,15 +86,6 @@ def list_chats(limit: int) -> int:
         return DONE
 
     return run_async(main)
-
-
-def _loaded(wanted: ChatWanted, model: str | None) -> LoadedAgent:
-    """Load the agent, with another model where one is named: MODEL or PROVIDER/MODEL."""
-    given: dict[str, Any] = {}
-    if model:
-        provider, slash, name = model.partition("/")
-        given = {"model.provider": provider, "model.name": name} if slash else {"model.name": model}
-    return load_agent(wanted.file, given=given)
 
 
 async def _chat(session: Session, wanted: ChatWanted, loaded: LoadedAgent) -> int:
@@ -129,7 +120,7 @@ class Talk:
         self._input: Input = PipeInput()
         if self._terminal:
             self.screen = RichScreen(stdout(), verbose=wanted.verbose)
-            self._input = TerminalInput(plan.session.storage.data.root / "chat-history")
+            self._input = TerminalInput(plan.session.storage.data.root / "chat-history", COMMANDS)
 
     async def run(self) -> int:
         """Talk until the person leaves; return the exit code."""
@@ -263,5 +254,5 @@ class Talk:
 
     async def planned(self, model: str) -> AgentHeader:
         """Return the agent with another model."""
-        planned = self._plan(_loaded(self._wanted, model))
+        planned = self._plan(load_agent(self._wanted.file, given=given_model(model)))
         return await planned.stored(self.chat.store)

@@ -22,6 +22,14 @@ WORKER_S = 30.0
 """For the worker of an embedded server that another process has just started."""
 
 
+def given_model(model: str | None) -> dict[str, str]:
+    """Return what MODEL or PROVIDER/MODEL of the command line says of an agent."""
+    if not model:
+        return {}
+    provider, slash, name = model.partition("/")
+    return {"model.provider": provider, "model.name": name} if slash else {"model.name": model}
+
+
 @dataclass(frozen=True)
 class Planning:
     """Resolves who answers for agents. `behaviour` is the simulator's file.

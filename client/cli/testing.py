@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from client.cli.console import DONE, FAILED, Refusal, clean, run_async, say, stdout
-from client.cli.places import Planning, conversations
+from client.cli.places import Planning, conversations, given_model
 from client.cli.session import Session, open_session
 from client.cli.spelling import duration, money, plural
 from client.cli.tables import new_table, plain
@@ -95,14 +95,6 @@ def _loaded(wanted: TestWanted) -> list[LoadedAgent]:
     if wrong:
         raise ConfigError(wrong)
     return found
-
-
-def given_model(model: str | None) -> dict[str, str]:
-    """Return what MODEL or PROVIDER/MODEL of the command line says of an agent."""
-    if not model:
-        return {}
-    provider, slash, name = model.partition("/")
-    return {"model.provider": provider, "model.name": name} if slash else {"model.name": model}
 
 
 Chosen = list[tuple[LoadedAgent, tuple[AgentCase, ...]]]
