@@ -23,7 +23,7 @@ from contracts.failures import FailureKind
 from contracts.messages import Usage
 from providers.exceptions import ExecutionPlatformError, ProviderError, RouterError, TimeoutError
 from rules.templates import TemplateError
-from stores.exceptions import StoreError
+from stores.exceptions import StoreError, StoreUnavailable
 
 R = TypeVar("R")
 
@@ -116,6 +116,8 @@ def _classify(error: BaseException, state: CallState) -> tuple[str, str, bool]:
         return FailureKind.INVALID_OUTPUT, str(error), True
     if isinstance(error, builtins.TimeoutError):
         return FailureKind.TIMEOUT, f"timeout: {error}", True
+    if isinstance(error, StoreUnavailable) and state.sent:
+        return FailureKind.NOT_KEPT, f"what was paid for could not be stored: {error}", False
     if isinstance(error, StoreError):
         return FailureKind.INTERNAL, f"{type(error).__name__}: {error}", False
     if isinstance(error, TemplateError):

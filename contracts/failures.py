@@ -30,6 +30,7 @@ class FailureKind(StrEnum):
     STOPPED = "Stopped"
     INVALID_OUTPUT = "InvalidOutput"
     UNAVAILABLE = "Unavailable"
+    NOT_KEPT = "NotKept"
     INTERNAL = "Internal"
 
 

@@ -12,6 +12,7 @@ returned to; each gets 1 + min(policy's, step's) attempts at most.
 | worker lost | the same candidate at once: the provider did nothing wrong |
 | worker stopping | the same, without counting |
 | a final failure, a bug, an answer that does not fit | the next candidate, never the same again |
+| an answer that the store did not take | nothing: whoever answers next would be paid in vain too |
 | stopped | CANCELLED |
 """
 
@@ -51,6 +52,7 @@ _WORDS: dict[str, str] = {
     FailureKind.STOPPED: "stopped",
     FailureKind.INVALID_OUTPUT: "invalid output",
     FailureKind.UNAVAILABLE: "provider unavailable",
+    FailureKind.NOT_KEPT: "the store took no answer",
     FailureKind.INTERNAL: "internal error",
 }
 
@@ -163,6 +165,8 @@ class _Decision:
         last = self.last
         if last.kind == FailureKind.STOPPED:
             return GiveUp(AgentStatus.CANCELLED, "stopped")
+        if last.kind == FailureKind.NOT_KEPT:
+            return GiveUp(AgentStatus.FAILED, f"gave up: {_word(last.kind)}")
         if not last.counts:
             return self.uncounted()
         if last.kind in _NEVER_AGAIN or not (last.retryable or last.kind in _MAY_PASS):
@@ -259,6 +263,7 @@ _NOT_ITS_OWN = frozenset(
         FailureKind.WORKER_LOST,
         FailureKind.STOPPED,
         FailureKind.UNAVAILABLE,
+        FailureKind.NOT_KEPT,
         FailureKind.INTERNAL,
     }
 )

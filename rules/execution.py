@@ -7,6 +7,7 @@
 | a prompt that is too long | nothing: it stays too long |
 | a broken connection or a timeout, in an upload or when making a cache | nothing: it may exist |
 | the worker lost or stopped | again at once |
+| an answer that the store did not take | nothing: a further one would be paid in vain too |
 | anything else | nothing; the fallback plan, where there is one |
 """
 
@@ -42,6 +43,7 @@ _NOT_THE_CACHE = frozenset(
         FailureKind.RATE_LIMITED,
         FailureKind.STOPPED,
         FailureKind.UNAVAILABLE,
+        FailureKind.NOT_KEPT,
         *_OURS,
     }
 )

@@ -31,6 +31,7 @@ from contracts.execution_calls import (
     RemoveCall,
     UploadCall,
 )
+from contracts.failures import FailureKind
 from rules import execution
 from workflows.effects import Effects
 from workflows.executing_call import GENERATION, Call
@@ -104,6 +105,8 @@ class Execution:
         primary = result.primary_error
         fallback = plan.fallback
         if result.failure is None or primary is None or fallback is None:
+            return result
+        if primary.kind == FailureKind.NOT_KEPT:
             return result
         other = index if index < len(fallback.calls) else 0
         second = await Call(self, fallback, other, index, retries=False).run()

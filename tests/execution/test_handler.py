@@ -1,6 +1,5 @@
-"""Seed 002's handler in one process: B1 to B33, one test a case, with providers that record."""
+"""Seed 002's handler in one process: its stages, batches, and what is only observed."""
 
-import asyncio
 import dataclasses
 from pathlib import Path
 from typing import Any, Literal
@@ -10,18 +9,11 @@ import pytest
 from client.execution import (
     APICall,
     APIHandler,
-    CachePlan,
-    CacheRef,
-    CacheRegistry,
     CallSettings,
-    ConversationPart,
     ExecutionPlan,
     ExecutionResult,
-    Failure,
     FilePlaceholder,
     FileRefPart,
-    FinalizedCommand,
-    PlannedCommand,
     ResultBuilder,
     TextPart,
     TokenEstimate,
@@ -30,58 +22,13 @@ from client.execution import (
 )
 from contracts.messages import Message, Usage
 from providers.exceptions import (
-    AuthenticationFailed,
-    ContextTooLong,
     InvalidRequest,
-    ProviderError,
-    RateLimited,
-    ServerFailed,
-    TimeoutError,
 )
 from providers.simulated import SimulatedClient
 from tests.execution.fakes import CachingClient, FakeClient, UploadingClient, Waits
+from tests.execution.handling import TEXT, execute, fail, plan, slow_down, with_file
 
 pytestmark = pytest.mark.unit
-
-TEXT = TextPart(text="Analyze")
-
-
-def plan(*parts: Any, model: str = "m", **more: Any) -> ExecutionPlan:
-    """A plan of one call."""
-    return ExecutionPlan(calls=(APICall(model=model, parts=parts or (TEXT,)),), **more)
-
-
-def shared_plan(**more: Any) -> ExecutionPlan:
-    """A plan with shared parts that are cached."""
-    more.setdefault("cache", CachePlan())
-    return plan(shared_parts=(TextPart(text="The book"),), **more)
-
-
-async def execute(client: Any, made: ExecutionPlan, **more: Any) -> FinalizedCommand:
-    done = await APIHandler(client, **more).handle(PlannedCommand(plan=made))
-    assert isinstance(done, FinalizedCommand), done
-    return done
-
-
-async def fail(client: Any, made: ExecutionPlan, **more: Any) -> Failure:
-    done = await APIHandler(client, **more).handle(made)
-    assert isinstance(done, Failure), done
-    return done
-
-
-@pytest.fixture
-def paper(tmp_path: Path) -> Path:
-    file = tmp_path / "paper.pdf"
-    file.write_bytes(b"%PDF the paper")
-    return file
-
-
-def with_file(paper: Path, *tasks: UploadTask, **more: Any) -> ExecutionPlan:
-    parts = (TEXT, FilePlaceholder(index=0))
-    return plan(*parts, files=(describe_file(paper),), upload_tasks=tasks, **more)
-
-
-# Stages
 
 
 async def test_B1_plain_text_only_generates() -> None:
@@ -179,288 +126,6 @@ async def test_B8_placeholders_without_a_task_are_optional_uploads(
         assert kinds == ["text", "file_inline", "file_inline"]
 
 
-# Caches
-
-
-async def test_B10_two_runs_make_one_cache() -> None:
-    client = CachingClient()
-    handler = APIHandler(client)
-    runs = await asyncio.gather(*(handler.handle(shared_plan()) for _ in range(2)))
-    assert len(client.caches) == 1
-    assert [request.cache_key for request in client.requests] == ["cache-1"] * 2
-    applied = [run.results[0].cache.application for run in runs]  # type: ignore[union-attr]
-    assert sorted(applied) == ["created", "reused"]
-    # what the vendor keeps is not sent again
-    assert all(r.messages == [Message("user", "Analyze")] for r in client.requests)
-    assert client.caches[0].messages == [Message("user", "The book")]
-
-
-async def test_a_vendor_that_wants_its_prefix_again_gets_it() -> None:
-    client = CachingClient()
-    client.resends_prefix = True  # type: ignore[attr-defined]
-    await execute(client, shared_plan())
-    (request,) = client.requests
-    assert request.cache_key == "cache-1"
-    assert [message.content for message in request.messages] == ["The book", "Analyze"]
-
-
-async def test_B12_another_content_is_another_cache(tmp_path: Path) -> None:
-    client, file = CachingClient(), tmp_path / "a.pdf"
-    handler = APIHandler(client)
-    for content in (b"%PDF one", b"%PDF two", b"%PDF one"):
-        file.write_bytes(content)
-        made = plan(
-            shared_parts=(FilePlaceholder(index=0),),
-            files=(describe_file(file),),
-            cache=CachePlan(),
-        )
-        await handler.handle(made)
-    assert len(client.caches) == 2
-    assert [r.cache_key for r in client.requests] == ["cache-1", "cache-2", "cache-1"]
-
-
-def overriding(name: str) -> ExecutionPlan:
-    call = APICall(model="m", parts=(TEXT,), cache_name=name, cache_application="override")
-    return ExecutionPlan(calls=(call,))
-
-
-async def test_B13_a_cache_of_the_callers_own() -> None:
-    client = FakeClient()
-    done = await execute(client, overriding("c-1"))
-    assert client.requests[0].cache_key == "c-1"
-    assert done.results[0].cache == CacheRef(name="c-1", application="override")
-    done = await execute(client, overriding("  "))
-    assert client.requests[1].cache_key is None
-    assert done.results[0].cache is None
-
-
-async def test_B14_reuse_only_makes_none() -> None:
-    client = CachingClient()
-    caches = CacheRegistry()
-    reusing = shared_plan(cache=CachePlan(reuse_only=True))
-    done = await execute(client, reusing, caches=caches)
-    assert (client.caches, done.results[0].cache) == ([], None)
-    await execute(client, shared_plan(), caches=caches)
-    done = await execute(client, reusing, caches=caches)
-    assert done.results[0].cache is not None
-    assert done.results[0].cache.application == "reused"
-
-
-@pytest.mark.parametrize(("confidence", "made"), [(0.95, 0), (0.5, 1), (0.85, 0)])
-async def test_B15_a_small_prompt_is_not_cached(confidence: float, made: int) -> None:
-    client = CachingClient()
-    estimate = TokenEstimate(min=1, expected=500, max=1000, confidence=confidence)
-    done = await execute(client, shared_plan(token_estimate=estimate))
-    assert len(client.caches) == made
-    assert any("fewer than 4,096" in note for note in done.diagnostics) == (not made)
-
-
-@pytest.mark.parametrize("first_only", [True, False])
-async def test_B16_a_conversation_that_goes_on(first_only: bool) -> None:
-    client = CachingClient()
-    talk = ConversationPart(messages=(Message("user", "Hi"), Message("assistant", "Yes?")))
-    made = plan(
-        talk,
-        TEXT,
-        shared_parts=(TextPart(text="The book"),),
-        cache=CachePlan(first_turn_only=first_only),
-    )
-    await execute(client, made)
-    assert len(client.caches) == (not first_only)
-
-
-async def test_B18_a_cache_that_fails_is_left_out_once() -> None:
-    def turn(request: Any) -> Any:
-        return ProviderError("the cache has expired") if request.cache_key else "An answer."
-
-    client = CachingClient(turn)
-    handler = APIHandler(client)
-    done = await handler.handle(shared_plan())
-    assert isinstance(done, FinalizedCommand)
-    assert [r.cache_key for r in client.requests] == ["cache-1", None]
-    assert client.requests[1].messages[0].parts[0] == TextPart(text="The book")
-    assert done.retried_without_cache
-    assert done.results[0].retried_without_cache
-    await handler.handle(shared_plan())  # and it is not taken for a cache again
-    assert len(client.caches) == 2
-
-
-async def test_a_limit_is_no_reason_to_leave_the_cache() -> None:
-    client = CachingClient(slow_down(), "An answer.")
-    done = await execute(client, shared_plan(), sleep=Waits().sleep)
-    assert [r.cache_key for r in client.requests] == ["cache-1"] * 2
-    assert not done.retried_without_cache
-
-
-async def test_a_cache_that_cannot_be_made_is_gone_without() -> None:
-    client = CachingClient(cache_fails=[InvalidRequest("too small", status=400)])
-    done = await execute(client, shared_plan())
-    assert done.results[0].cache is None
-    assert any("too small" in note for note in done.diagnostics)
-    required = CachingClient(cache_fails=[InvalidRequest("too small", status=400)])
-    failure = await fail(required, shared_plan(cache=CachePlan(required=True)))
-    assert "too small" in failure.message
-    assert required.requests == []
-    failure = await fail(FakeClient(), shared_plan(cache=CachePlan(required=True)))
-    assert "Caching required but not supported" in failure.message
-
-
-async def test_a_cache_that_is_not_kept_is_deleted_at_the_end() -> None:
-    client = CachingClient()
-    await execute(client, shared_plan(cache=CachePlan(keep=False)))
-    assert client.caches_deleted == ["cache-1"]
-
-
-# Failures
-
-
-def slow_down(**more: Any) -> RateLimited:
-    return RateLimited("slow down", status=429, **more)
-
-
-async def test_B19_what_may_pass_is_tried_again() -> None:
-    waits = Waits()
-    client = FakeClient(slow_down(), slow_down(), "At last.")
-    done = await execute(client, plan(), sleep=waits.sleep, dice=lambda: 0.0)
-    assert done.results[0].text == "At last."
-    assert waits.seconds == [0.5, 1.0]
-    assert done.results[0].retries == 2
-    late = Waits()
-    client = FakeClient(slow_down())
-    failure = await fail(client, plan(), sleep=late.sleep, dice=lambda: 1.0)
-    assert len(client.requests) == 3
-    assert late.seconds == [0.625, 1.25]
-    assert failure.message.startswith("Provider call failed")
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        InvalidRequest("no", status=400),
-        ProviderError("please avoid timeout words", retryable=False),
-        RuntimeError("timeout, 429, temporarily overloaded"),
-    ],
-)
-async def test_B20_transience_is_no_matter_of_words(error: Exception) -> None:
-    waits, client = Waits(), FakeClient(error)
-    await fail(client, plan(), sleep=waits.sleep)
-    assert (len(client.requests), waits.seconds) == (1, [])
-
-
-async def test_B21_the_fallback_answers_once() -> None:
-    def turn(request: Any) -> Any:
-        return "From the other." if request.model == "other" else InvalidRequest("no", status=400)
-
-    client = FakeClient(turn)
-    done = await execute(client, plan(fallback=plan(model="other")))
-    assert done.results[0].text == "From the other."
-    assert done.used_fallback
-    assert done.primary_error is not None
-    assert done.primary_error.kind == "InvalidRequest"
-    assert [r.model for r in client.requests] == ["m", "other"]
-
-
-async def test_B21_a_fallback_is_tried_once_whatever_it_says() -> None:
-    waits, second = Waits(), FakeClient(slow_down())
-    first = FakeClient(InvalidRequest("no", status=400))
-    made = plan(fallback=plan(provider="second"))
-    failure = await fail(first, made, providers={"second": second}, sleep=waits.sleep)
-    assert (len(second.requests), waits.seconds) == (1, [])
-    assert "slow down" in failure.message
-
-
-async def test_B21_a_fallback_may_have_another_provider() -> None:
-    first, second = FakeClient(InvalidRequest("no", status=400)), FakeClient("Mine.")
-    made = plan(fallback=plan(provider="second"))
-    done = await execute(first, made, providers={"second": second})
-    assert (done.results[0].text, done.results[0].provider) == ("Mine.", "second")
-
-
-async def test_B22_no_hidden_recovery() -> None:
-    error = ServerFailed("it broke", status=500, retryable=False)
-    failure = await fail(FakeClient(error), plan())
-    assert failure.message == "Provider call failed: fake m: ServerFailed: it broke"
-    client = FakeClient(error, InvalidRequest("not this either", status=400))
-    both = await fail(client, plan(fallback=plan(model="other")))
-    assert "it broke" in both.message
-    assert "not this either" in both.message
-    assert len(client.requests) == 2
-    empty = await fail(FakeClient("  "), plan())
-    assert "the answer is empty" in empty.message
-    result = ResultBuilder().handle(empty)
-    assert (result.ok, result.answers) == (False, ())
-
-
-async def test_B30_a_context_that_overflows_is_never_asked_again() -> None:
-    client, waits = FakeClient(ContextTooLong("too long", retryable=True, status=400)), Waits()
-    await fail(client, plan(), sleep=waits.sleep)
-    assert len(client.requests) == 1
-    cached = CachingClient(ContextTooLong("too long", retryable=True, status=400))
-    await fail(cached, shared_plan(), sleep=waits.sleep)
-    assert len(cached.requests) == 1
-
-
-async def test_B30_an_ambiguous_timeout_repeats_a_request_but_no_upload(paper: Path) -> None:
-    waits = Waits()
-    client = FakeClient(TimeoutError("silence"), "Here.")
-    done = await execute(client, plan(), sleep=waits.sleep)
-    assert (done.results[0].text, len(client.requests)) == ("Here.", 2)
-    uploading = UploadingClient(fails=[TimeoutError("silence")])
-    made = with_file(paper, UploadTask(part_index=1))
-    failure = await fail(uploading, made, sleep=waits.sleep)
-    assert len(uploading.uploads) == 1
-    assert "paper.pdf" in failure.message
-    caching = CachingClient(cache_fails=[TimeoutError("silence")])
-    done = await execute(caching, shared_plan(), sleep=waits.sleep)
-    assert (len(caching.caches), done.results[0].cache) == (1, None)
-
-
-async def test_B30_an_upload_that_was_turned_away_is_tried_again(paper: Path) -> None:
-    client = UploadingClient(fails=[slow_down()])
-    await execute(client, with_file(paper, UploadTask(part_index=1)), sleep=Waits().sleep)
-    assert len(client.uploads) == 2
-
-
-async def test_B31_the_waits_honour_the_provider_and_end_in_time() -> None:
-    waits = Waits()
-    client = FakeClient(slow_down(retry_after=3.0), "Now.")
-    await execute(client, plan(), sleep=waits.sleep)
-    assert waits.seconds == [3.0]
-    late = FakeClient(slow_down(retry_after=16.0))
-    await fail(late, plan(), sleep=waits.sleep)
-    assert len(late.requests) == 1
-
-
-async def test_B32_uploads_go_whatever_happens(paper: Path) -> None:
-    made = with_file(paper, UploadTask(part_index=1))
-    client = UploadingClient(InvalidRequest("no", status=400))
-    await fail(client, made)
-    assert client.deleted == ["file-1"]
-    stubborn = UploadingClient()
-    stubborn.deleting_fails = True
-    done = await execute(stubborn, made)
-    assert any("file-1 could not be deleted" in note for note in done.diagnostics)
-    keeping = UploadingClient()
-    await execute(keeping, made.model_copy(update={"keep_uploads": True}))
-    assert keeping.deleted == []
-
-
-async def test_B32_uploads_go_when_the_caller_stops_waiting(paper: Path) -> None:
-    client = UploadingClient(seconds=30)
-    handling = asyncio.create_task(
-        APIHandler(client).handle(with_file(paper, UploadTask(part_index=1)))
-    )
-    while not client.requests:
-        await asyncio.sleep(0.01)
-    handling.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await handling
-    assert client.deleted == ["file-1"]
-
-
-# Batches and what is observed
-
-
 def batch(count: int, **more: Any) -> ExecutionPlan:
     calls = [APICall(model="m", parts=(TextPart(text=f"Question {n}"),)) for n in range(count)]
     return ExecutionPlan(calls=tuple(calls), **more)
@@ -544,9 +209,6 @@ async def test_B29_a_capability_can_be_switched_off(paper: Path) -> None:
     assert client.uploads == []
 
 
-# Files that are not as they were
-
-
 async def test_a_file_that_changed_or_went_is_named(paper: Path) -> None:
     made = with_file(paper, UploadTask(part_index=1))
     paper.write_bytes(b"%PDF the qaper")
@@ -601,47 +263,3 @@ async def test_settings_reach_the_request() -> None:
         "temperature": 0.5,
     }
     assert {name: asked[name] for name in wanted} == wanted
-
-
-def cached_file(paper: Path, **more: Any) -> ExecutionPlan:
-    """A plan that shares a file, which is uploaded and cached."""
-    more.setdefault("cache", CachePlan())
-    return plan(
-        shared_parts=(FilePlaceholder(index=0),),
-        files=(describe_file(paper),),
-        upload_tasks=(UploadTask(part_index=0, call=None),),
-        **more,
-    )
-
-
-async def test_a_kept_cache_is_found_before_its_files_are_uploaded_again(paper: Path) -> None:
-    client, caches = CachingClient(), CacheRegistry()
-    first = await execute(client, cached_file(paper), caches=caches)
-    second = await execute(client, cached_file(paper), caches=caches)
-    assert (len(client.uploads), len(client.caches)) == (1, 1)
-    used = [done.results[0].cache for done in (first, second)]
-    assert [cache.application for cache in used if cache is not None] == ["created", "reused"]
-    assert client.requests[1].cache_key == "cache-1"
-    assert second.diagnostics == ()
-
-
-async def test_a_kept_cache_that_has_expired_in_between_has_its_files_uploaded(
-    paper: Path,
-) -> None:
-    client, caches = CachingClient(), CacheRegistry()
-    await execute(client, cached_file(paper), caches=caches)
-    gone = AuthenticationFailed("CachedContent not found (or permission denied)", status=403)
-    client.turns = ["", gone, "An answer."]
-    done = await execute(client, cached_file(paper), caches=caches)
-    assert done.retried_without_cache
-    assert len(client.uploads) == 2
-    assert client.requests[-1].cache_key is None
-    (turn,) = client.requests[-1].messages
-    assert isinstance(turn.parts[0], FileRefPart)
-
-
-async def test_a_cache_of_another_execution_is_not_deleted(paper: Path) -> None:
-    client, caches = CachingClient(), CacheRegistry()
-    await execute(client, cached_file(paper), caches=caches)
-    await execute(client, cached_file(paper, cache=CachePlan(keep=False)), caches=caches)
-    assert client.caches_deleted == []
