@@ -47,7 +47,7 @@ class ScriptedSpools(FileSpools):
 
     def __init__(self, folder: Path, pause_s: float = 0.0, most: int = 10**9) -> None:
         super().__init__(folder)
-        self.given, self._pause_s, self._most = 0, pause_s, most
+        self.given, self._pause_s, self.most = 0, pause_s, most
         self.away = False
         self.begun: list[int] = []
 
@@ -58,7 +58,7 @@ class ScriptedSpools(FileSpools):
         while stop is None or not stop.is_set():
             if self.away:
                 raise StoreUnavailable("the place is away")
-            if self.given == self._most:
+            if self.given == self.most:
                 await asyncio.sleep(0.01)
                 continue
             self.given += 1
@@ -82,7 +82,7 @@ async def test_a_slow_reader_leaves_the_text_in_the_spool(tmp_path: Path) -> Non
             assert event.keep == number - 1
             await asyncio.sleep(0.02)
         assert spools.given <= WAITING_EVENTS + 10
-        turn.result = DONE
+        turn.result, spools.most = DONE, WAITING_EVENTS + 50
         rest = [event async for event in events]
     assert rest[-1] is DONE
     parts = [event for event in rest if isinstance(event, TextPart)]
