@@ -4,7 +4,7 @@ import signal
 
 from tests.support.cases import load_profiles
 
-pytest_plugins = ["tests.support.layers", "tests.support.fixtures"]
+pytest_plugins = ["tests.support.layers", "tests.support.fixtures", "tests.support.redis"]
 
 load_profiles()
 

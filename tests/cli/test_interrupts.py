@@ -109,7 +109,7 @@ def test_ctrl_c_detaches_from_a_server_that_stays(
     starter: Starter, clean_environment: dict[str, str], tmp_path: Path
 ) -> None:
     home, log = clean_environment["CALLBOARD_HOME"], tmp_path / "requests.jsonl"
-    team = write_team(tmp_path, pace=3, log=log)
+    team = write_team(tmp_path, pace=0.2, log=log)
     with started(["dev", "--port", "0", "--ui-port", "0"], clean_environment, tmp_path) as dev:
         dev.says("Ctrl-C stops it")
         with started([*simulated(team), "--run-id", "r"], clean_environment, tmp_path) as run:

@@ -1,7 +1,7 @@
 """Redis killed in mid-answer, with the spools in it: the answer is there, its viewer is told."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -16,14 +16,6 @@ from tests.support.server import LocalServer
 from tests.support.workers import Workers, staffed
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisProcess]:
-    process = RedisProcess(tmp_path / "redis")
-    process.start()
-    yield process
-    process.kill()
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +26,6 @@ from tests.support.redis import running_redis
 from tests.support.windows import Made, broken
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Redis server of this module's own; each test has accounts of its own."""
-    with running_redis(tmp_path_factory.mktemp("redis")) as url:
-        yield url
 
 
 def fresh(url: str) -> RedisServer:
@@ -122,17 +114,22 @@ async def test_one_that_is_cancelled_gives_its_booking_back(redis_url: str) -> N
     await limits.aclose()
 
 
+LEASE_S = 1.5
+"""Short; a holder on a busy machine still renews it in time."""
+
+
 async def test_the_open_requests_of_a_dead_holder_are_free_after_a_while(redis_url: str) -> None:
     server = fresh(redis_url)
-    dead = server.limits("a", Limits(concurrency=1), lease_s=0.3)
-    alive = server.limits("a", Limits(concurrency=1), lease_s=0.3)
+    dead = server.limits("a", Limits(concurrency=1), lease_s=LEASE_S)
+    alive = server.limits("a", Limits(concurrency=1), lease_s=LEASE_S)
     assert await dead.admit("held", 1) == 0.0
     assert await alive.admit("next", 1) > 0
-    await asyncio.sleep(0.7)
+    await asyncio.sleep(LEASE_S + 0.3)
     assert await alive.admit("next", 1) > 0, "the holder lives: its lease is renewed"
     await dead.aclose()
-    await asyncio.sleep(0.4)
-    assert await alive.admit("next", 1) == 0.0
+    async with asyncio.timeout(30):
+        while await alive.admit("next", 1):
+            await asyncio.sleep(0.1)
     await alive.aclose()
 
 

@@ -22,30 +22,27 @@ pytestmark = pytest.mark.integration
 OLD_MS = int((time.time() - 40 * 86_400) * 1000)
 
 
-async def test_old_spools_go_and_those_in_retention_stay(tmp_path: Path) -> None:
-    process = RedisProcess(tmp_path / "redis")
-    process.start()
-    try:
-        spools = RedisSpools(process.url)
-        store = ArtifactStore.open(str(tmp_path / "artifacts"))
-        storage = Storage(DataDir(tmp_path), store, spools, PLAIN)
-        async with Redis.from_url(process.url) as client:
-            for run_id in ("ended", "open", "kept"):
-                await client.xadd(PREFIX + spools.name(run_id), {"r": "x"}, id=f"{OLD_MS}-0")
-            await client.set("another", "of somebody else")
-            spools.open_attempt("young", "a", 1).close()
-            await spools.aclose()
-            held = Held(going_on=frozenset({"open"}), ended=frozenset({"kept"}))
-            since = datetime.now(UTC) - timedelta(days=30)
-            leftovers = await find_leftovers(storage, held, since, [])
-            assert [spool.name for spool in leftovers.spools] == ["ended"]
-            told: list[Entry | KeptSpool] = []
-            assert await remove(storage, leftovers, told.append) == []
-            assert told == list(leftovers.spools)
-            left = {key.decode() for key in await client.keys()}
-        assert left == {PREFIX + name for name in ("open", "kept", "young")} | {"another"}
-        process.kill()
-        (why,) = await remove(storage, leftovers, told.append)
-        assert "CALLBOARD_SPOOL_URL" in why
-    finally:
-        process.kill()
+async def test_old_spools_go_and_those_in_retention_stay(
+    tmp_path: Path, redis: RedisProcess
+) -> None:
+    spools = RedisSpools(redis.url)
+    store = ArtifactStore.open(str(tmp_path / "artifacts"))
+    storage = Storage(DataDir(tmp_path), store, spools, PLAIN)
+    async with Redis.from_url(redis.url) as client:
+        for run_id in ("ended", "open", "kept"):
+            await client.xadd(PREFIX + spools.name(run_id), {"r": "x"}, id=f"{OLD_MS}-0")
+        await client.set("another", "of somebody else")
+        spools.open_attempt("young", "a", 1).close()
+        await spools.aclose()
+        held = Held(going_on=frozenset({"open"}), ended=frozenset({"kept"}))
+        since = datetime.now(UTC) - timedelta(days=30)
+        leftovers = await find_leftovers(storage, held, since, [])
+        assert [spool.name for spool in leftovers.spools] == ["ended"]
+        told: list[Entry | KeptSpool] = []
+        assert await remove(storage, leftovers, told.append) == []
+        assert told == list(leftovers.spools)
+        left = {key.decode() for key in await client.keys()}
+    assert left == {PREFIX + name for name in ("open", "kept", "young")} | {"another"}
+    redis.kill()
+    (why,) = await remove(storage, leftovers, told.append)
+    assert "CALLBOARD_SPOOL_URL" in why

@@ -78,11 +78,11 @@ from stores.artifacts import ArtifactStore
 
 async def main():
     store = ArtifactStore.open(sys.argv[1])
-    print("ready", flush=True)
     while True:
         blobs = [os.urandom(size) for size in (10, 100_000, 3_000_000)]
         refs = await asyncio.gather(*[store.put_bytes(blob) for blob in blobs])
         await store.note("runs/latest", refs[0])
+        print("noted", flush=True)
 
 asyncio.run(main())
 """

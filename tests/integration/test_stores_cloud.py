@@ -17,7 +17,6 @@ import pytest
 from stores.artifacts import ArtifactStore
 from stores.backend import PART_BYTES
 from stores.exceptions import ArtifactCorrupt, ArtifactMissing, StoreUnavailable
-from tests.support.server import free_port
 
 pytestmark = pytest.mark.integration
 
@@ -27,8 +26,11 @@ SECRET = "wJalrXUtnFEMIsecret"
 class Bucket(http.server.ThreadingHTTPServer):
     """As much of S3 as storing, reading, listing and uploading in parts needs."""
 
-    def __init__(self, port: int = 0) -> None:
-        super().__init__(("127.0.0.1", port), BucketHandler)
+    def __init__(self, away: bool = False) -> None:
+        """Take a port; who is away listens at it only when told to by `server_activate`."""
+        super().__init__(("127.0.0.1", 0), BucketHandler, bind_and_activate=not away)
+        if away:
+            self.server_bind()
         self.objects: dict[str, bytes] = {}
         self.parts: dict[int, bytes] = {}
         self.requests: list[str] = []
@@ -179,13 +181,13 @@ async def test_a_short_failure_of_the_store_is_waited_out(
 
 
 async def test_a_store_that_starts_again_is_waited_for(keys: pytest.MonkeyPatch) -> None:
-    port = free_port()
-    keys.setenv("AWS_ENDPOINT", f"http://127.0.0.1:{port}")
+    server = Bucket(away=True)
+    keys.setenv("AWS_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
     store = ArtifactStore.open("s3://bucket/x", cache_bytes=0)
     storing = asyncio.create_task(store.put_text("hello"))
-    await asyncio.sleep(4)
+    await asyncio.sleep(2)
     assert not storing.done()
-    server = Bucket(port)
+    server.server_activate()
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
@@ -208,14 +210,13 @@ async def test_a_store_that_goes_on_failing_is_unavailable(
 async def test_a_store_that_is_not_there_is_unavailable_soon_and_shows_no_secret(
     keys: pytest.MonkeyPatch,
 ) -> None:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    keys.setenv("AWS_ENDPOINT", f"http://127.0.0.1:{port}")
-    store = ArtifactStore.open("s3://bucket/x")
-    start = time.monotonic()
-    with pytest.raises(StoreUnavailable, match="s3://bucket/x") as caught:
-        await store.put_text("hello")
+    with socket.socket() as taken:  # and nobody listens
+        taken.bind(("127.0.0.1", 0))
+        keys.setenv("AWS_ENDPOINT", f"http://127.0.0.1:{taken.getsockname()[1]}")
+        store = ArtifactStore.open("s3://bucket/x")
+        start = time.monotonic()
+        with pytest.raises(StoreUnavailable, match="s3://bucket/x") as caught:
+            await store.put_text("hello")
     assert time.monotonic() - start < 20
     text = str(caught.value) + repr(caught.value.__cause__)
     assert SECRET not in text

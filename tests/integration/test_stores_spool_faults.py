@@ -34,11 +34,12 @@ import sys
 from stores.spools import FileSpools
 
 attempt = FileSpools(sys.argv[1]).open_attempt("run-1", "a", int(sys.argv[2]), int(sys.argv[3]))
-print("ready", flush=True)
 number = 0
 while True:
     attempt.delta(f"{number} " * 2_000)
     number += 1
+    if number == 3:
+        print("written", flush=True)
 """
 
 
@@ -83,7 +84,7 @@ def test_a_write_torn_by_a_killed_process_costs_the_others_nothing(tmp_path: Pat
 
 
 WRITE_MANY = """
-import sys
+import sys, time
 from stores.spools import FileSpools
 
 spools = FileSpools(sys.argv[1])
@@ -93,6 +94,7 @@ sys.stdin.readline()
 for number in range(80):
     for attempt in attempts:
         attempt.delta(f"<{number}>" + "x" * 3_000)
+    time.sleep(0.001)  # for the other process: on one processor, too, both write in turns
 for attempt in attempts:
     attempt.ended("stop")
     attempt.close()

@@ -68,7 +68,7 @@ async def test_a_turn_that_was_dropped_has_cost_nothing(
     server: LocalServer, tmp_path: Path
 ) -> None:
     """A session is ended: the answer under way is stopped, what waited is not begun."""
-    script, path = Script(default=Say("one two three", seconds=8.0)), tmp_path / "serving.db"
+    script, path = Script(default=Say("one two three", held=1)), tmp_path / "serving.db"
     async with harness(server.address, tmp_path, script, cached_workflows=20) as h:
         books = Books(h, path)
         chat = await books.chats.open(f"serve-local-{uuid.uuid4()}", await header(h, agent()))

@@ -1,5 +1,10 @@
-"""A Redis server for tests: a real one, on a socket or a port of its own, gone afterwards."""
+"""A Redis server for tests: a real one, at a port of its own, gone afterwards.
 
+`redis` is a test's own, which it may kill, hold and start again; `redis_url` is shared by all tests
+of the session that only use it, each under names of its own.
+"""
+
+import asyncio
 import contextlib
 import shutil
 import socket
@@ -7,6 +12,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,11 +74,34 @@ def running_redis(folder: Path, port: int | None = None) -> Iterator[str]:
         process.kill()
 
 
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisProcess]:
+    """A server of the test's own, running."""
+    process = RedisProcess(tmp_path / "redis")
+    process.start()
+    yield process
+    process.kill()
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server that all tests of the session share."""
+    with running_redis(tmp_path_factory.mktemp("redis")) as url:
+        yield url
+
+
+async def only_this_one(client: Any) -> None:
+    """Wait until a client's connection is the only one that its server has."""
+    async with asyncio.timeout(30):
+        while len(await client.client_list()) > 1:
+            await asyncio.sleep(0.02)
+
+
 def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
-    for _ in range(200):
+    for _ in range(1200):
         if process.poll() is not None:
             raise RuntimeError("the Redis server ended at once")
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
         time.sleep(0.05)
-    raise RuntimeError("the Redis server did not start within 10 s")
+    raise RuntimeError("the Redis server did not start within a minute")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 import socket
 import subprocess
 import time
@@ -22,11 +23,17 @@ class LocalServer:
     pid: int
 
 
+PORTS = range(12_000, 32_000)
+"""Below those that the system gives to whoever connects, or listens at a port of no number."""
+
+
 def free_port() -> int:
-    """Return a port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that nobody listens on just now, and that nobody gets who names none."""
+    for port in random.SystemRandom().sample(PORTS, 100):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("none of a hundred ports was free")
 
 
 @contextlib.contextmanager

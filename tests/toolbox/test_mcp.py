@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import orjson
 import pytest
 
 from contracts.tools import McpTool
+from tests.support.server import free_port
 from toolbox.calls import Invocation
 from toolbox.exceptions import ToolDied, ToolRaised, ToolUnavailable
 from toolbox.mcp_tools import McpTools
@@ -39,12 +41,6 @@ async def make() -> AsyncIterator[Make]:
     yield _make
     for tools in made:
         await tools.aclose()
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def started(port: int) -> "subprocess.Popen[bytes]":
@@ -146,11 +142,23 @@ async def test_a_server_that_ends_in_a_call_is_called_once_and_started_again(
     assert await text(tools, "add", a=1, b=1) == "2"
 
 
+def status_of(pid: int) -> list[str]:
+    """Return a process's state ("Z" too for one that is no more) and its parent."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except FileNotFoundError:
+        return ["Z", "0"]
+
+
 async def test_a_server_that_went_away_between_calls_is_no_failure(make: Make) -> None:
     tools = make(**stdio())
     pid = int(await text(tools, "pid"))
-    os.kill(pid, 9)
-    await asyncio.sleep(0.5)
+    guard = int(status_of(pid)[1])
+    os.kill(pid, signal.SIGKILL)
+    async with asyncio.timeout(30):
+        while status_of(guard)[0] != "Z":  # which ends what was connected to the server
+            await asyncio.sleep(0.02)
+    await asyncio.sleep(0.1)
     assert int(await text(tools, "pid")) != pid
 
 
