@@ -6,7 +6,8 @@ from urllib.parse import unquote, urlsplit
 from client.sealers import configured_sealer
 from config.settings import Settings
 from stores.artifacts import ArtifactStore
-from stores.locations import DataDir
+from stores.exceptions import StoreUnavailable
+from stores.locations import HOME_VARIABLE, DataDir
 from stores.sealing import Sealer
 from stores.spooling import Spools
 from stores.spools import FileSpools
@@ -23,11 +24,22 @@ class Storage:
 
 
 def open_storage(settings: Settings) -> Storage:
-    """Open the stores. Raises ConfigError for a bad key, StoreError for a bad address."""
+    """Open the stores.
+
+    Raises ConfigError for a bad key, StoreError for a bad address, StoreUnavailable for a home
+    that cannot be used.
+    """
     data = DataDir(settings.home)
     sealer = configured_sealer(settings.encryption_keys)
-    store = ArtifactStore.open(settings.artifacts_url or data.artifacts_url, sealer)
-    return Storage(data, store, _spools(settings.spool_url, data, sealer), sealer)
+    try:
+        store = ArtifactStore.open(settings.artifacts_url or data.artifacts_url, sealer)
+        spools = _spools(settings.spool_url, data, sealer)
+    except OSError as error:
+        raise StoreUnavailable(
+            f"{error.filename or data.root}: {error.strerror or error}. Data are kept in "
+            f"{data.root}: make it writable, or name another folder in {HOME_VARIABLE}"
+        ) from None
+    return Storage(data, store, spools, sealer)
 
 
 def _spools(url: str | None, data: DataDir, sealer: Sealer) -> Spools:

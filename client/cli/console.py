@@ -6,7 +6,9 @@ any other in one line that names the log with its traceback, which CALLBOARD_DEB
 
 import asyncio
 import contextlib
+import errno
 import os
+import re
 import shutil
 import signal
 import sys
@@ -43,6 +45,12 @@ MENDABLE = {
 no other's error can have been raised."""
 
 
+_NO_PLACE = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR}
+)
+"""What a file that its user named, or the home folder, may say of itself."""
+
+
 class Refusal(Exception):
     """Ends a command with a message and an exit code."""
 
@@ -77,8 +85,12 @@ def say(line: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+_COMMAND = re.compile(r"(^|: )(\S*python\S* )\S*(starter|worker)\.py |^\s*curl ")
+
+
 def _wrapped(line: str, width: int) -> str:
-    if len(line) <= width:
+    # A command with line breaks of ours in it cannot be pasted: the terminal wraps it itself.
+    if len(line) <= width or _COMMAND.search(line):
         return line
     return textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
 
@@ -126,6 +138,9 @@ def _told(error: Exception) -> int:
         if "_API_KEY is not set" in str(error):
             say("To try it without any key, at no cost: --provider simulated")
         return error.code if isinstance(error, Refusal) else USAGE
+    if isinstance(error, OSError) and error.errno in _NO_PLACE and error.filename:
+        say(f"error: {error.filename}: {error.strerror}")
+        return USAGE
     kind = type(error).__name__
     text = " ".join(str(error).split())[:300]
     say(f"error: {kind}{': ' if text else ''}{text} ({_logged(error)})")

@@ -1,5 +1,6 @@
 """What a newcomer meets first: commands that can be pasted, and the cure for what is missing."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -7,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from client.cli.console import USAGE, guarded
+from client.cli.console import USAGE, _wrapped, guarded
 from client.cli.invocation import pasteable
 from client.planning import PlanError
+from client.storage import open_storage
+from config.settings import load_settings
 
 pytestmark = pytest.mark.unit
 
@@ -70,6 +73,38 @@ def test_who_has_no_key_is_told_what_needs_none(capsys: pytest.CaptureFixture[st
 
     assert guarded(command) == USAGE
     assert "--provider simulated" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_command_is_left_to_the_terminal_to_wrap() -> None:
+    come_back = "Come back with: .venv/bin/python starter.py chat an/agent.yaml --session abc"
+    curl = "  curl http://127.0.0.1:8080/v1/models -H 'Content-Type: application/json'"
+    assert _wrapped(come_back, 40) == come_back
+    assert _wrapped(curl, 40) == curl
+    prose = "stopped. What was open goes on with the next `.venv/bin/python starter.py dev`"
+    assert "\n" in _wrapped(prose, 40)
+
+
+@pytest.mark.parametrize("place", ["a file", "no room"])
+def test_a_folder_that_cannot_be_used_is_named(
+    place: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    home = tmp_path / "home"
+    home.write_text("in the way")
+    monkeypatch.setenv("CALLBOARD_HOME", str(home))
+
+    def command() -> int:
+        if place == "a file":
+            open_storage(load_settings(dotenv=None))
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(home / "report.xml"))
+
+    assert guarded(command) == USAGE
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {home}")
+    assert ("CALLBOARD_HOME" in said) is (place == "a file")
+    assert "Errno" not in said
 
 
 def test_uv_uses_the_machines_authorities(tmp_path: Path) -> None:
