@@ -70,6 +70,12 @@ BUILD_ID = VERSION
 
 Temporal's default hashes the code of all loaded modules: a quarter of a second at every start.
 """
+OWN_TASKS_AT_ONCE = 16
+"""Workflow tasks that a caller's program takes from the server at once.
+
+A task that was taken has 10 s. When a hundred workflows start together on a slow machine, the
+last of a hundred tasks in one thread would be late, be given out again, and make the others later.
+"""
 PASSED_THROUGH = ("contracts", "rules", "workflows", "cel", "annotated_types")
 CONNECT_LIMIT_S = 30.0
 READY = "callboard worker ready"
@@ -95,12 +101,14 @@ async def workers(
     runner: WorkflowRunner | None = None,
     lasting: bool = True,
     rates: Mapping[str, float] | None = None,
+    tasks_at_once: int | None = None,
 ) -> AsyncIterator[None]:
     """Poll the queues of workflows, providers and tools while the context lasts.
 
     `concurrency` limits the open requests of single providers, where it is not the settings'.
     `lasting` unless the server ends with this process. `rates` are the tasks a second that a
-    provider's queue gives to all workers.
+    provider's queue gives to all workers. `tasks_at_once` limits the workflow tasks taken from
+    the server, where it is not the SDK's 100.
     """
     limits = concurrency or {}
     storage = open_storage(settings)
@@ -120,6 +128,7 @@ async def workers(
             workflows=WORKFLOWS,
             activities=[*activities_of(run_work), *tool_activities(tools)],
             workflow_runner=runner or workflow_runner(),
+            max_concurrent_workflow_tasks=tasks_at_once,
             build_id=BUILD_ID,
             max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
             graceful_shutdown_timeout=grace,
@@ -211,8 +220,17 @@ def own_client_workers(
     sandbox, which is there to find mistakes in workflow code and costs a quarter of the time.
     """
     clients, runner = OwnClient(own, limiter), ContextFreeUnsandboxed()
-    lasting = configured_address() is not None
-    return workers(client, settings, [name], clients, {name: concurrency}, name, runner, lasting)
+    return workers(
+        client,
+        settings,
+        [name],
+        clients,
+        {name: concurrency},
+        workflow_queue=name,
+        runner=runner,
+        lasting=configured_address() is not None,
+        tasks_at_once=OWN_TASKS_AT_ONCE,
+    )
 
 
 async def _run(worker: Worker) -> None:

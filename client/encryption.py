@@ -11,7 +11,7 @@ a failure, and the search attributes (team, status, personas, cost, tokens).
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 from temporalio.api.common.v1 import Payload
 from temporalio.contrib.pydantic import PydanticPayloadConverter
@@ -39,7 +39,7 @@ def data_converter(sealer: Sealer = PLAIN) -> DataConverter:
     if not isinstance(sealer, AesGcm):
         return DataConverter(payload_converter_class=PlainPayloadConverter)
     return DataConverter(
-        payload_converter_class=PydanticPayloadConverter,
+        payload_converter_class=SharedPayloadConverter,
         payload_codec=SealingCodec(sealer),
         failure_converter_class=DefaultFailureConverterWithEncodedAttributes,
     )
@@ -93,10 +93,33 @@ class _SealedElsewhere(EncodingPayloadConverter):
         )
 
 
-class PlainPayloadConverter(PydanticPayloadConverter):
-    """Pydantic's converter, and a clear error for what was sealed."""
+class SharedPayloadConverter(PydanticPayloadConverter):
+    """Pydantic's converter, made once for the process.
+
+    The SDK asks for a new one with each workflow and each of its tasks. This one always answers
+    with the same: it has no state but the adapters of the types that it has met, which are dear.
+    """
+
+    def __new__(cls) -> Self:
+        """Return the one of this class."""
+        made: Self | None = cls.__dict__.get("_made")
+        if made is None:
+            made = super().__new__(cls)
+            PydanticPayloadConverter.__init__(made)
+            made._prepare()
+            cls._made = made
+        return made
 
     def __init__(self) -> None:
-        super().__init__()
+        """Do nothing: it was made whole."""
+
+    def _prepare(self) -> None:
+        """Add what a subclass has beside."""
+
+
+class PlainPayloadConverter(SharedPayloadConverter):
+    """The shared converter, and a clear error for what was sealed."""
+
+    def _prepare(self) -> None:
         sealed = _SealedElsewhere()
         self.converters = {**self.converters, sealed.encoding.encode(): sealed}

@@ -26,8 +26,12 @@ from contracts.chats import TurnCall
 from contracts.failures import FailureKind
 from contracts.messages import Usage
 from contracts.plans import Candidate
+from contracts.runs import OWN_CLIENT, provider_queue
 
 HEARTBEAT_TIMEOUT = timedelta(seconds=5)
+OWN_HEARTBEAT_TIMEOUT = timedelta(seconds=15)
+"""Where the caller's own program makes the calls: it may be busy, and no other can take over."""
+
 LOAD_AND_STORE = timedelta(seconds=60)
 """Beside the provider's own time: reading the inputs, writing the answer."""
 
@@ -65,7 +69,7 @@ async def attempt_by(
         task_queue=candidate.queue,
         start_to_close_timeout=timedelta(seconds=call.timeout) + LOAD_AND_STORE,
         schedule_to_start_timeout=SATURATED_AFTER if has_next else None,
-        heartbeat_timeout=HEARTBEAT_TIMEOUT,
+        heartbeat_timeout=heartbeat_timeout(candidate.queue),
         retry_policy=RetryPolicy(non_retryable_error_types=_NEVER_BY_THE_SERVER),
         cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         summary=_summary(call, candidate),
@@ -81,6 +85,12 @@ async def attempt_by(
             return await handle
         except ActivityError as error:
             return failure_of(error)
+
+
+def heartbeat_timeout(queue: str) -> timedelta:
+    """Return how long who serves a queue may be silent before it counts as lost."""
+    own = queue.startswith(provider_queue(OWN_CLIENT))
+    return OWN_HEARTBEAT_TIMEOUT if own else HEARTBEAT_TIMEOUT
 
 
 def _summary(call: ModelCall, candidate: Candidate) -> str:

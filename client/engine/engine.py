@@ -27,7 +27,7 @@ from client.engine.translating import Asked, Translation, translate
 from client.engine.workflows import Workflow
 from client.planning import SIMULATED
 from client.runs import Run, Runs, new_run_id
-from contracts.runs import provider_queue
+from contracts.runs import OWN_CLIENT, provider_queue
 from contracts.teams import WorkflowStatus
 from providers.spi import LLMClient
 from stores.values import store_value
@@ -94,7 +94,7 @@ class OrchestrationEngine:
         self.cost_tracker = CostTracker(self.config.cost_config)
         self.monitor = Monitor(self.config.monitor_config)
         self.failure_handler = failure_handler or FailureHandler(self.config.default_retry_policy)
-        self._name = f"inproc-{uuid.uuid4()}"
+        self._name = f"{OWN_CLIENT}{uuid.uuid4()}"
         open_calls = self.rate_limiter.config.concurrent_requests or OPEN_CALLS
         self._host = Host(self._name, llm_client, self.rate_limiter, open_calls, serving)
         self._turns = asyncio.Semaphore(self.config.max_concurrent_workflows)
