@@ -148,11 +148,9 @@ def _model(ahead: Foresight, number: int, node: StepNode) -> StepEstimate:
     of_item = 0 if not node.item_uses else None if largest is None else largest * node.item_uses
     bound = None if fixed.most is None or of_item is None else fixed.most + of_item
     item_most = worst.unit(bound)
-    most: Decimal | None
+    most = None if items.most is None else item_most * items.most
     if items.sizes is not None and fixed.most is not None:
         most = sum((worst.unit(fixed.most + s * node.item_uses) for s in items.sizes), ZERO)
-    else:
-        most = None if items.most is None else item_most * items.most
     likely = fixed.likely + items.largest.likely * node.item_uses
     tokens = Tokens(
         prompt=-(-likely // LIKELY_BYTES_PER_TOKEN) + _overhead(chosen),
@@ -160,24 +158,48 @@ def _model(ahead: Foresight, number: int, node: StepNode) -> StepEstimate:
         answer=ahead.answer_tokens(node),
         answer_most=node.max_tokens,
     )
-    calls = _calls(ahead, number, node)
+    most_of = _Most(worst.attempts, worst.call(bound), item_most, most, _unknown(ahead, node))
+    return _asking(ahead, number, node, chosen, tokens, _calls(ahead, number, node), most_of)
+
+
+@dataclass(frozen=True, slots=True)
+class _Most:
+    """What a step that asks a model can come to; the fields are those of StepEstimate."""
+
+    attempts: int
+    call: Decimal
+    item_most: Decimal
+    most: Decimal | None
+    unknown: tuple[str, ...]
+
+
+def _asking(
+    ahead: Foresight,
+    number: int,
+    node: StepNode,
+    chosen: tuple[Candidate, ...],
+    tokens: Tokens,
+    calls: Decimal,
+    most: _Most,
+) -> StepEstimate:
+    """Return the estimate of a step that asks a model, with tools or without."""
     return StepEstimate(
         name=node.name,
-        kind="model",
+        kind="agent" if node.kind == "agent" else "model",
         candidates=chosen,
         tokens=tokens,
         calls=calls,
-        rounds=rounds,
-        items=items.most,
+        rounds=ahead.rounds[number],
+        items=ahead.items(node).most,
         mapped=node.for_each is not None,
-        attempts=worst.attempts,
+        attempts=most.attempts,
         cost_limit=node.cost_limit,
-        expected=_expected(chosen, tokens, calls, most),
-        call=worst.call(bound),
-        item_most=item_most,
-        most=most,
-        binds=item_most == node.cost_limit,
-        unknown=_unknown(ahead, node),
+        expected=_expected(chosen, tokens, calls, most.most),
+        call=most.call,
+        item_most=most.item_most,
+        most=most.most,
+        binds=most.item_most == node.cost_limit,
+        unknown=most.unknown,
         seconds=_step_seconds(ahead, node, tokens.answer, calls),
     )
 
@@ -282,33 +304,21 @@ def _agent(ahead: Foresight, number: int, node: StepNode) -> StepEstimate:
     known = all(cost is not None for cost in one) and draft is not None and not draft.children
     dearest = max((cost for cost in one if cost is not None), default=ZERO)
     item_most = min(dearest * attempts * rounds, node.cost_limit) if known else node.cost_limit
-    calls = _agent_calls(ahead, number, node, calls_most)
     tokens = Tokens(
         prompt=-(-ahead.prompt(asked).likely // LIKELY_BYTES_PER_TOKEN) + _overhead(chosen),
         prompt_most=None,
         answer=ahead.answer_tokens(asked),
         answer_most=asked.max_tokens,
     )
-    most = None if items.most is None else item_most * items.most
-    return StepEstimate(
-        name=node.name,
-        kind="agent",
-        candidates=chosen,
-        tokens=tokens,
-        calls=calls,
-        rounds=rounds,
-        items=items.most,
-        mapped=node.for_each is not None,
+    most = _Most(
         attempts=attempts,
-        cost_limit=node.cost_limit,
-        expected=_expected(chosen, tokens, calls, most),
         call=node.cost_limit if not one or one[0] is None else min(one[0], node.cost_limit),
         item_most=item_most,
-        most=most,
-        binds=item_most == node.cost_limit,
+        most=None if items.most is None else item_most * items.most,
         unknown=() if known else ("what its tools give and cost",),
-        seconds=_step_seconds(ahead, node, tokens.answer, calls),
     )
+    calls = _agent_calls(ahead, number, node, calls_most)
+    return _asking(ahead, number, node, chosen, tokens, calls, most)
 
 
 def _whole_window(candidate: Candidate, asked: StepNode) -> Decimal | None:
