@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from client.cli.asked import Asked, Described, Question, describe, prepare_question
-from client.cli.console import DONE, FAILED, Refusal, clean, run_async, say
+from client.cli.console import DONE, FAILED, Refusal, on_screen, run_async, say
 from client.cli.preparing import SIMULATED
 from client.cli.running import Manner, offer
 from client.cli.spelling import at_most, cap, duration, money
@@ -246,10 +246,9 @@ def _write(question: Question, result: ExecutionResult) -> None:
     for index, answer in enumerate(result.answers):
         if index in result.failures:
             continue
-        text = clean(answer) if sys.stdout.isatty() else answer
         if several:
             print(f"{chr(10) if index else ''}# {' '.join(question.prompts[index].split())}\n")
-        print(text.rstrip("\n"))
+        print(on_screen(answer.rstrip("\n")))
 
 
 def _data(asked: Asked, question: Question, result: ExecutionResult, name: str) -> dict[str, Any]:

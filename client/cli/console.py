@@ -77,12 +77,36 @@ def _console(stream: Any) -> Console:
 
 
 def say(line: str) -> None:
-    """Write a line to stderr, its commands as they can be pasted; a terminal's are wrapped."""
+    """Write a line to stderr, its commands as they can be pasted.
+
+    On a terminal it is wrapped between words, and a line that counts on (how far the server's
+    build is) takes the place of the one before.
+    """
+    global _counted
     text = pasteable(clean(line))
     if sys.stderr.isatty():
         width = shutil.get_terminal_size().columns
         text = "\n".join(_wrapped(part, width) for part in text.split("\n"))
+        counts = text.startswith(_COUNTING)
+        back = f"\x1b[{_counted}F\x1b[J" if counts and _counted else ""
+        _counted = text.count("\n") + 1 if counts else 0
+        text = back + text
     print(text, file=sys.stderr, flush=True)
+
+
+_COUNTING = ("building the Temporal server: ", "another process is making the server")
+_counted = 0
+"""Of the terminal's lines, how many the last counting one took."""
+
+
+def on_screen(answer: str) -> str:
+    """Return an answer as stdout gets it: cleaned and wrapped on a terminal, else as it is."""
+    if not sys.stdout.isatty():
+        return answer
+    width = shutil.get_terminal_size().columns
+    lines = clean(answer).split("\n")
+    # What is indented is code or data: the terminal breaks it where it must.
+    return "\n".join(line if line[:1].isspace() else _wrapped(line, width) for line in lines)
 
 
 _COMMAND = re.compile(r"(^|: )(\S*python\S* )\S*(starter|worker)\.py |^\s*curl ")

@@ -4,7 +4,7 @@ import json
 import sys
 from typing import Any
 
-from client.cli.console import DONE, FAILED, clean, say, stderr
+from client.cli.console import DONE, FAILED, on_screen, say, stderr
 from client.cli.tables import BAD, reasons, results_table, total
 from client.runs import NoWorker, Run
 from contracts.base import Json
@@ -32,7 +32,16 @@ async def tell_end(run: Run, result: RunResult, link: str | None, *, as_json: bo
         console = stderr()
         console.print(results_table(results, cost.attempts))
         say(total(cost))
+    await _noted(run)
     return _judge(result, results)
+
+
+async def _noted(run: Run) -> None:
+    """Send the run's spans, where the environment wants any."""
+    from client.cli.telemetry import exporter_wanted, note_run
+
+    if exporter_wanted() and (record := await run.record()) is not None:
+        await note_run(record)
 
 
 def _judge(result: RunResult, results: tuple[StepResult, ...]) -> int:
@@ -62,10 +71,9 @@ def _write_answer(outputs: dict[str, Json]) -> None:
     several = len(outputs) > 1
     for number, (name, value) in enumerate(outputs.items()):
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
-        text = clean(text) if sys.stdout.isatty() else text
         if several:
             print(f"{chr(10) if number else ''}# {name}\n")
-        print(text.rstrip("\n"))
+        print(on_screen(text.rstrip("\n")))
 
 
 def _data(

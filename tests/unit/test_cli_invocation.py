@@ -1,6 +1,8 @@
 """What a newcomer meets first: commands that can be pasted, and the cure for what is missing."""
 
+import contextlib
 import errno
+import io
 import os
 import subprocess
 import sys
@@ -8,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from client.cli.console import USAGE, _wrapped, guarded
+from client.cli.console import USAGE, _wrapped, guarded, on_screen, say
 from client.cli.invocation import pasteable
 from client.planning import PlanError
 from client.storage import open_storage
@@ -73,6 +75,48 @@ def test_who_has_no_key_is_told_what_needs_none(capsys: pytest.CaptureFixture[st
 
     assert guarded(command) == USAGE
     assert "--provider simulated" in capsys.readouterr().err.splitlines()[-1]
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_line_that_counts_on_takes_the_place_of_the_one_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    screen = Terminal()
+    with contextlib.redirect_stderr(screen):
+        for seconds in (15, 30):
+            say(f"building the Temporal server: 0:{seconds} min, 7 of about 9 packages")
+        say("built")
+        say("building the Temporal server: again")
+    first, second, *rest = screen.getvalue().split("\x1b[2F\x1b[J")
+    assert first.endswith("0:15 min,\n7 of about 9 packages\n")
+    assert second.endswith("about 9 packages\nbuilt\nbuilding the Temporal server: again\n")
+    assert rest == []
+
+
+def test_elsewhere_every_line_stays() -> None:
+    file = io.StringIO()
+    with contextlib.redirect_stderr(file):
+        for seconds in (15, 30):
+            say(f"building the Temporal server: 0:{seconds} min")
+    assert file.getvalue().count("building") == 2
+    assert "\x1b" not in file.getvalue()
+
+
+def test_an_answer_is_wrapped_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    answer = "What one may do with copies.\n    code that is indented stays\x1b[2J"
+    with contextlib.redirect_stdout(Terminal()):
+        shown = on_screen(answer)
+    assert shown == "What one may do with\ncopies.\n    code that is indented stays[2J"
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert on_screen(answer) == answer
 
 
 def test_a_command_is_left_to_the_terminal_to_wrap() -> None:
