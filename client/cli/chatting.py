@@ -33,11 +33,13 @@ from client.cli.console import (
 )
 from client.cli.places import Planning, conversations, given_model
 from client.cli.session import RUN_ID, Session, open_session
+from client.cli.telemetry import note_turn
 from client.connection import ServerUnreachable
 from client.planning import PlanError
 from client.runs import NoWorker, new_run_id
 from config.agentfile import LoadedAgent, load_agent
 from config.problems import ConfigError
+from contracts.agents import AgentSpec
 from contracts.chats import AgentHeader, PendingTool, TurnResult
 from contracts.teams import AgentStatus
 from providers.exceptions import ExecutionPlatformError
@@ -102,15 +104,15 @@ async def _chat(session: Session, wanted: ChatWanted, loaded: LoadedAgent) -> in
         if wanted.session is not None:
             chat_id = await chat_to_join(chats, wanted.session, name)
         chat = await chats.open(chat_id, header, wanted.max_messages)
-        talk = Talk(plan, wanted, chat)
+        talk = Talk(plan, wanted, chat, planned.agent)
         return await talk.run()
 
 
 class Talk:
     """One conversation at one terminal."""
 
-    def __init__(self, plan: Planning, wanted: ChatWanted, chat: Chat) -> None:
-        self._plan, self._wanted, self.chat = plan, wanted, chat
+    def __init__(self, plan: Planning, wanted: ChatWanted, chat: Chat, agent: AgentSpec) -> None:
+        self._plan, self._wanted, self.chat, self._agent = plan, wanted, chat, agent
         self.ended = False
         self._answered = self._failed = 0
         self._waiting = self._interrupted = False
@@ -251,6 +253,7 @@ class Talk:
         self._answered += result.status is AgentStatus.COMPLETED
         self._failed += result.status not in (AgentStatus.COMPLETED, AgentStatus.CANCELLED)
         await show_result(self.chat, self.screen, result)
+        await note_turn(self._agent, self.chat.chat_id, result)
 
     async def planned(self, model: str) -> AgentHeader:
         """Return the agent with another model."""

@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from client.chat.spans import Spans
-from client.tracing import RunSpans
+from client.run_spans import RunSpans
 from contracts.agents import AgentModel, AgentSpec
 from contracts.artifacts import ArtifactRef, Value
 from contracts.chats import ToolRecord, TurnResult
