@@ -128,3 +128,24 @@ def test_a_run_on_a_full_disk_ends_with_a_clear_error(
     assert "No space left" in ran.stderr
     assert "Traceback" not in ran.stderr
     nothing_left(clean_environment["CALLBOARD_HOME"])
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_up_in_mid_run_costs_one_answer_and_the_run_ends_when_there_is_room(
+    small_disk: Path, clean_environment: dict[str, str], tmp_path: Path
+) -> None:
+    log = tmp_path / "requests"
+    team = write_team(tmp_path, pace=20, log=log)
+    address = (small_disk / "store").as_uri()
+    env = {**clean_environment, "CALLBOARD_ARTIFACTS_URL": address}
+    arguments = [*simulated(team), "--input", "text=Bees", "--run-id", "full"]
+    with started(arguments, env, tmp_path) as run:
+        run.says("draft running")
+        with pytest.raises(OSError, match="space"):
+            (small_disk / "ballast").write_bytes(b"x" * 9_000_000)
+        run.says("NotKept: what was paid for could not be stored", 150)
+        assert address in run.stderr
+        assert list(small_disk.rglob("*#*")) == [], "nothing is left half-written"
+        (small_disk / "ballast").unlink()
+        assert run.wait() == 1, run.stderr
+    assert len(log.read_text().splitlines()) == 1, "nobody else was paid for the same"
