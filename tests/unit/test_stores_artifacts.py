@@ -1,7 +1,5 @@
 """Artifacts: addressed by content, verified when read, cached, named."""
 
-import asyncio
-import dataclasses
 import hashlib
 import os
 import time
@@ -11,26 +9,19 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from obstore.store import MemoryStore
-from pydantic import BaseModel
 
 from contracts.artifacts import ArtifactRef, Value
 from contracts.runs import AttemptRecord
 from stores.artifacts import JSON, RENEW_AFTER, TEXT, ArtifactStore
 from stores.backend import PART_BYTES, RANGE_BYTES, Backend, Entry
-from stores.caching import BytesCache
 from stores.exceptions import (
     ArtifactCorrupt,
     ArtifactMissing,
     InvalidStoreUrl,
-    OutsideStore,
     SourceChanged,
-    StoreError,
     StoreUnavailable,
 )
-from stores.jsontext import json_bytes, json_value, text_bytes
 
 pytestmark = pytest.mark.unit
 
@@ -245,78 +236,6 @@ async def test_a_file_that_changes_while_it_is_stored_is_not_stored(tmp_path: Pa
     assert await backend.keys("artifacts") == []
 
 
-async def test_names_point_and_can_be_pointed_elsewhere(store: ArtifactStore) -> None:
-    one, two = await store.put_text("1"), await store.put_text("2")
-    assert await store.lookup("runs/r-1") is None
-    await store.note("runs/r-1", one)
-    await store.note("runs/r-1", two)
-    assert await store.lookup("runs/r-1") == two
-
-
-async def test_of_many_who_want_a_new_name_one_gets_it(store: ArtifactStore) -> None:
-    refs = [await store.put_text(str(number)) for number in range(8)]
-    won = await asyncio.gather(*(store.note_new("claims/one", ref) for ref in refs))
-    assert won.count(True) == 1
-    assert await store.lookup("claims/one") == refs[won.index(True)]
-    for _ in range(2):
-        await store.forget("claims/one")
-    assert await store.lookup("claims/one") is None
-    assert await store.note_new("claims/one", refs[0])
-
-
-async def test_a_key_cannot_climb_out_of_the_store(tmp_path: Path) -> None:
-    (tmp_path / "outside").write_text("private")
-    backend = Backend.open(str(tmp_path / "store"))
-    for reading in (backend.get("../outside"), backend.head("../outside")):
-        with pytest.raises(StoreUnavailable):
-            await reading
-    with pytest.raises((StoreUnavailable, OutsideStore)):
-        await backend.delete("../outside")
-    assert (tmp_path / "outside").read_text() == "private"
-
-
-AWKWARD = [
-    "runs/a",
-    "runs/a/b",
-    "runs/a.ref",
-    "runs/a.ref/b",
-    "runs/..",
-    "runs/../../etc",
-    "runs/ü b#1",
-    "runs/" + "n" * 900,
-]
-
-
-async def test_names_of_any_form_are_kept_apart_and_listed(store: ArtifactStore) -> None:
-    refs = {name: await store.put_text(name) for name in AWKWARD}
-    for name, ref in refs.items():
-        await store.note(name, ref)
-    for name, ref in refs.items():
-        assert await store.lookup(name) == ref
-    assert await store.names("runs/") == sorted(AWKWARD)
-    assert await store.names("runs/a") == ["runs/a", "runs/a.ref", "runs/a.ref/b", "runs/a/b"]
-    assert await store.names("runs/a/") == ["runs/a/b"]
-    assert await store.names("other/") == []
-
-
-async def test_names_stay_in_their_folder(tmp_path: Path) -> None:
-    store = ArtifactStore.open(str(tmp_path / "root" / "store"))
-    await store.note("runs/../../../escaped", await store.put_text("x"))
-    assert [path.name for path in tmp_path.iterdir()] == ["root"]
-    with pytest.raises(ValueError, match="artifacts/"):
-        await store.note("artifacts/ab", await store.put_text("x"))
-    with pytest.raises(ValueError, match="empty"):
-        await store.note("runs/", await store.put_text("x"))
-
-
-async def test_a_damaged_name_is_an_error_not_an_absence(tmp_path: Path) -> None:
-    store = ArtifactStore.open(str(tmp_path))
-    await store.note("runs/r", await store.put_text("x"))
-    (tmp_path / "runs" / "r.ref").write_bytes(b"")
-    with pytest.raises(StoreError, match="runs/r"):
-        await store.lookup("runs/r")
-
-
 @pytest.mark.parametrize("form", ["{}", "file://{}"])
 async def test_a_folder_is_made_for_its_owner_only(tmp_path: Path, form: str) -> None:
     folder = tmp_path / "a b" / "ü"
@@ -354,71 +273,3 @@ async def test_a_removed_folder_is_unavailable_or_missing_never_empty(tmp_path: 
     object_path(tmp_path / "s", ref).unlink()
     with pytest.raises(ArtifactMissing):
         await store.get_text(ref)
-
-
-def test_the_cache_keeps_the_latest_used_within_its_bound() -> None:
-    cache = BytesCache(limit_bytes=10, entry_bytes=6)
-    cache.put("a", b"aaaa")
-    cache.put("b", b"bbbb")
-    assert cache.get("a") == b"aaaa"
-    cache.put("c", b"cccc")
-    assert cache.get("b") is None
-    assert cache.get("a") == b"aaaa"
-    cache.put("d", b"too long")
-    assert cache.get("d") is None
-    cache.put("a", b"")
-    assert cache.size_bytes == 4
-
-
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 8)), max_size=40))
-def test_the_cache_never_exceeds_its_bound(puts: list[tuple[int, int]]) -> None:
-    cache = BytesCache(limit_bytes=12, entry_bytes=7)
-    for key, size in puts:
-        cache.put(str(key), b"x" * size)
-        held = [cache.get(str(key)) or b"" for key in range(6)]
-        assert sum(map(len, held)) == cache.size_bytes <= 12
-
-
-class Shape(BaseModel):
-    """A model for the test below."""
-
-    price: Decimal
-    data: bytes
-
-
-@dataclasses.dataclass
-class Point:
-    """A dataclass for the test below."""
-
-    x: int
-
-
-def test_json_is_canonical_and_strict() -> None:
-    assert json_bytes(Shape(price=Decimal("1.10"), data=b"ab")) == b'{"data":"ab","price":"1.10"}'
-    assert json_bytes({1: Point(2)}) == b'{"1":{"x":2}}'
-    assert json_value(json_bytes(2**70)) == 2**70
-    for bad in (float("nan"), float("inf"), [{"a": float("nan")}]):
-        with pytest.raises(ValueError):
-            json_bytes(bad)
-
-
-@given(st.text(st.characters(exclude_categories=[])))
-def test_any_text_can_be_stored(text: str) -> None:
-    data = text_bytes(text)
-    assert data.decode() == text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-json_values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=10,
-)
-
-
-@given(json_values)
-def test_any_json_value_comes_back(value: object) -> None:
-    assert json_value(json_bytes(value)) == value
