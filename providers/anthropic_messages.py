@@ -25,7 +25,7 @@ from uuid import uuid4
 
 from contracts.messages import ChatChunk, ToolCall, Usage
 from providers.anthropic_blocks import Block
-from providers.characters import event_json
+from providers.characters import event_json, name_of
 from providers.counts import count
 from providers.http_errors import Origin, error_from_event, interrupted
 from providers.sse import ServerSentEvent
@@ -147,9 +147,9 @@ class MessagesParser:
     def _on_message_start(self, data: dict[str, Any]) -> list[ChatChunk]:
         message = data["message"]
         again = self.response_id is not None and message.get("id") == self.response_id
-        self.response_id = message.get("id") or self.response_id
-        self._model = message.get("model") or self._model
-        self._stop_reason = message.get("stop_reason") or self._stop_reason
+        self.response_id = name_of(message.get("id")) or self.response_id
+        self._model = name_of(message.get("model")) or self._model
+        self._stop_reason = name_of(message.get("stop_reason")) or self._stop_reason
         self._count(message.get("usage"))
         chunks = [ChatChunk(model=self._model, response_id=self.response_id, usage=self.usage)]
         for start in () if again else message.get("content") or ():
@@ -164,7 +164,8 @@ class MessagesParser:
         chunks = [*(self._end(replaced) if replaced else ()), *self._waited()]
         block = self._open[index] = self._add(data["content_block"])
         if block.kind == "fallback":
-            self._model = (block.start.get("to") or {}).get("model") or self._model
+            fallback = block.start.get("to") or {}
+            self._model = name_of(fallback.get("model")) or self._model
         return chunks + self._first(block)
 
     def _on_delta(self, data: dict[str, Any]) -> list[ChatChunk]:
@@ -195,7 +196,7 @@ class MessagesParser:
 
     def _on_message_delta(self, data: dict[str, Any]) -> list[ChatChunk]:
         delta = data.get("delta") or {}
-        self._stop_reason = delta.get("stop_reason") or self._stop_reason
+        self._stop_reason = name_of(delta.get("stop_reason")) or self._stop_reason
         self._stop_details = delta.get("stop_details") or self._stop_details
         self._count(data.get("usage"), output=True)
         self.usage_final = bool(self._stop_reason and self.usage and self._output_told)

@@ -47,6 +47,13 @@ def whole(text: str) -> str:
     return text
 
 
+def name_of(value: Any) -> str | None:
+    """Return a name or an id as a text; None for what is none."""
+    if isinstance(value, str):
+        return whole(value) or None
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
 def whole_json(value: Any) -> Any:
     """Return a JSON value with `whole` texts and keys; itself, where nothing is to be mended."""
     try:

@@ -21,7 +21,7 @@ from typing import Any
 from uuid import uuid4
 
 from contracts.messages import ChatChunk, Usage
-from providers.characters import event_json
+from providers.characters import event_json, name_of, whole
 from providers.counts import count
 from providers.exceptions import (
     AuthenticationFailed,
@@ -129,8 +129,8 @@ class ContentParser:
 
     def _on_head(self, data: dict[str, Any]) -> list[ChatChunk]:
         """What a chunk says about the whole answer: id, model, a blocked prompt, usage."""
-        self.response_id = data.get("responseId") or self.response_id
-        self._model = data.get("modelVersion") or self._model
+        self.response_id = name_of(data.get("responseId")) or self.response_id
+        self._model = name_of(data.get("modelVersion")) or self._model
         if (data.get("promptFeedback") or {}).get("blockReason"):
             self._blocked = True
         counts = data.get("usageMetadata")
@@ -144,7 +144,7 @@ class ContentParser:
         chunks: list[ChatChunk] = []
         for part in parts:
             chunks += self._on_part(part)
-        reason = (candidate.get("finishReason") or "").upper()
+        reason = whole(candidate.get("finishReason") or "").upper()
         if reason and reason not in _UNSPECIFIED:
             self._finish = reason
             self._finish_message = candidate.get("finishMessage") or ""

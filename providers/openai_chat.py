@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from contracts.messages import ChatChunk, ToolCall, Usage
-from providers.characters import event_json
+from providers.characters import event_json, name_of, whole
 from providers.exceptions import Overloaded, ProviderError, ServerFailed
 from providers.http_errors import Origin, error_from_event, interrupted
 from providers.openai_usage import chat_usage
@@ -121,8 +121,8 @@ class ChatParser:
     def _note(self, payload: dict[str, Any], groq: dict[str, Any]) -> None:
         if groq.get("error"):
             raise error_from_event(self._origin, {"error": groq["error"]})
-        self.response_id = self.response_id or payload.get("id") or None
-        self._model = self._model or payload.get("model") or None
+        self.response_id = self.response_id or name_of(payload.get("id"))
+        self._model = self._model or name_of(payload.get("model"))
         self._count(payload.get("usage") or groq.get("usage"))
 
     def _count(self, usage: Any) -> None:
@@ -169,7 +169,7 @@ class ChatParser:
 
     def _finished(self, choice: dict[str, Any]) -> None:
         """Note how the answer ended; a failure is raised once the chunk's text is told."""
-        reason = str(choice["finish_reason"])
+        reason = whole(str(choice["finish_reason"]))
         word, _, _ = reason.lower().partition(":")
         if word in _NO_REASON:
             return

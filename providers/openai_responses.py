@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from contracts.messages import ChatChunk, ToolCall, Usage
-from providers.characters import event_json
+from providers.characters import event_json, name_of
 from providers.exceptions import StreamInterrupted
 from providers.http_errors import Origin, error_from_event, interrupted
 from providers.openai_usage import responses_usage
@@ -138,8 +138,8 @@ class ResponsesParser:
     def _note(self, response: Any) -> None:
         if not isinstance(response, dict):
             return
-        self.response_id = response.get("id") or self.response_id
-        self._model = response.get("model") or self._model
+        self.response_id = name_of(response.get("id")) or self.response_id
+        self._model = name_of(response.get("model")) or self._model
         if response.get("usage"):
             self.usage = responses_usage(response["usage"])
 

@@ -40,8 +40,8 @@ def build_tool_call(
     elif cut:
         problem = CUT_OFF
     return ToolCall(
-        id=call_id,
-        name=name,
+        id=whole(call_id),
+        name=whole(name),
         arguments=arguments if isinstance(arguments, dict) and not problem else {},
         raw_arguments=raw,
         arguments_error=problem,

@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from providers.characters import whole_json
 from providers.exceptions import (
     AuthenticationFailed,
     ContentRefused,
@@ -234,7 +235,7 @@ def read_report(status: int | None, body: Any) -> Report:
     Known forms: {"error": {…}}, {"error": "text", "code": …}, {"detail": …}, {"message": …},
     {"type": "error", "error": {…}}, a list of one of these, an HTML page, plain text, nothing.
     """
-    payload = _parsed(body)
+    payload = whole_json(_parsed(body))
     if isinstance(payload, list):
         payload = next((entry for entry in payload if isinstance(entry, dict)), {})
     if not isinstance(payload, dict):
