@@ -31,6 +31,8 @@ class LineTail:
         self._fd = -1
         self._offset = offset
         self._rest = b""
+        self.drained = False
+        """Whether the last reading came to the end of the file."""
 
     def read(self) -> Lines:
         """Return new complete lines, each with the offset behind its newline; empty if none.
@@ -41,6 +43,7 @@ class LineTail:
             data = self._next()
         except OSError as error:
             raise StoreUnavailable(f"cannot read {self._path}: {error.strerror}") from None
+        self.drained = len(data) < READ_BYTES
         *lines, rest = (self._rest + data).split(b"\n")
         end = self._offset - len(self._rest)
         self._offset += len(data)

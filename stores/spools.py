@@ -121,11 +121,11 @@ class _FileTail(Tail):
         return self._lines.read()
 
     async def wait(self, stop: asyncio.Event | None) -> Lines:
-        if found := self._lines.read():
+        if self._lines.drained:
+            await self._growth.wait(self._lines, stop)
+        else:
             # Others must have their turn, too, where there is always more to read.
             await asyncio.sleep(0)
-            return found
-        await self._growth.wait(self._lines, stop)
         return self._lines.read()
 
     async def aclose(self) -> None:
