@@ -1,177 +1,22 @@
-"""`list_tools` and `call_tool` by themselves: outcomes, events, secrets, and unsafe calls once."""
+"""`list_tools` and `call_tool` by themselves: facts, outcomes, events, results and secrets."""
 
-import asyncio
-import contextlib
-import os
-import signal
-import subprocess
 import sys
-import time
-from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from temporalio.activity import ActivityCancellationDetails, Info
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.exceptions import ApplicationError
-from temporalio.testing import ActivityEnvironment
 
-from activities.tools import RunTools
 from contracts.agents import AgentModel, AgentSpec
 from contracts.artifacts import Value
-from contracts.spools import SpoolRecord
 from contracts.tools import (
     FunctionTool,
     ToolError,
-    ToolEventRecord,
-    ToolList,
-    ToolListing,
-    ToolOutcome,
-    ToolRequest,
 )
-from stores.artifacts import ArtifactStore
-from stores.spools import FileSpools
 from stores.values import store_value
+from tests.support.toolbench import Make, function
 
 pytestmark = pytest.mark.integration
-
-SOURCE = '''
-import os, sys, time
-from toolbox.context import ToolContext
-
-def count(path: str) -> int:
-    """Write a mark and count them."""
-    with open(path, "a") as file:
-        file.write("x")
-    return os.path.getsize(path)
-
-def key(idempotency_key: str) -> str:
-    return idempotency_key
-
-def raises(text: str) -> str:
-    raise ValueError(text)
-
-def dies(path: str) -> str:
-    count(path)
-    os._exit(3)
-
-def hangs(path: str) -> str:
-    count(path)
-    time.sleep(600)
-
-def slow(seconds: float, context: ToolContext) -> str:
-    for n in range(10):
-        time.sleep(seconds / 10)
-        context.progress(f"part {n + 1}", (n + 1) / 10)
-    return "done"
-
-def report(context: ToolContext) -> str:
-    for n in range(20_000):
-        context.progress("x" * 3_000)
-    return "told"
-
-def dirty() -> str:
-    return "a\\x1b[31mred\\x1b[0m\\x00b\\x9b\\ud800 tab\\t end"
-
-def long(chars: int) -> str:
-    return "b" * chars + "end"
-
-def binary() -> bytes:
-    return bytes(range(256))
-
-def nothing() -> None:
-    pass
-
-def secret() -> str:
-    return "the token is " + os.environ["CITY_TOKEN"]
-
-def leaks() -> str:
-    raise RuntimeError("401 for " + os.environ["CITY_TOKEN"])
-'''
-
-
-class Bench:
-    """The activities with a store, a spool and one agent."""
-
-    def __init__(self, folder: Path, tools: list[dict[str, Any]], env: Mapping[str, str]) -> None:
-        self.folder = folder
-        (folder / "t.py").write_text(SOURCE)
-        self.store = ArtifactStore.open(str(folder / "artifacts"))
-        self.spools = FileSpools(folder / "spools")
-        self.work = RunTools(self.store, self.spools, {**os.environ, **env})
-        self.agent = AgentSpec(
-            name="a", model=AgentModel(persona="p"), instructions="i", tools=tuple(tools)
-        )
-        self.calls = 0
-
-    def environment(self, attempt: int = 1) -> ActivityEnvironment:
-        made = ActivityEnvironment()
-        made.payload_converter = pydantic_data_converter.payload_converter
-        made.info = Info(**{**vars(made.info), "attempt": attempt})
-        return made
-
-    async def listing(self, queue: str | None = None) -> ToolListing:
-        ref = await self.store.put_json(self.agent)
-        return await self.environment().run(self.work.list_tools, ToolList(agent=ref, queue=queue))
-
-    async def request(self, name: str, **more: Any) -> ToolRequest:
-        self.calls += 1
-        listing = await self.listing()
-        assert listing.toolbox is not None
-        arguments = more.pop("arguments", {})
-        values = {
-            "run_id": "s1", "unit": "turn-1", "agent": await self.store.put_json(self.agent),
-            "toolbox": listing.toolbox, "name": name, "call_id": f"c{self.calls}",
-            "idempotency_key": f"k{self.calls}",
-            "arguments": await store_value(self.store, arguments, want_inline=True), **more,
-        }  # fmt: skip
-        return ToolRequest.model_validate(values)
-
-    async def call(self, name: str, attempt: int = 1, **arguments: Any) -> ToolOutcome:
-        request = await self.request(name, arguments=arguments)
-        return await self.run(request, attempt)
-
-    async def run(self, request: ToolRequest, attempt: int = 1) -> ToolOutcome:
-        return await self.environment(attempt).run(self.work.call_tool, request)
-
-    async def text(self, outcome: ToolOutcome) -> str:
-        assert outcome.text.ref is not None
-        return await self.store.get_text(outcome.text.ref)
-
-    async def events(self) -> list[ToolEventRecord]:
-        stop = asyncio.Event()
-        stop.set()
-        found = []
-        async with contextlib.aclosing(self.spools.follow("s1", stop=stop)) as records:
-            async for record, _ in records:
-                assert isinstance(record, SpoolRecord)
-                if record.tool is not None:
-                    found.append(record.tool)
-        return found
-
-
-def function(name: str, folder: Path, **more: Any) -> dict[str, Any]:
-    file = {"file": str(folder / "t.py"), "folder": str(folder)}
-    return {"kind": "function", "name": name, "function": name, **file, **more}
-
-
-Make = Any
-
-
-@pytest.fixture
-async def make(tmp_path: Path) -> AsyncIterator[Make]:
-    made: list[Bench] = []
-
-    def _make(name: str = "count", *more: dict[str, Any], **settings: Any) -> Bench:
-        env = settings.pop("env", {})
-        tools = [function(name, tmp_path, **settings), *more]
-        made.append(Bench(tmp_path, tools, env))
-        return made[-1]
-
-    yield _make
-    for bench in made:
-        await bench.work.aclose()
 
 
 async def test_a_listing_has_the_facts_and_keeps_the_schemas_out_of_history(make: Make) -> None:
@@ -310,92 +155,6 @@ async def test_a_secret_is_taken_out_of_results_and_errors(make: Make, tmp_path:
     assert b"t0ken-of-it" not in everything
 
 
-@pytest.mark.parametrize("effect", ["read", "unsafe"])
-async def test_a_tool_that_hangs_ends_in_its_time(make: Make, tmp_path: Path, effect: str) -> None:
-    bench = make("hangs", effect=effect, timeout=1.5)
-    began = time.monotonic()
-    outcome = await bench.call("hangs", path=str(tmp_path / "mark"))
-    assert time.monotonic() - began < 25
-    assert outcome.error_kind == ToolError.TIMEOUT
-    assert "within 1.5 s" in str(outcome.error)
-    assert outcome.unknown == (effect == "unsafe")
-
-
-async def test_a_tool_that_dies_is_tried_again_where_that_is_harmless(
-    make: Make, tmp_path: Path
-) -> None:
-    bench, mark = make("dies", effect="idempotent", attempts=2), tmp_path / "mark"
-    request = await bench.request("dies", arguments={"path": str(mark)})
-    with pytest.raises(ApplicationError) as caught:
-        await bench.run(request)
-    assert not caught.value.non_retryable
-    assert caught.value.type == "ToolUnavailable"
-    outcome = await bench.run(request, attempt=2)
-    assert (outcome.error_kind, outcome.unknown) == (ToolError.DIED, False)
-    assert mark.read_text() == "xx"
-
-
-async def test_an_unsafe_tool_that_dies_is_not_run_again(make: Make, tmp_path: Path) -> None:
-    bench, mark = make("dies"), tmp_path / "mark"
-    request = await bench.request("dies", arguments={"path": str(mark)})
-    outcome = await bench.run(request)
-    assert (outcome.error_kind, outcome.unknown) == (ToolError.DIED, True)
-    assert "nobody knows whether it was done" in await bench.text(outcome)
-    again = await bench.run(request, attempt=2)
-    assert again.unknown
-    assert mark.read_text() == "x"
-
-
-async def test_a_second_run_reports_what_came_of_the_first(make: Make, tmp_path: Path) -> None:
-    bench, mark = make("count"), tmp_path / "mark"
-    request = await bench.request("count", arguments={"path": str(mark)})
-    first = await bench.run(request)
-    second = await bench.run(request, attempt=2)
-    assert second.model_dump(mode="json") == first.model_dump(mode="json")
-    assert mark.read_text() == "x"
-    confirmed = request.model_copy(update={"confirmed": True, "attempt": 2})
-    assert (await bench.run(confirmed)).status == "completed"
-    assert (await bench.run(confirmed, attempt=2)).status == "completed"
-    assert mark.read_text() == "xx"
-
-
-async def test_two_runs_at_once_of_an_unsafe_call_make_it_once(make: Make, tmp_path: Path) -> None:
-    bench, mark = make("count"), tmp_path / "mark"
-    request = await bench.request("count", arguments={"path": str(mark)})
-    outcomes = await asyncio.gather(bench.run(request), bench.run(request, attempt=2))
-    assert sorted(outcome.unknown for outcome in outcomes) == [False, True]
-    assert mark.read_text() == "x"
-
-
-@pytest.mark.parametrize(("effect", "unknown"), [("read", False), ("unsafe", True)])
-async def test_a_call_that_is_cancelled_ends_its_tool(
-    make: Make, tmp_path: Path, effect: str, unknown: bool
-) -> None:
-    bench, mark = make("hangs", effect=effect), tmp_path / "mark"
-    request = await bench.request("hangs", arguments={"path": str(mark)})
-    environment = bench.environment()
-    running = asyncio.create_task(environment.run(bench.work.call_tool, request))
-    while not mark.exists():
-        await asyncio.sleep(0.05)
-    environment.cancel(ActivityCancellationDetails(cancel_requested=True))
-    outcome = await asyncio.wait_for(running, 30)
-    assert (outcome.error_kind, outcome.unknown) == (ToolError.CANCELLED, unknown)
-
-
-async def test_a_stopped_worker_hands_back_what_may_be_done_again(
-    make: Make, tmp_path: Path
-) -> None:
-    bench, mark = make("hangs", effect="read"), tmp_path / "mark"
-    request = await bench.request("hangs", arguments={"path": str(mark)})
-    environment = bench.environment()
-    running = asyncio.create_task(environment.run(bench.work.call_tool, request))
-    while not mark.exists():
-        await asyncio.sleep(0.05)
-    environment.cancel(ActivityCancellationDetails(worker_shutdown=True))
-    with pytest.raises(ApplicationError, match="the worker was stopped"):
-        await asyncio.wait_for(running, 30)
-
-
 async def test_asking_renders_the_text_of_a_prompt(make: Make) -> None:
     schema = {"type": "object", "properties": {"x": {"type": "string"}}, "required": ["x"]}
     bench = make(
@@ -441,62 +200,6 @@ async def test_the_tools_of_an_mcp_server_have_names_effects_and_calls(
     outcome = await bench.call("m__dies", path=str(tmp_path / "mark"))
     assert (outcome.error_kind, outcome.unknown) == (ToolError.DIED, True)
     assert (tmp_path / "mark").read_text() == "x"
-
-
-KILLED = """
-import asyncio, sys
-from pathlib import Path
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.testing import ActivityEnvironment
-from activities.tools import RunTools
-from contracts.tools import ToolRequest
-from stores.artifacts import ArtifactStore
-from stores.spools import FileSpools
-
-async def main(folder):
-    store, spools = ArtifactStore.open(str(folder / "artifacts")), FileSpools(folder / "spools")
-    environment = ActivityEnvironment()
-    environment.payload_converter = pydantic_data_converter.payload_converter
-    request = ToolRequest.model_validate_json((folder / "request.json").read_text())
-    await environment.run(RunTools(store, spools, {}).call_tool, request)
-
-asyncio.run(main(Path(sys.argv[1])))
-"""
-
-
-@pytest.mark.parametrize(("effect", "marks"), [("unsafe", "x"), ("read", "xx")])
-async def test_a_worker_killed_between_a_tools_start_and_end(
-    make: Make, tmp_path: Path, effect: str, marks: str
-) -> None:
-    bench, mark = make("hangs", effect=effect, timeout=3), tmp_path / "mark"
-    request = await bench.request("hangs", arguments={"path": str(mark)})
-    (tmp_path / "request.json").write_text(request.model_dump_json())
-    root = Path(__file__).parents[2]
-    worker = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], cwd=root)
-    while not mark.exists():
-        assert worker.poll() is None
-        await asyncio.sleep(0.05)
-    [tool] = _children(worker.pid)
-    os.kill(worker.pid, signal.SIGKILL)
-    worker.wait()
-    outcome = await bench.run(request, attempt=2)
-    assert outcome.unknown == (effect == "unsafe")
-    assert mark.read_text() == marks
-    async with asyncio.timeout(30):
-        while _alive(tool):
-            await asyncio.sleep(0.05)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def _children(pid: int) -> list[int]:
-    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(child) for child in text.split()]
 
 
 async def test_a_function_tools_declaration_is_the_same_after_its_way_through_json() -> None:
