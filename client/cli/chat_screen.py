@@ -18,6 +18,7 @@ from rich.text import Text
 
 from client.chat_values import StreamTrouble
 from client.cli.console import clean
+from client.cli.echo import hold_echo, restore_echo
 from client.cli.tool_lines import tool_line
 from contracts.chats import ChatView, PendingTool, TurnResult
 from contracts.spools import SpoolRecord
@@ -222,12 +223,14 @@ class RichScreen(Screen):
 
     def _start(self, live: Live) -> None:
         self._live = live
+        hold_echo()
         live.start()
 
     def _clear(self) -> None:
         if self._live is not None:
             self._live.stop()
             self._live, self._waits = None, False
+            restore_echo()
 
     def _settle(self) -> None:
         """Print for good what is being written."""

@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 
 from rich.console import Console
 
+from client.cli.echo import restore_echo
 from client.cli.invocation import pasteable
 
 DONE, FAILED, USAGE, WAITING, INTERRUPTED = 0, 1, 2, 3, 130
@@ -225,6 +226,7 @@ async def _interruptible(main: Callable[[], Coroutine[Any, Any, int]]) -> int:
 
 def _leave_now() -> NoReturn:
     """End at once: what we started ends by itself when we are gone."""
+    restore_echo()
     if sys.stderr.isatty():
         sys.stderr.write("\x1b[?25h\n")  # the cursor that a live display has hidden
     sys.stderr.flush()

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from client.cli.console import clean, say
+from client.cli.echo import hold_echo, restore_echo
 from client.cli.picture import Picture
 from client.cli.spelling import GLYPHS, cap, elapsed, money, served_by
 from client.cli.tool_lines import tool_line
@@ -118,6 +119,7 @@ class LiveProgress(Progress):
         self._ticker: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "LiveProgress":
+        hold_echo()
         self._live.start()
         self._ticker = asyncio.create_task(self._tick())
         return self
@@ -134,6 +136,7 @@ class LiveProgress(Progress):
                 await self._ticker
         self._live.update(Text(""))
         self._live.stop()
+        restore_echo()
 
     async def _tick(self) -> None:
         while True:
