@@ -139,7 +139,7 @@ class RunWorkflow(Control):
             while True:
                 if (self._progress or state.parked) and carrying.suggested():
                     await self._move_on(state)
-                if not ((self._progress or state.parked) and carrying.full()):
+                if not ((self._progress or state.parked) and self._full()):
                     self._start_ready(state)
                 display.update()
                 if not self._tasks:
@@ -207,7 +207,11 @@ class RunWorkflow(Control):
             return False
         if not self._can_park(state, step_of(unit)):
             return False
-        return state.moving or carrying.full() or self._at_rest(state, unit)
+        return state.moving or self._full() or self._at_rest(state, unit)
+
+    def _full(self) -> bool:
+        """Whether nothing more may be started in this history."""
+        return carrying.full()
 
     def _can_park(self, state: RunState, name: str) -> bool:
         """Whether a step is an agent that the next history can go on with; not within rounds."""

@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 
 from client.agent_plans import plan_own
+from client.chat_bills import chat_bill
+from client.chats import Chats
 from config.agentfile import load_agent
 from contracts.chats import TurnResult
 from contracts.spools import SpoolRecord
 from contracts.teams import AgentStatus
+from rules.billing import differences
 from tests.support.harness import harness
 from tests.support.scripted import Say, Script
 from tests.support.server import LocalServer
@@ -248,3 +251,26 @@ async def test_prompts_and_agents_are_asked_side_by_side(opened: Open) -> None:
         result = await asyncio.wait_for(one.chat.wait(said.turn), 60)
     assert result.status is AgentStatus.COMPLETED
     assert [t.status for t in result.tools] == ["completed"] * 3
+
+
+async def test_what_tools_asked_of_models_is_on_the_bill(opened: Open) -> None:
+    script = Script(
+        {
+            "t1.1": [asks(("sum_up", {"text": "a long text"}), ("lawyer", {"message": "May I?"}))],
+            "t1.1.1.1": [Say("In short.")],
+            "t1.1.2.1": [asks(("statute", {"number": 7}))],
+            "t1.1.2.2": [Say("By statute 7 you may.")],
+            "t1.2": [Say("You may.")],
+        }
+    )
+    async with opened(script, SUM_UP, LAWYER) as one:
+        result = await one.ask("May I?")
+        bill = await chat_bill(Chats(one.h.runs), one.chat.chat_id)
+    assert result.status is AgentStatus.COMPLETED
+    lines = {line.name: line for line in bill.lines}
+    assert sorted(lines) == ["t1#1", "t1#2", "t1.1.1#1", "t1.1.2#1", "t1.1.2#2"]
+    assert all(line.attempt.cost == Decimal("0.006") for line in bill.lines)
+    assert all(line.candidate is not None for line in bill.lines), "each with its own price"
+    assert [tool.cost for tool in result.tools] == [Decimal("0.006"), Decimal("0.012")]
+    assert bill.computed == bill.cost.cost == result.cost == Decimal("0.030")
+    assert differences(bill) == []
