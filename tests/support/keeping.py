@@ -1,12 +1,17 @@
 """A scripted provider that keeps files and caches, and says what it was asked to keep."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from contracts.messages import ChatRequest
 from contracts.plans import Candidate
 from providers.spi import CacheName, LLMClient
-from tests.support.scripted import Script, ScriptedClient, ScriptedClients
+from tests.support.harness import Harness, harness
+from tests.support.scripted import Say, Script, ScriptedClient, ScriptedClients
+from tests.support.server import LocalServer
 
 
 @dataclass
@@ -71,3 +76,26 @@ class KeepingClients(ScriptedClients):
 
     def client(self, candidate: Candidate) -> LLMClient:
         return self._made(self._script, candidate.model, self.kept)
+
+
+@asynccontextmanager
+async def keeping(
+    server: LocalServer,
+    folder: Path,
+    kept: Kept,
+    script: Script | None = None,
+    made: type[KeepingClient] = KeepingClient,
+    cached_workflows: int = 0,
+    tools: bool = False,
+) -> AsyncIterator[Harness]:
+    """Run workers whose provider keeps files and caches."""
+    script = script or Script(default=Say("An answer."))
+    async with harness(
+        server.address,
+        folder,
+        script,
+        clients=KeepingClients(script, kept, made),
+        cached_workflows=cached_workflows,
+        tools=tools,
+    ) as h:
+        yield h

@@ -1,6 +1,5 @@
 """An agent's files in a run: stored once, sent as parts, refused when they have changed."""
 
-import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,14 +11,13 @@ from contracts.parts import FileInlinePart, TextPart
 from contracts.plans import Plan
 from contracts.teams import WorkflowStatus
 from rules import planning
+from tests.support.attaching import PDF, attach
 from tests.support.harness import Harness, harness
 from tests.support.scripted import Say, Script
 from tests.support.server import LocalServer
 from tests.support.teams import agent, plan, team
 
 pytestmark = pytest.mark.integration
-
-PDF = b"%PDF-1.4 two pages\0"
 
 
 @pytest.fixture
@@ -29,24 +27,11 @@ async def served(server: LocalServer, tmp_path: Path) -> AsyncIterator[Harness]:
         yield made
 
 
-def attach(path: Path, mime_type: str) -> AttachedFile:
-    data = path.read_bytes()
-    return AttachedFile(
-        path=str(path),
-        name=path.name,
-        mime_type=mime_type,
-        size_bytes=len(data),
-        sha256=hashlib.sha256(data).hexdigest(),
-    )
-
-
 @pytest.fixture
 def files(tmp_path: Path) -> tuple[AttachedFile, ...]:
-    (tmp_path / "paper.pdf").write_bytes(PDF)
-    (tmp_path / "notes.md").write_text("Bees make honey.")
     return (
-        attach(tmp_path / "paper.pdf", "application/pdf"),
-        attach(tmp_path / "notes.md", "text/markdown"),
+        attach(tmp_path / "paper.pdf", PDF),
+        attach(tmp_path / "notes.md", b"Bees make honey.", "text/markdown"),
     )
 
 

@@ -1,15 +1,12 @@
 """A team's shared context and large files: uploaded, cached and paid once, deleted at the end."""
 
 import asyncio
-import hashlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from contracts.files import LARGE_BYTES, AttachedFile
+from contracts.files import AttachedFile
 from contracts.parts import FileInlinePart, FileRefPart, TextPart
 from contracts.plans import Plan
 from contracts.prices import Rate
@@ -17,27 +14,14 @@ from contracts.sharing import SHARED_UNIT
 from contracts.teams import ForEachSpec, InputSpec, SharedContext, WorkflowStatus
 from providers.exceptions import AuthenticationFailed, InvalidRequest, Overloaded, StreamInterrupted
 from rules import billing
-from tests.support.harness import Harness, harness
-from tests.support.keeping import KeepingClient, KeepingClients, Kept, RepeatingClient
+from tests.support.attaching import BIG, PDF, attach
+from tests.support.harness import harness
+from tests.support.keeping import Kept, RepeatingClient, keeping
 from tests.support.scripted import Say, Script
 from tests.support.server import LocalServer
 from tests.support.teams import GPT4, agent, candidate, plan, team
 
 pytestmark = pytest.mark.integration
-
-PDF = b"%PDF-1.4 small\0"
-BIG = b"%PDF-1.4 large\0" + bytes(LARGE_BYTES)
-
-
-def attach(path: Path, data: bytes, mime_type: str = "application/pdf") -> AttachedFile:
-    path.write_bytes(data)
-    return AttachedFile(
-        path=str(path),
-        name=path.name,
-        mime_type=mime_type,
-        size_bytes=len(data),
-        sha256=hashlib.sha256(data).hexdigest(),
-    )
 
 
 @pytest.fixture
@@ -72,23 +56,6 @@ def shared_plan(
         file_tokens={step.name: tokens for step in steps},
         shared_tokens=(tokens,),
     )
-
-
-@asynccontextmanager
-async def keeping(
-    server: LocalServer,
-    folder: Path,
-    kept: Kept,
-    script: Script | None = None,
-    made: type[KeepingClient] = KeepingClient,
-    cached_workflows: int = 0,
-) -> AsyncIterator[Harness]:
-    script = script or Script(default=Say("An answer."))
-    clients = KeepingClients(script, kept, made)
-    async with harness(
-        server.address, folder, script, clients=clients, cached_workflows=cached_workflows
-    ) as h:
-        yield h
 
 
 async def test_B10_a_named_cache_is_made_once_for_all_agents_and_deleted(

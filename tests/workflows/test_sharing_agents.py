@@ -1,7 +1,5 @@
 """Agents in a team's shared context: it is in every call, cached once, never in what is kept."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -13,27 +11,13 @@ from contracts.sharing import SHARED_UNIT
 from contracts.teams import WorkflowStatus
 from providers.exceptions import AuthenticationFailed
 from rules import billing, planning
-from tests.support.harness import Harness, harness
-from tests.support.keeping import KeepingClient, KeepingClients, Kept, RepeatingClient
+from tests.support.attaching import BIG, PDF, attach
+from tests.support.keeping import Kept, RepeatingClient, keeping
 from tests.support.scripted import Say, Script
 from tests.support.server import LocalServer
 from tests.support.sharing_agents import shared_plan, turns
-from tests.workflows.test_sharing import BIG, PDF, attach
 
 pytestmark = pytest.mark.integration
-
-
-@asynccontextmanager
-async def keeping(
-    server: LocalServer,
-    folder: Path,
-    kept: Kept,
-    script: Script,
-    made: type[KeepingClient] = KeepingClient,
-) -> AsyncIterator[Harness]:
-    clients = KeepingClients(script, kept, made)
-    async with harness(server.address, folder, script, clients=clients, tools=True) as h:
-        yield h
 
 
 def asked(script: Script, unit: str) -> list[ChatRequest]:
@@ -45,7 +29,7 @@ async def test_every_call_begins_with_the_context_and_what_is_kept_has_none_of_i
 ) -> None:
     script = Script(turns(), default=Say("An answer."))
     small = attach(tmp_path / "rules.pdf", PDF)
-    async with keeping(server, tmp_path, Kept(), script, RepeatingClient) as h:
+    async with keeping(server, tmp_path, Kept(), script, RepeatingClient, tools=True) as h:
         made = shared_plan(tmp_path, small)
         result, steps = await h.run(made)
         assert result.status is WorkflowStatus.COMPLETED, steps
@@ -70,7 +54,7 @@ async def test_a_cache_of_its_own_name_serves_who_has_no_tools(
 ) -> None:
     kept, script = Kept(seconds=0.1), Script(turns(), default=Say("An answer."))
     big = attach(tmp_path / "report.pdf", BIG)
-    async with keeping(server, tmp_path, kept, script) as h:
+    async with keeping(server, tmp_path, kept, script, tools=True) as h:
         result, steps = await h.run(shared_plan(tmp_path, big, caching="named"))
         assert result.status is WorkflowStatus.COMPLETED, steps
         cost = await h.runs.get(result.run_id).cost()
@@ -97,7 +81,7 @@ async def test_B18_a_cache_that_is_gone_is_left_out_in_the_same_attempt(
     gone = AuthenticationFailed("CachedContent not found (or permission denied)", status=403)
     script = Script({**turns(), "thinks.1": [gone, Say("Of course.")]}, default=Say("An answer."))
     small = attach(tmp_path / "rules.pdf", PDF)
-    async with keeping(server, tmp_path, Kept(), script) as h:
+    async with keeping(server, tmp_path, Kept(), script, tools=True) as h:
         result, steps = await h.run(shared_plan(tmp_path, small, caching="named"))
         assert result.status is WorkflowStatus.COMPLETED, steps
         cost = await h.runs.get(result.run_id).cost()
@@ -117,7 +101,7 @@ async def test_who_goes_first_warms_for_those_of_the_same_form(
     made = shared_plan(tmp_path, small)
     same = AgentForm(before=planning.nodes(made)[2].shared)
     made = made.model_copy(update={"agent_forms": {**made.agent_forms, "thinks": same}})
-    async with keeping(server, tmp_path, Kept(), script, RepeatingClient) as h:
+    async with keeping(server, tmp_path, Kept(), script, RepeatingClient, tools=True) as h:
         result, _ = await h.run(made)
         cost = await h.runs.get(result.run_id).cost()
     (thought,) = [a for a in cost.attempts if a.step == "thinks"]
