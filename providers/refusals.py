@@ -1,9 +1,11 @@
 """The bodies of answers that are none: read as far as an error needs, and not any further.
 
-A server, or a proxy before it, may answer an error with a page that never ends. Whoever reads it
-whole (SDKs do, before anybody is told of the error) has no memory left.
+A server, or a proxy before it, may answer an error with a page that never ends, that breaks off,
+or that is not compressed as it says. SDKs read it whole before they tell of the error, and tell of
+the broken page then: the status would be lost, and how long to wait.
 """
 
+import contextlib
 from collections.abc import AsyncIterator
 
 import httpx2
@@ -12,25 +14,46 @@ BODY_LIMIT = 64 * 1024
 """Bytes of an error's body that are read; vendors' own stay far below."""
 
 
-class _Beginning(httpx2.AsyncByteStream):
-    """The first bytes of a body, as if there were no more."""
+class _Kept(httpx2.AsyncByteStream):
+    """A body that was read, over the connection that it came by."""
 
-    def __init__(self, stream: httpx2.AsyncByteStream) -> None:
+    def __init__(self, data: bytes, stream: httpx2.AsyncByteStream) -> None:
+        self._data = data
         self._stream = stream
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        left = BODY_LIMIT
-        async for chunk in self._stream:
-            yield chunk[:left]
-            left -= len(chunk)
-            if left <= 0:
-                return
+        yield self._data
 
     async def aclose(self) -> None:
         await self._stream.aclose()
 
 
 async def bound_refusal(response: httpx2.Response) -> None:
-    """Shorten the body of an answer that is no success. A response hook of the HTTP client."""
-    if not response.is_success and isinstance(response.stream, httpx2.AsyncByteStream):
-        response.stream = _Beginning(response.stream)
+    """Read the body of an answer that is no success. A response hook of the HTTP client."""
+    stream = response.stream
+    if response.is_success or not isinstance(stream, httpx2.AsyncByteStream):
+        return
+    data = await _beginning(stream)
+    response.stream = _Kept(data if _can_be_decoded(data, response) else b"", stream)
+
+
+async def _beginning(stream: httpx2.AsyncByteStream) -> bytes:
+    """The body's first bytes, or what came of them before it broke off."""
+    data = b""
+    with contextlib.suppress(httpx2.HTTPError):
+        async for chunk in stream:
+            data += chunk
+            if len(data) >= BODY_LIMIT:
+                break
+    return data[:BODY_LIMIT]
+
+
+def _can_be_decoded(data: bytes, response: httpx2.Response) -> bool:
+    encoding = response.headers.get("content-encoding")
+    if not encoding:
+        return True
+    try:
+        httpx2.Response(200, headers={"content-encoding": encoding}, content=data)
+    except httpx2.DecodingError:
+        return False
+    return True

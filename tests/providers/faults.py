@@ -72,6 +72,15 @@ def _endless_page(dialect: Dialect, quoted: str) -> Reply:
     return Reply((page, Stall()), 500, {"content-type": "text/html"})
 
 
+def _broken_body(dialect: Dialect, quoted: str) -> Reply:
+    body = dialect.error_body(429, "slow down")
+    return Reply((body[:-5],), 429, {"retry-after": "7"}, end="reset")
+
+
+def _wrongly_coded(dialect: Dialect, quoted: str) -> Reply:
+    return Reply.error(503, b"busy", {"content-encoding": "gzip"})
+
+
 def _quota(dialect: Dialect, quoted: str) -> Reply:
     return Reply.error(429, dialect.quota_body(f"no more money: {quoted}") or b"")
 
@@ -146,6 +155,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault("429, quota spent", _quota, {"*": "RateLimited"}, False, not_for=("gemini",)),
     Fault("502, HTML page", _html(502), {"*": "ServerFailed"}, True),
     Fault("500, endless page", _endless_page, {"*": "ServerFailed"}, True),
+    Fault("429, body breaks off", _broken_body, {"*": "RateLimited"}, True, (7, 7)),
+    Fault("503, body is not compressed as it says", _wrongly_coded, {"*": "Overloaded"}, True),
     Fault("500, empty", lambda d, q: Reply.error(500, b""), {"*": "ServerFailed"}, True),
     Fault("reset before headers", lambda d, q: Reply(silent=True, end="reset"), _BEFORE, True),
     Fault("closed before headers", lambda d, q: Reply(silent=True, end="fin"), _BEFORE, True),

@@ -146,8 +146,9 @@ class WireServer:
             return False
         self.requests.append(request)
         reply = self._reply if isinstance(self._reply, Reply) else self._reply(request)
-        endless = any(isinstance(act, Flood | Stall) for act in reply.acts)
-        chunked = (reply.status == 200 or endless) and not reply.silent
+        # A broken body has no length, whatever the status.
+        broken = reply.end != "clean" or any(isinstance(act, Flood | Stall) for act in reply.acts)
+        chunked = (reply.status == 200 or broken) and not reply.silent
         if not reply.silent:
             writer.write(_head(reply, chunked))
         for act in reply.acts:
