@@ -52,6 +52,7 @@ from tests.support.quick_scenes import quick_tools
 from tests.support.scripted import Say, Script
 from tests.support.server import local_server
 from tests.support.single_scenes import single, single_hands_over
+from tests.support.slice_scenes import slice_again, slices_again
 from tests.support.talks import begin, header
 from tests.support.teams import agent, candidate, plan, team
 from workflows.run import RunWorkflow
@@ -348,7 +349,7 @@ SCENES: dict[str, Scene] = {
     scene.__name__: scene
     for scene in (
         *(graph, failover, forms, control, cancelled, timed_out, many),
-        *(slices, slice_of_items, slices_stopped, slice_stopped),
+        *(slices, slice_of_items, slices_stopped, slice_stopped, slices_again, slice_again),
         *(told, moved),
         *(chat, chat_tools, asking_tools, agent_steps),
         *(single, single_hands_over, compacted, summed_up, chat_found, quick_tools),
@@ -405,7 +406,7 @@ async def _record(address: str, folder: Path, name: str, path: Path) -> None:
     async with harness(
         address, folder, script(), queues, cached_workflows=100, tools=True
     ) as running:
-        run = await asyncio.wait_for(SCENES[name](running), 60)
+        run = await asyncio.wait_for(SCENES[name](running), 300)
         history = await run.handle.fetch_history()
         path.write_text(history.to_json())
         started = history.events[0].workflow_execution_started_event_attributes
