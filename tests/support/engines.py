@@ -7,13 +7,18 @@ from typing import Any
 
 from client.engine import (
     Agent,
+    AgentResult,
     EngineConfig,
     LLMClient,
     LLMResponse,
+    OrchestrationEngine,
     RateLimitConfig,
     RetryPolicy,
     Workflow,
 )
+
+MakeEngine = Callable[..., OrchestrationEngine]
+"""What the fixture `make_engine` gives: a client, perhaps a configuration, to an engine."""
 
 Answer = str | Exception | Callable[[str], str]
 
@@ -74,3 +79,21 @@ def quick(**more: Any) -> EngineConfig:
     more.setdefault("rate_limit_config", RateLimitConfig.unlimited())
     more.setdefault("default_retry_policy", RetryPolicy(base_delay=0.0, jitter=False))
     return EngineConfig(**more)
+
+
+async def run(engine: OrchestrationEngine, flow: Workflow) -> Workflow:
+    """Run a workflow to its end."""
+    return await engine.execute_workflow(await engine.register_workflow(flow))
+
+
+def result_of(flow: Workflow, name: str = "a") -> AgentResult:
+    """Return an agent's result, which there has to be."""
+    found = flow.get_agent_by_name(name)
+    assert found is not None
+    assert found.result is not None
+    return found.result
+
+
+def states(flow: Workflow) -> dict[str, str]:
+    """Return the agents' states by name."""
+    return {a.name: a.status.value for a in flow.agents}
