@@ -9,11 +9,12 @@ import asyncio
 import contextlib
 import json
 import re
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any
+
+from benchmarks._apart import served
 
 STAMP = re.compile(r"(\d+) ")
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -34,21 +35,9 @@ class Ages:
         return [(int(sent), now - int(sent)) for sent in STAMP.findall(text[:whole])]
 
 
-@contextlib.contextmanager
-def vendor() -> Iterator[str]:
-    """Start the process; yield its address."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks._clocked"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        yield process.stdout.readline().decode().strip()
-    finally:
-        process.stdin.close()
-        process.wait(10)
+def vendor() -> AbstractContextManager[str]:
+    """Start the process; its address is what is entered."""
+    return served("benchmarks._clocked")
 
 
 def _event(choices: list[dict[str, Any]], **more: Any) -> bytes:

@@ -5,12 +5,11 @@ pieces of text with 2 ms between them, `2000x0` is 2,000 as fast as the socket t
 """
 
 import asyncio
-import contextlib
-import subprocess
 import sys
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from functools import lru_cache
 
+from benchmarks._apart import served
 from tests.wire.server import Reply, Request, Wait, WireServer
 from tests.wire.streams import DIALECTS
 
@@ -27,21 +26,9 @@ def text(pieces: int) -> str:
     return "".join(_pieces(pieces))
 
 
-@contextlib.contextmanager
-def vendor() -> Iterator[str]:
-    """Start the process; yield its address."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks._vendor"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        yield process.stdout.readline().decode().strip()
-    finally:
-        process.stdin.close()
-        process.wait(10)
+def vendor() -> AbstractContextManager[str]:
+    """Start the process; its address is what is entered."""
+    return served("benchmarks._vendor")
 
 
 def _pieces(count: int) -> list[str]:

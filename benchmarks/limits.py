@@ -17,10 +17,12 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
+from benchmarks._apart import served
 from benchmarks._limited import REQUESTS, TOKENS
 from client.connection import connect
 from client.devserver import find_server
@@ -93,22 +95,9 @@ def plan() -> Plan:
     )
 
 
-@contextlib.contextmanager
-def vendor(log: Path) -> Iterator[str]:
-    """Start the vendor; yield its address."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks._limited", str(log)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        cwd=ROOT,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        yield process.stdout.readline().decode().strip()
-    finally:
-        process.stdin.close()
-        process.wait(10)
+def vendor(log: Path) -> AbstractContextManager[str]:
+    """Start the vendor; its address is what is entered."""
+    return served("benchmarks._limited", str(log))
 
 
 @contextlib.contextmanager

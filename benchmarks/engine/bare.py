@@ -11,12 +11,13 @@ table, no record of the run, no outputs beside the last answer.
 """
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import timedelta
 
 from temporalio import activity, workflow
 from temporalio.common import RetryPolicy
+
+from benchmarks._beating import heartbeats
 
 with workflow.unsafe.imports_passed_through():
     from pydantic import BaseModel
@@ -68,7 +69,7 @@ class Asking:
         )
         stream = self._client_of(question.model).open(request, Timeouts.of(300))
         activity.heartbeat()
-        async with _heartbeats(), stream:
+        async with heartbeats(), stream:
             reply = await stream.collect()
         usage = reply.usage
         return Answer(
@@ -77,20 +78,6 @@ class Asking:
             completion_tokens=usage.completion_tokens if usage else 0,
             finish_reason=reply.finish_reason,
         )
-
-
-@contextlib.asynccontextmanager
-async def _heartbeats() -> AsyncIterator[None]:
-    async def beat() -> None:
-        while True:
-            await asyncio.sleep(1)
-            activity.heartbeat()
-
-    beating = asyncio.create_task(beat())
-    try:
-        yield
-    finally:
-        beating.cancel()
 
 
 @workflow.defn(name="BareGraph")

@@ -24,6 +24,8 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from benchmarks._beating import heartbeats
+
 with workflow.unsafe.imports_passed_through():
     from pydantic import BaseModel
 
@@ -113,7 +115,7 @@ class Work:
         )
         stream = self._model.open(request, Timeouts.of(300))
         activity.heartbeat()
-        async with _heartbeats(), stream:
+        async with heartbeats(), stream:
             reply = await stream.collect()
         said = Message("assistant", reply.text, tool_calls=tuple(reply.tool_calls))
         usage = reply.usage
@@ -130,7 +132,7 @@ class Work:
     @activity.defn(name="hand_read")
     async def read(self, asked: Asked) -> Result:
         """Read an entry into the store."""
-        async with _heartbeats():
+        async with heartbeats():
             text = await asyncio.to_thread(story.entry, asked.path)
             return Result(ref=await self._store.put_text(text))
 
@@ -142,20 +144,6 @@ class Work:
             name=told.tool,
             tool_call_id=told.call_id,
         )
-
-
-@contextlib.asynccontextmanager
-async def _heartbeats() -> AsyncIterator[None]:
-    async def beat() -> None:
-        while True:
-            await asyncio.sleep(1)
-            activity.heartbeat()
-
-    beating = asyncio.create_task(beat())
-    try:
-        yield
-    finally:
-        beating.cancel()
 
 
 @workflow.defn(name="transcript_agent")
