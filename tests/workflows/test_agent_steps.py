@@ -9,40 +9,17 @@ from typing import Any
 
 import pytest
 
-from client.agent_plans import plan_own
 from client.runs import Run
-from config.agentfile import load_agent
-from contracts.plans import Plan
 from contracts.runs import RunStatus
-from contracts.teams import AgentStatus, AgentStep, ForEachSpec, RepeatSpec, StepSpec
+from contracts.teams import AgentStatus, AgentStep, ForEachSpec, RepeatSpec
 from contracts.updates import Answer, PauseRequest, PromptEdit, RetryRequest
+from tests.support.finders import found, planned
 from tests.support.harness import Harness, harness
 from tests.support.scripted import Say, Script
 from tests.support.server import LocalServer
-from tests.support.teams import AT_ONCE, agent, candidate, plan, team
+from tests.support.teams import agent
 
 pytestmark = pytest.mark.integration
-
-FILE = """\
-name: finder
-model: {provider: scripted, name: gpt-4, max_tokens: 50}
-instructions: Find things.
-budget: {turn: 1}
-tools:
-  - {name: find, type: function, file: tools.py, function: find, APPROVAL}
-"""
-CODE = '''
-from pathlib import Path
-
-LOG = Path(__file__).with_name("log")
-
-
-def find(text: str) -> str:
-    """Find something."""
-    with LOG.open("a") as log:
-        log.write(text + "\\n")
-    return f"found {text}"
-'''
 
 PRICE = Decimal("0.006")
 
@@ -52,7 +29,6 @@ def serving(
     server: LocalServer, tmp_path: Path
 ) -> Callable[[Script], AbstractAsyncContextManager[Harness]]:
     """Serve workers with tools and a model that plays a script."""
-    (tmp_path / "tools.py").write_text(CODE)
 
     @asynccontextmanager
     async def serve(script: Script) -> AsyncIterator[Harness]:
@@ -63,14 +39,6 @@ def serving(
 
 
 Serving = Callable[[Script], AbstractAsyncContextManager[Harness]]
-
-
-def planned(folder: Path, *steps: StepSpec, approval: str = "effect: read", **more: Any) -> Plan:
-    """Return the plan of a team whose agents are all the finder."""
-    (folder / "agent.yaml").write_text(FILE.replace("APPROVAL", approval))
-    own = plan_own(load_agent(folder / "agent.yaml", {}), lambda _: candidate(), AT_ONCE)
-    drafts = {step.name: own.draft() for step in steps if isinstance(step, AgentStep)}
-    return plan(team(*steps, **more), agents=drafts)
 
 
 def finder(name: str = "look", prompt: str = "Look for {text}", **more: Any) -> AgentStep:
@@ -84,11 +52,6 @@ def asks(*texts: str) -> Say:
 
 
 TEXT = {"text": {"type": "text"}}
-
-
-def log(folder: Path) -> list[str]:
-    file = folder / "log"
-    return file.read_text().split() if file.exists() else []
 
 
 async def until(run: Run, what: Callable[[RunStatus], bool]) -> RunStatus:
@@ -123,7 +86,7 @@ async def test_an_agent_calls_its_tools_and_its_answer_is_the_steps(
     assert [t.name for t in first.tools or ()] == ["find"]
     last = next(req for name, _, req in script.requests if name == "report")
     assert last.messages[0].content == "Report on: Both are found."
-    assert sorted(log(tmp_path)) == ["a", "b"]
+    assert sorted(found(tmp_path)) == ["a", "b"]
     assert result.cost == 3 * PRICE
     assert steps["look"].cost == 2 * PRICE
     assert steps["look"].metadata["tools"] == {"find": 2}
@@ -142,7 +105,7 @@ async def test_an_agent_is_mapped_over_a_list(serving: Serving, tmp_path: Path) 
         assert steps["look"].output is not None
         assert steps["look"].output.inline == ["x is there.", "y is there."]
     assert result.cost == steps["look"].cost == 4 * PRICE
-    assert sorted(log(tmp_path)) == ["x", "y"]
+    assert sorted(found(tmp_path)) == ["x", "y"]
 
 
 async def test_an_agent_is_repeated_until_it_is_good(serving: Serving, tmp_path: Path) -> None:
@@ -158,7 +121,7 @@ async def test_an_agent_is_repeated_until_it_is_good(serving: Serving, tmp_path:
     async with serving(script) as h:
         result, steps = await h.run(planned(tmp_path, step, inputs=TEXT), {"text": "it"})
     assert steps["look"].metadata["rounds"] == 2
-    assert log(tmp_path) == ["one", "two"]
+    assert found(tmp_path) == ["one", "two"]
     assert result.cost == 4 * PRICE
 
 
@@ -177,7 +140,7 @@ async def test_a_tool_that_needs_a_word_is_a_question_of_the_run(
     serving: Serving, tmp_path: Path, choice: str
 ) -> None:
     script = Script({"look.1": [asks("it")], "look.2": [Say("Done.")]})
-    spec = planned(tmp_path, finder(), approval="approval: always", inputs=TEXT)
+    spec = planned(tmp_path, finder(), how="approval: always", inputs=TEXT)
     async with serving(script) as h:
         run = await h.start(spec, {"text": "it"})
         status = await until(run, lambda s: bool(s.questions))
@@ -185,11 +148,11 @@ async def test_a_tool_that_needs_a_word_is_a_question_of_the_run(
         assert question.step == "look.1.1"
         assert '{"text":"it"}' in question.ask
         assert "waits for an answer" in (status.steps[0].note or "")
-        assert log(tmp_path) == []
+        assert found(tmp_path) == []
         await run.answer(Answer(step="look", choice=choice, comment="as you like"))
         result = await asyncio.wait_for(run.wait(), 30)
     assert result.status.value == "completed"
-    assert log(tmp_path) == (["it"] if choice == "approve" else [])
+    assert found(tmp_path) == (["it"] if choice == "approve" else [])
     if choice == "reject":
         told = next(req for name, _, req in script.requests if name == "look.2").messages[-1]
         assert "as you like" in told.content
@@ -221,12 +184,12 @@ async def test_a_failed_agent_runs_again_with_another_prompt(
     again = next(req for name, _, req in script.requests if name == "look.3")
     assert again.messages[0].content == "Look harder for it"
     assert len(again.messages) == 1
-    assert log(tmp_path) == ["one", "two"]
+    assert found(tmp_path) == ["one", "two"]
 
 
 async def test_a_paused_run_lets_an_agent_call_no_model(serving: Serving, tmp_path: Path) -> None:
     script = Script({"look.1": [asks("it")], "look.2": [Say("Done.")]})
-    spec = planned(tmp_path, finder(), approval="approval: always", inputs=TEXT)
+    spec = planned(tmp_path, finder(), how="approval: always", inputs=TEXT)
     async with serving(script) as h:
         run = await h.start(spec, {"text": "it"})
         await until(run, lambda s: bool(s.questions))
@@ -279,7 +242,7 @@ async def test_a_retried_step_calls_its_tools_anew(serving: Serving, tmp_path: P
         finder(),
         agent("other", "{text}"),
         agent("third", "{text}"),
-        approval="effect: unsafe",
+        how="effect: unsafe",
         inputs=TEXT,
     )
     async with serving(script) as h:
@@ -289,4 +252,4 @@ async def test_a_retried_step_calls_its_tools_anew(serving: Serving, tmp_path: P
         await until(run, lambda s: s.steps[0].status is AgentStatus.COMPLETED)
         await run.cancel()
         await asyncio.wait_for(run.wait(), 30)
-    assert log(tmp_path) == ["same", "same"]
+    assert found(tmp_path) == ["same", "same"]

@@ -4,42 +4,19 @@ import asyncio
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from client.agent_plans import plan_own
-from config.agentfile import load_agent
-from contracts.plans import Plan
-from contracts.teams import AgentStatus, AgentStep, ForEachSpec, StepSpec, WaitStep
+from contracts.teams import AgentStatus, AgentStep, ForEachSpec, WaitStep
+from tests.support.finders import found, planned
 from tests.support.harness import harness
 from tests.support.scripted import Say, Script
 from tests.support.server import LocalServer, local_server
-from tests.support.teams import AT_ONCE, agent, candidate, plan, team
+from tests.support.teams import agent
 from tests.workflows.test_moving_on import SOON, histories
 
 pytestmark = pytest.mark.integration
-
-FILE = """\
-name: finder
-model: {provider: scripted, name: gpt-4, max_tokens: 50}
-instructions: Find things.
-execution: {max_turns: 100}
-budget: {turn: 5}
-tools:
-  - {name: find, type: function, file: tools.py, function: find, effect: read}
-"""
-CODE = '''
-from pathlib import Path
-
-LOG = Path(__file__).with_name("log")
-
-
-def find(text: str) -> str:
-    """Find something."""
-    with LOG.open("a") as log:
-        log.write(text + "\\n")
-    return f"found {text}"
-'''
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +26,7 @@ def hasty(server_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield running
 
 
-def planned(folder: Path, *steps: StepSpec, **more: object) -> Plan:
-    (folder / "tools.py").write_text(CODE)
-    (folder / "agent.yaml").write_text(FILE)
-    own = plan_own(load_agent(folder / "agent.yaml", {}), lambda _: candidate(), AT_ONCE)
-    drafts = {step.name: own.draft() for step in steps if isinstance(step, AgentStep)}
-    return plan(team(*steps, **more), agents=drafts)
+LONG: dict[str, Any] = {"budget": 5, "max_turns": 100}
 
 
 def turns(unit: str, count: int) -> dict[str, list[Say]]:
@@ -73,10 +45,6 @@ def finder(**more: object) -> AgentStep:
     return AgentStep.model_validate({"cost_limit": Decimal(5), **values})
 
 
-def log(folder: Path) -> list[str]:
-    return (folder / "log").read_text().split()
-
-
 async def test_a_long_turn_goes_on_in_new_histories(hasty: LocalServer, tmp_path: Path) -> None:
     script = Script({**turns("look", 14), "report": [Say("A report.")]})
     spec = planned(
@@ -84,6 +52,7 @@ async def test_a_long_turn_goes_on_in_new_histories(hasty: LocalServer, tmp_path
         finder(),
         WaitStep(name="rest", seconds=1.0),
         agent("report", "Report: {look}", dependencies=("look", "rest")),
+        **LONG,
     )
     async with harness(hasty.address, tmp_path, script, tools=True) as h:
         run = await h.start(spec)
@@ -95,7 +64,7 @@ async def test_a_long_turn_goes_on_in_new_histories(hasty: LocalServer, tmp_path
     assert result.status.value == "completed", result.error
     assert len(counts) > 2
     assert max(counts) < 4 * SOON
-    assert log(tmp_path) == [f"look-{n}" for n in range(1, 15)]
+    assert found(tmp_path) == [f"look-{n}" for n in range(1, 15)]
     assert script.count() == 16
     assert result.cost == bill.cost == 16 * Decimal("0.006")
     assert steps["look"].metadata["tools"] == {"find": 14}
@@ -113,7 +82,7 @@ async def test_items_that_ended_before_are_not_asked_again(
         prompt_template="Look at {name}",
         for_each=ForEachSpec(item="name", in_="inputs.names", max_parallel=1),
     )
-    spec = planned(tmp_path, step, inputs={"names": {"type": "list"}})
+    spec = planned(tmp_path, step, **LONG, inputs={"names": {"type": "list"}})
     async with harness(hasty.address, tmp_path, script, tools=True) as h:
         run = await h.start(spec, {"names": names})
         result = await asyncio.wait_for(run.wait(), 60)
@@ -124,6 +93,6 @@ async def test_items_that_ended_before_are_not_asked_again(
     assert look.status is AgentStatus.COMPLETED
     assert look.output is not None
     assert look.output.inline == [f"look[{n}] is done." for n in range(3)]
-    assert log(tmp_path) == [f"look[{n}]-{k}" for n in range(3) for k in range(1, 6)]
+    assert found(tmp_path) == [f"look[{n}]-{k}" for n in range(3) for k in range(1, 6)]
     assert script.count() == 18
     assert result.cost == 18 * Decimal("0.006")
