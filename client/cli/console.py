@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 from rich.console import Console
 
 from client.cli.echo import restore_echo
-from client.cli.invocation import pasteable
+from client.cli.invocation import ROOT, pasteable
 
 DONE, FAILED, USAGE, WAITING, INTERRUPTED = 0, 1, 2, 3, 130
 """Exit codes: the run failed; bad usage or configuration; it waits for a person; Ctrl-C."""
@@ -166,10 +166,19 @@ def _told(error: Exception) -> int:
     if isinstance(error, OSError) and error.errno in _NO_PLACE and error.filename:
         say(f"error: {error.filename}: {error.strerror}")
         return USAGE
+    if isinstance(error, ModuleNotFoundError) and not _ours(error.name or ""):
+        say(
+            f"error: {error.name} is not installed. After an update, `make venv` brings what is new"
+        )
+        return USAGE
     kind = type(error).__name__
     text = " ".join(str(error).split())[:300]
     say(f"error: {kind}{': ' if text else ''}{text} ({_logged(error)})")
     return FAILED
+
+
+def _ours(module: str) -> bool:
+    return (ROOT / module.partition(".")[0]).is_dir()
 
 
 def _mendable(error: Exception) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from client.cli.console import USAGE, _wrapped, guarded, on_screen, say
+from client.cli.console import FAILED, USAGE, _wrapped, guarded, on_screen, say
 from client.cli.invocation import pasteable
 from client.planning import PlanError
 from client.storage import open_storage
@@ -75,6 +75,17 @@ def test_who_has_no_key_is_told_what_needs_none(capsys: pytest.CaptureFixture[st
 
     assert guarded(command) == USAGE
     assert "--provider simulated" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_package_that_is_missing_after_an_update_is_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def command(module: str) -> int:
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+
+    assert guarded(lambda: command("not_there.at_all")) == USAGE
+    assert "make venv" in capsys.readouterr().err
+    assert guarded(lambda: command("client.not_there")) == FAILED  # a mistake of ours
 
 
 class Terminal(io.StringIO):
