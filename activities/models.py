@@ -7,6 +7,7 @@ worker lives; the provider is judged by the stream's own three clocks. Deltas go
 the answer to the store, the reply holds references.
 """
 
+import asyncio
 import contextlib
 from datetime import UTC, datetime
 
@@ -47,6 +48,9 @@ from stores.artifacts import ArtifactStore
 from stores.exceptions import StoreError
 from stores.spooling import AttemptSpool, Spools
 from stores.values import load_bindings, load_value
+
+CHUNKS_A_TURN = 32
+"""So many of one stream, then the others: heartbeats go on, however much has come at once."""
 
 
 class CallModel(ModelActivities):
@@ -259,7 +263,7 @@ class Attempt:
             self._warming.close()
 
     async def _read(self, stream: ChatStream, spool: AttemptSpool) -> ChatReply:
-        state = self._state
+        state, chunks = self._state, 0
         async for chunk in stream:
             if state.first_token_at is None and (chunk.delta_text or chunk.delta_reasoning):
                 state.first_token_at = datetime.now(UTC)
@@ -270,6 +274,9 @@ class Attempt:
                 self._take(
                     self._seam.feed(chunk.delta_text) if self._seam else chunk.delta_text, spool
                 )
+            chunks += 1
+            if chunks % CHUNKS_A_TURN == 0:
+                await asyncio.sleep(0)
         if self._seam is not None:
             self._take(self._seam.finish(), spool)
         if stream.finish_reason is None:

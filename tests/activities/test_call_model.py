@@ -12,7 +12,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.clients import Clients, OwnClient
-from activities.models import CallModel
+from activities.models import CHUNKS_A_TURN, CallModel
 from contracts.artifacts import ArtifactRef
 from contracts.calls import CallFailure, CallProgress, ModelCall, ModelReply
 from contracts.messages import ChatChunk, ChatRequest, Usage
@@ -257,6 +257,34 @@ async def test_heartbeats_go_on_while_the_model_thinks(tmp_path: Path) -> None:
     await made.call()
     assert len(made.beats) >= 2
     assert all(len(beat.model_dump_json()) <= 512 for beat in made.beats)
+
+
+class Torrent(LLMClient):
+    """Has its whole answer ready, as when a worker comes late to what a socket holds."""
+
+    provider = "scripted"
+
+    async def stream(self, req: ChatRequest) -> AsyncIterator[ChatChunk]:
+        for _ in range(100 * CHUNKS_A_TURN):
+            yield ChatChunk(delta_text="x")
+        yield ChatChunk(finish_reason="stop", usage=Usage(100, 50))
+
+
+async def test_a_torrent_leaves_the_others_their_turn(tmp_path: Path) -> None:
+    made = Bench(tmp_path, Script(), OwnClient(Torrent()))
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += "sent" in {beat.phase for beat in made.beats}
+            await asyncio.sleep(0)
+
+    beside = asyncio.create_task(other())
+    reply = await made.call()
+    beside.cancel()
+    assert reply.output.preview.startswith("xxx")
+    assert turns >= 100
 
 
 async def test_a_candidate_with_prefill_is_given_its_own_words(tmp_path: Path) -> None:
