@@ -166,9 +166,10 @@ async def _test(session: Session, wanted: TestWanted, gating: Gating, chosen: Ch
         SuiteResult(one.loaded.agent.name, one.loaded.source, found)
         for one, found in zip(tested, cases, strict=True)
     ]
-    _write_reports(wanted, suites)
     verdict = await gating.verdict(suites)
-    return max(_told(wanted, suites), verdict, key=_weight)
+    code = max(_told(wanted, suites), verdict, key=_weight)
+    _write_reports(wanted, suites)  # a full disk costs the files, not what was paid for
+    return code
 
 
 def _tell(case: CaseResult) -> None:
