@@ -16,13 +16,13 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from temporalio.client import Client, WorkflowFailureError
+from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from benchmarks.transcripts import long, story
 from benchmarks.transcripts.peers import environment
 from benchmarks.transcripts.tables import OURS, REFERENCE, heading, row
-from benchmarks.transcripts.ways import PEERS, Sample, Way, all_ways
+from benchmarks.transcripts.ways import PEERS, Sample, Unanswered, UpTo, Way, all_ways
 from client.devserver.binary import find_server
 from client.devserver.server import DevServer
 from client.searchability import ensure_search_attributes
@@ -31,13 +31,18 @@ SIZE = 2_000
 ROUNDS = {30: 7, 150: 2}
 """By the tool turns of a conversation."""
 
+PEER_ROUNDS = {30: 7, 150: 1}
+"""Of the other libraries, whose histories of 150 turns take minutes."""
+
 WARM_UP = {30: 1}
-REPLAYS = 3
+REPLAYS = {30: 3, 150: 2}
 HISTORY_BYTES = 2_048
 
-SLOPES = {"turns 10 to 110": (10, 110), "turns 300 to 400": (300, 400)}
-SLOPE_REPLAYS = 7
+LONG = 400
+EARLY, LATE = (10, 150), (150, LONG)
+SLOPE_REPLAYS = 5
 FLAT = 1.05
+"""What a late turn may cost, by an early one."""
 
 PARTS = ("turns", "slope")
 """Measured unless others are named."""
@@ -54,26 +59,33 @@ class Bench:
 async def measure_turns(bench: Bench) -> None:
     """Measure conversations of both lengths in all ways."""
     for turns, rounds in ROUNDS.items():
-        found: dict[str, list[Sample]] = {name: [] for name in bench.ways}
         warm_up = WARM_UP.get(turns, 0)
+        found: dict[str, list[Sample]] = {name: [] for name in bench.ways}
         ended: dict[str, str] = {}
         for number in range(warm_up + rounds):
             for name in list(found):
+                if name in PEERS and number >= warm_up + PEER_ROUNDS[turns]:
+                    continue
                 try:
                     sample = await bench.ways[name].sample(turns, SIZE)
-                except WorkflowFailureError as error:
-                    ended[name] = str(error.cause)
+                except Unanswered as error:
+                    ended[name] = str(error)
                     del found[name]
                     continue
+                _progress(f"{turns} turns, round {number}, {name}: {sample.wall_s:.1f} s")
                 if number >= warm_up:
                     found[name].append(sample)
         replayed = {
-            name: await bench.ways[name].replays(samples[-1], bench.folder, REPLAYS)
+            name: await bench.ways[name].replays(samples[-1], bench.folder, REPLAYS[turns])
             for name, samples in found.items()
         }
         _print_turns(turns, found, replayed)
         for name, why in ended.items():
             print(f"\n{name} did not get to its answer: {why}", flush=True)
+
+
+def _progress(line: str) -> None:
+    print(f"  {line}", file=sys.stderr, flush=True)
 
 
 def _print_turns(
@@ -109,28 +121,44 @@ def _events(sample: Sample) -> float:
 
 
 async def measure_slope(bench: Bench) -> None:
-    """Measure what a turn adds to a replay and to the history, early and late in a conversation."""
-    print("\n| what a turn adds | replay, ms | history, bytes |\n| --- | ---: | ---: |")
+    """Measure what a turn adds to a replay and to the history, early and late in a conversation.
+
+    One conversation a way, replayed up to each of its turns: the same work is compared.
+    """
+    print("\n| what a turn adds | replay, ms | functions called in it | history, bytes |")
+    print("| --- | ---: | ---: | ---: |")
     for name in (OURS, REFERENCE):
         if name not in bench.ways:
             continue
-        way, added = bench.ways[name], []
-        for part, (few, many) in SLOPES.items():
-            first, second = await way.sample(few, SIZE), await way.sample(many, SIZE)
-            before, small = await way.turns_only(first, bench.folder, SLOPE_REPLAYS)
-            after, large = await way.turns_only(second, bench.folder, SLOPE_REPLAYS)
-            added.append((min(after) - min(before)) / (many - few) * 1000)
-            size = (large - small) / (many - few)
-            print(f"| {name}: {part} | {added[-1]:.2f} | {size:,.0f} |")
-        times = added[1] / added[0]
-        judged = f", ≤ {FLAT}: {'met' if times <= FLAT else 'missed'}" if name == OURS else ""
-        print(f"| {name}: late by early | {times:.2f}{judged} | |")
-    sys.stdout.flush()
+        way = bench.ways[name]
+        sample = await way.sample(LONG, SIZE)
+        begun = await way.up_to(sample, sorted({*EARLY, *LATE}), bench.folder, SLOPE_REPLAYS)
+        early, late = _added(begun, EARLY), _added(begun, LATE)
+        for part, (few, many), added in (("early", EARLY, early), ("late", LATE, late)):
+            said = f"{added[0] * 1000:.2f} | {added[1]:,.1f} | {added[2]:,.0f} |"
+            print(f"| {name}: {part}, turns {few} to {many} | {said}")
+        ratios = [b / a for a, b in zip(early, late, strict=True)]
+        judged = "".join(f" {r:.3f}{_flat(r) if name == OURS else ''} |" for r in ratios)
+        print(f"| {name}: late by early |{judged}", flush=True)
+
+
+def _added(begun: dict[int, UpTo], part: tuple[int, int]) -> tuple[float, float, float]:
+    """Return what a turn of a part adds: seconds, calls of functions, bytes."""
+    (few, many), turns = (begun[n] for n in part), part[1] - part[0]
+    return (
+        (many.cpu_s - few.cpu_s) / turns,
+        (many.calls - few.calls) / turns,
+        (many.history_bytes - few.history_bytes) / turns,
+    )
+
+
+def _flat(ratio: float) -> str:
+    return f", ≤ {FLAT}: {'met' if ratio <= FLAT else 'missed'}"
 
 
 async def measure(parts: Sequence[str], peers: bool) -> None:
     """Start a server and the workers, and measure the parts."""
-    binary = find_server(lambda line: print(f"  {line}", file=sys.stderr))
+    binary = find_server(_progress)
     wanted = [OURS, REFERENCE, f"{REFERENCE}-apart", *(PEERS if peers else ())]
     python = environment.python() if peers else None
     async with AsyncExitStack() as stack:

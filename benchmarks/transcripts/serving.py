@@ -2,7 +2,8 @@
 
 Its own lines begin with MARK; the SDK's log may come between them. "ready" comes when it works.
 `cpu` is answered with the seconds of processor time so far; `replay FILE COUNT` with a JSON list:
-the seconds of processor time of each replay of an exported history. The end of the input ends it.
+the seconds of processor time of each replay of an exported history; `calls FILE` with the number of
+functions that its workflow code calls in a replay. The end of the input ends it.
 Standard library and temporalio only.
 """
 
@@ -11,6 +12,7 @@ import gc
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -44,6 +46,8 @@ async def _serve(
                     _say(str(time.process_time()))
                 case ["replay", path, count]:
                     _say(json.dumps(await _replays(replayer, Path(path), int(count))))
+                case ["calls", path]:
+                    _say(str(await _calls(replayer, Path(path))))
 
 
 def _say(line: str) -> None:
@@ -60,3 +64,20 @@ async def _replays(replayer: Callable[[], Replayer], path: Path, count: int) -> 
         await replayer().replay_workflow(history)
         found.append(time.process_time() - spent)
     return found[1:]
+
+
+async def _calls(replayer: Callable[[], Replayer], path: Path) -> int:
+    """Count the calls of Python functions in a replay's threads: the same on any machine."""
+    history = WorkflowHistory.from_json("replayed", path.read_text())
+    counted = 0
+
+    def count(_: object, event: str, __: object) -> None:
+        nonlocal counted
+        counted += event == "call"
+
+    threading.setprofile(count)
+    try:
+        await replayer().replay_workflow(history)
+    finally:
+        threading.setprofile(None)
+    return counted

@@ -1,6 +1,7 @@
 """What was measured as Markdown: every way's median, and its ratio to the hand-written one.
 
-Ratios are made round by round: what else the machine did then happened to all.
+Ratios are made round by round, as far as a way has rounds: what else the machine did then happened
+to all.
 """
 
 import statistics
@@ -44,7 +45,7 @@ def row(
 def _ratio(found: Sequence[float], other: Sequence[float] | None) -> float | None:
     if other is None or not all(other):
         return None
-    return statistics.median(a / b for a, b in zip(found, other, strict=True))
+    return statistics.median(a / b for a, b in zip(found, other, strict=False))
 
 
 def _judged(

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from temporalio.client import Client, WorkflowHandle, WorkflowHistory
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, WorkflowHistory
 
 from benchmarks.transcripts import ours, story
 from benchmarks.transcripts.serving import MARK
@@ -30,6 +31,16 @@ from contracts.teams import AgentStatus
 HERE = "benchmarks.transcripts"
 READY_S = 120
 LONGEST = timedelta(minutes=15)
+PATIENCE_S = 300.0
+"""For one conversation: who has no answer after that is not waited for."""
+
+
+MODEL_CALLS = frozenset({"call_turn", "hand_ask"})
+"""The activities that ask the model, in the ways that can be replayed up to some turn."""
+
+
+class Unanswered(Exception):
+    """A conversation did not get to its answer, and why."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +54,15 @@ class Sample:
     events: int
     workflow_id: str
     run_id: str
+
+
+@dataclass(frozen=True)
+class UpTo:
+    """A part of a conversation: the least seconds of a replay, its calls of functions, bytes."""
+
+    cpu_s: float
+    calls: int
+    history_bytes: int
 
 
 class WorkerProcess:
@@ -117,7 +137,7 @@ class Way(ABC):
         workflow_id = f"{self.queue}-{uuid.uuid4()}"
         await self.prepare(turns)
         spent, started = float(await self.worker.ask("cpu")), time.perf_counter()
-        await self.hold(workflow_id, turns, size)
+        await self._held(workflow_id, turns, size)
         wall = time.perf_counter() - started
         cpu = float(await self.worker.ask("cpu")) - spent
         handle = await self.end(workflow_id)
@@ -131,6 +151,21 @@ class Way(ABC):
             workflow_id,
             info.execution.run_id,
         )
+
+    async def _held(self, workflow_id: str, turns: int, size: int) -> None:
+        """Hold a conversation within PATIENCE_S. Raises Unanswered."""
+        try:
+            await asyncio.wait_for(self.hold(workflow_id, turns, size), PATIENCE_S)
+        except WorkflowFailureError as error:
+            raise Unanswered(str(error.cause)) from None
+        except TimeoutError:
+            handle = self._client.get_workflow_handle(workflow_id)
+            info = (await handle.describe()).raw_description.workflow_execution_info
+            await handle.terminate("it takes too long")
+            raise Unanswered(
+                f"not within {PATIENCE_S:g} s; its history had {info.history_length:,} events "
+                f"and {info.history_size_bytes / 1e6:.1f} MB"
+            ) from None
 
     async def prepare(self, turns: int) -> None:  # noqa: B027
         """Do what is done once for an agent, not for each conversation."""
@@ -147,17 +182,33 @@ class Way(ABC):
         """Return the seconds of processor time of so many replays of a conversation."""
         return await self._replayed(await self._history(sample), folder, count)
 
-    async def turns_only(self, sample: Sample, folder: Path, count: int) -> tuple[list[float], int]:
-        """Return the same, and the history's bytes, up to the last answer: not what ends it.
+    async def up_to(
+        self, sample: Sample, lengths: Sequence[int], folder: Path, count: int
+    ) -> dict[int, "UpTo"]:
+        """Return what a conversation's replays take up to its answers after so many tool turns.
 
-        After a long turn a conversation goes on in a new history, which takes its memory along.
+        By length, replayed in turns: what else the machine does happens to all. What ends a
+        conversation is left out: after a long turn it goes on in a new history, which takes its
+        memory along.
         """
-        history = await self._history(sample)
-        answered = [e.HasField("activity_task_completed_event_attributes") for e in history.events]
-        end = len(answered) - answered[::-1].index(True)
-        events = history.events[:end]
-        size = max(e.workflow_task_started_event_attributes.history_size_bytes for e in events)
-        return await self._replayed(WorkflowHistory("turns", events), folder, count), size
+        events = (await self._history(sample)).events
+        ends = _answers(events)
+        parts = {n: WorkflowHistory("turns", events[: ends[n] + 1]) for n in lengths}
+        times: dict[int, list[float]] = {n: [] for n in lengths}
+        for length in [*lengths] * count:
+            times[length] += await self._replayed(parts[length], folder, 1)
+        return {
+            n: UpTo(min(times[n]), await self._calls(part, folder), _size(part.events))
+            for n, part in parts.items()
+        }
+
+    async def _calls(self, history: WorkflowHistory, folder: Path) -> int:
+        path = folder / f"{uuid.uuid4()}.json"
+        path.write_text(history.to_json())
+        try:
+            return int(await self.worker.ask(f"calls {path}"))
+        finally:
+            path.unlink()
 
     async def _history(self, sample: Sample) -> WorkflowHistory:
         handle = self._client.get_workflow_handle(sample.workflow_id, run_id=sample.run_id)
@@ -169,6 +220,25 @@ class Way(ABC):
         answer = await self.worker.ask(f"replay {path} {count}")
         path.unlink()
         return [float(each) for each in answer.strip("[]").split(",")]
+
+
+def _size(events: Sequence[HistoryEvent]) -> int:
+    """Return the bytes of a history, as its last workflow task was told."""
+    return max(e.workflow_task_started_event_attributes.history_size_bytes for e in events)
+
+
+def _answers(events: Sequence[HistoryEvent]) -> list[int]:
+    """Return where in a history the model's answers are."""
+    asked = {
+        event.event_id
+        for event in events
+        if event.activity_task_scheduled_event_attributes.activity_type.name in MODEL_CALLS
+    }
+    return [
+        number
+        for number, event in enumerate(events)
+        if event.activity_task_completed_event_attributes.scheduled_event_id in asked
+    ]
 
 
 class Plain(Way):
