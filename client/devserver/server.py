@@ -67,6 +67,15 @@ DYNAMIC_CONFIG: Mapping[str, object] = {
 SQLITE_PRAGMAS: Mapping[str, str] = {"journal_mode": "wal", "synchronous": "normal"}
 
 
+def server_environment(env: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a server: without what is meant for us.
+
+    It reads OpenTelemetry's variables too: it would send spans of its own inner work, and not
+    start at all with an exporter that it does not know.
+    """
+    return {name: value for name, value in env.items() if not name.startswith("OTEL_")}
+
+
 class DevServer:
     """A Temporal server of this process's own, as an asynchronous context manager.
 
@@ -182,7 +191,7 @@ class DevServer:
             self._lock.name_holder(self._process.pid)
 
     def _spawn(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
-        environment = {**os.environ, PARENT_VARIABLE: str(os.getpid())}
+        environment = {**server_environment(os.environ), PARENT_VARIABLE: str(os.getpid())}
         try:
             return subprocess.Popen(
                 [*self._leash(), str(self._binary.path), *self.arguments()],

@@ -11,6 +11,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from client.cli.telemetry import exporter_wanted, note_run, note_turn
+from client.devserver.server import server_environment
 from contracts.agents import AgentModel, AgentSpec
 from contracts.artifacts import ArtifactRef
 from contracts.chats import TurnResult
@@ -128,7 +129,8 @@ async def test_a_collector_that_is_away_is_a_note(
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.2")
     await note_run(RUN)
-    assert "the collector of OpenTelemetry took no spans" in capsys.readouterr().err
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "the collector of OpenTelemetry took no spans" in said
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "zipkin")
     await note_run(RUN)
     assert "OTEL_TRACES_EXPORTER=zipkin" in capsys.readouterr().err
@@ -142,3 +144,8 @@ async def test_spans_on_the_terminal(
     told = capsys.readouterr()
     assert told.out == ""
     assert "invoke_workflow two" in told.err
+
+
+def test_the_embedded_server_is_not_asked_for_spans() -> None:
+    env = {"OTEL_TRACES_EXPORTER": "console", "PATH": "/bin"}
+    assert server_environment(env) == {"PATH": "/bin"}
