@@ -5,11 +5,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from client.devserver.binary import find_server
+from tests.support.forking import Forker
 from tests.support.server import LocalServer, local_server
 
 ROOT = Path(__file__).parent.parent.parent
@@ -31,30 +31,32 @@ def server(server_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 @pytest.fixture
 def clean_environment(tmp_path: Path) -> dict[str, str]:
     """An environment without keys and with a home of its own, for subprocesses."""
+    return {**_kept(), "CALLBOARD_HOME": str(tmp_path / "home")}
+
+
+def _kept() -> dict[str, str]:
     names = ("PATH", "HOME", "LANG", "CALLBOARD_TEMPORAL_BIN")
-    kept = {name: os.environ[name] for name in names if name in os.environ}
-    return {**kept, "CALLBOARD_HOME": str(tmp_path / "home")}
+    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 Starter = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+@pytest.fixture(scope="session")
+def forker() -> Iterator[Forker]:
+    """What `starter.py` is forked from, with nothing of this shell's settings."""
+    running = Forker(ROOT, _kept())
+    yield running
+    running.close()
+
+
 @pytest.fixture
-def starter(clean_environment: dict[str, str]) -> Starter:
+def starter(clean_environment: dict[str, str], forker: Forker) -> Starter:
     """Run `starter.py` in a clean environment and return the completed process."""
 
     def run(
-        *arguments: str, env: dict[str, str] | None = None, cwd: Path = ROOT, **more: Any
+        *arguments: str, env: dict[str, str] | None = None, cwd: Path = ROOT, timeout: float = 90
     ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, str(ROOT / "starter.py"), *arguments],
-            env={**clean_environment, **(env or {})},
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            cwd=cwd,
-            timeout=more.pop("timeout", 90),
-            check=False,
-        )
+        return forker.run(arguments, {**clean_environment, **(env or {})}, cwd, timeout)
 
     return run
