@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from config.attachedmodel import ArtifactFile, AttachmentSpelling
-from config.sourcefiles import SourceError, describe_file
+from config.sourcefiles import SourceError, describe_file, encoding_note
 from contracts.artifacts import ArtifactRef
 from contracts.execution_plan import SourceFile
 from contracts.files import INLINE_BYTES, MOST_BYTES, AttachedFile
@@ -43,6 +43,14 @@ def read_files(folder: Path, entries: Iterable[AttachmentSpelling]) -> tuple[Att
             raise AttachmentError(number, str(error)) from None
         _check_size(number, found.values())
     return tuple(found.values())
+
+
+def encoding_notes(files: Iterable[AttachedFile]) -> tuple[str, ...]:
+    """Return what to say of texts that are not written in UTF-8, once for each."""
+    found = (
+        encoding_note(file.path, file.name, file.mime_type) for file in files if not file.content
+    )
+    return tuple(dict.fromkeys(note for note in found if note is not None))
 
 
 def _check_size(entry: int, files: Iterable[AttachedFile]) -> None:
@@ -80,7 +88,10 @@ def _of(folder: Path, entry: str) -> list[AttachedFile]:
         raise SourceError(f"{entry} must lie in the team file's folder or below")
     if not any(sign in entry for sign in _PATTERN):
         return [_described(folder, folder / entry)]
-    matching = sorted(path for path in folder.glob(entry) if path.is_file())
+    try:
+        matching = sorted(path for path in folder.glob(entry) if path.is_file())
+    except ValueError as error:
+        raise SourceError(f"{entry!r} is no pattern: {error}") from None
     if not matching:
         raise SourceError(f"{entry} finds no file in {folder}")
     return [_described(folder, path) for path in matching]

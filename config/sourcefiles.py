@@ -1,10 +1,12 @@
 """Files that are sent to models: found, measured and named, or refused by name."""
 
+import codecs
 import hashlib
 import mimetypes
 from pathlib import Path
 
 from contracts.execution import SourceFile
+from contracts.files import is_text
 
 _SAMPLE_BYTES = 65_536
 _OWN_TYPES = {
@@ -32,12 +34,18 @@ def describe_file(path: str | Path, root: Path | None = None) -> SourceFile:
             raise SourceError(f"{given} is outside of {root}")
         if real.is_dir():
             raise SourceError(f"{given} is a folder, not a file")
+        if not real.is_file():
+            raise SourceError(f"{given} is a device or a pipe: save what it gives as a file")
         digest, size, sample = _read(real)
     except FileNotFoundError:
         raise SourceError(f"{given} does not exist") from None
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or "its links lead in a circle"
         raise SourceError(f"{given} cannot be read: {reason}") from None
+    except ValueError as error:
+        if isinstance(error, SourceError):
+            raise
+        raise SourceError(f"{str(given)!r} is no path: {error}") from None
     if not size:
         raise SourceError(f"{given} is empty")
     return SourceFile(
@@ -47,6 +55,26 @@ def describe_file(path: str | Path, root: Path | None = None) -> SourceFile:
         sha256=digest,
         name=given.name,
     )
+
+
+def encoding_note(path: str | Path, name: str, mime_type: str) -> str | None:
+    """Return what to say of a text that is not written in UTF-8; None of all others.
+
+    Also None where the file cannot be read: whoever sends it says so.
+    """
+    if not is_text(mime_type):
+        return None
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        with Path(path).open("rb") as file:
+            while piece := file.read(1 << 20):
+                decoder.decode(piece)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return f"{name} is no UTF-8 text: what cannot be read of it is sent as \ufffd. Convert it"
+    except OSError:
+        return None
+    return None
 
 
 def mime_type(path: Path, sample: bytes) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from config.attachedmodel import SharedFile
-from config.attachments import AttachmentError, read_files
+from config.attachments import AttachmentError, encoding_notes, read_files
 from config.inputs import misfit, outside_enum
 from config.problems import (
     ConfigError,
@@ -45,6 +45,7 @@ from contracts.files import AttachedFile
 from contracts.plans import Plan
 from contracts.teams import AgentStep, ModelStep, StepSpec, TeamSpec
 from rules import planning, teamcheck
+from rules.step_files import files_of
 
 
 class TeamFileError(ConfigError):
@@ -112,6 +113,7 @@ class _Loader:
             self._add(("agents", error.step), str(error))
             raise self._error() from None
         notes = tuple(f'input "{name}" is never used' for name in planning.unused_inputs(plan))
+        notes += encoding_notes(file for step in team.agents for file in files_of(team, step))
         return LoadedTeam(team, self._file.source, self._file.lines, notes)
 
     def _add(self, path: KeyPath, message: str, line: int | None = None) -> None:

@@ -26,8 +26,10 @@ from client.execution import (
 from client.planning import DEFAULT_PERSONA
 from config.attachments import KINDS, page_count
 from config.settings import Settings
+from config.sourcefiles import encoding_note
 from contracts.base import Frozen
 from contracts.execution import CallSettings
+from contracts.files import INLINE_BYTES, MOST_BYTES
 from contracts.plans import DEFAULT_MAX_TOKENS, PersonaProfile
 from providers import media
 from providers.exceptions import NoProviderError
@@ -61,10 +63,15 @@ class Question:
 
 @dataclass(frozen=True)
 class Described:
-    """The question's files as they are now; `pages` of documents by digest, where known."""
+    """The question's files as they are now, each once; `pages` of documents by digest, where known.
+
+    `paths` are as they were given. `notes` are for who asks.
+    """
 
     files: tuple[SourceFile, ...]
     pages: dict[str, int | None]
+    paths: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def kinds(self) -> dict[str, str]:
@@ -88,10 +95,13 @@ def describe(question: Question) -> Described:
     """Look at the files. Raises Refusal naming the first that cannot be asked about."""
     if not all(prompt.strip() for prompt in question.prompts):
         raise Refusal("a question is empty")
+    given: dict[SourceFile, Path] = {}
     try:
-        files = tuple(dict.fromkeys(describe_file(path) for path in question.files))
+        for path in question.files:
+            given.setdefault(describe_file(path), path)
     except SourceError as error:
         raise Refusal(str(error)) from None
+    files = tuple(given)
     for file in files:
         if media.modality(file.mime_type) not in KINDS:
             raise Refusal(
@@ -99,9 +109,11 @@ def describe(question: Question) -> Described:
                 "sound and video are taken; save it as one of them"
             )
     try:
-        return Described(files, {file.sha256: page_count(file) for file in files})
+        pages = {file.sha256: page_count(file) for file in files}
     except SourceError as error:
         raise Refusal(str(error)) from None
+    notes = (encoding_note(file.path, file.name, file.mime_type) for file in files)
+    return Described(files, pages, tuple(given.values()), tuple(note for note in notes if note))
 
 
 def prepare_question(
@@ -127,7 +139,8 @@ def prepare_question(
     )
     candidate = _chosen(router, question, described, call, served)
     provider = SIMULATED if question.simulated else candidate.provider
-    plan = _plan(question, candidate, provider, call)
+    _check_size(router, provider, described)
+    plan = _plan(question, described.paths, candidate, provider, call)
     worst = worst_case(plan, candidate, described.pages)
     limit = dollars(question.budget, "--budget") if question.budget else settings.cost_budget
     if worst > limit:
@@ -175,14 +188,34 @@ def _would(router: PersonaRouter, kinds: dict[str, str]) -> str:
     return f"\nTo ask about {named}; these would take it: {takers}"
 
 
+def _check_size(router: PersonaRouter, provider: str, described: Described) -> None:
+    """Refuse more than can be uploaded, and more than a request holds of what cannot be."""
+    kept = router.capabilities.entry(provider).uploads
+    sent = [file for file in described.files if media.modality(file.mime_type) not in kept]
+    size = sum(file.size_bytes for file in described.files)
+    inline = sum(file.size_bytes for file in sent)
+    if size > MOST_BYTES:
+        raise Refusal(f"the files have {size:,} bytes together, {MOST_BYTES:,} can be uploaded")
+    if inline > INLINE_BYTES:
+        names = ", ".join(file.name for file in sent)
+        raise Refusal(
+            f"{names}: {inline:,} bytes together, more than a request of {INLINE_BYTES:,} holds, "
+            f"and not uploaded to {provider}"
+        )
+
+
 def _plan(
-    question: Question, candidate: RoutedCandidate, provider: str, call: CallSettings
+    question: Question,
+    paths: Sequence[Path],
+    candidate: RoutedCandidate,
+    provider: str,
+    call: CallSettings,
 ) -> ExecutionPlan:
     """Return the plan: all prompts about the same files, which are uploaded and cached once.
 
     With a cache one prompt follows the other, so that each finds what the first has warmed.
     """
-    cached = bool(question.files) and (len(question.prompts) > 1 or question.keep)
+    cached = bool(paths) and (len(question.prompts) > 1 or question.keep)
     options = ExecutionOptions(
         model=candidate.model,
         provider=provider,
@@ -193,7 +226,7 @@ def _plan(
         concurrency=question.at_once or (1 if cached else None),
     )
     try:
-        return plan_execution(question.files, list(question.prompts), options)
+        return plan_execution(paths, list(question.prompts), options)
     except SourceError as error:
         raise Refusal(str(error)) from None
 

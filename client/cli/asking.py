@@ -44,6 +44,8 @@ def ask_question(question: Question, manner: Manner) -> int:
 
     session = open_session()
     described = describe(question)
+    for note in described.notes:
+        say(f"note: {note}")
     if session.address is not None:
         return run_async(lambda: _on_server(session, question, described, manner))
     asked = prepare_question(session.settings, question, described)
