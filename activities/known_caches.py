@@ -20,7 +20,7 @@ from contracts.artifacts import ArtifactRef
 from contracts.base import Frozen
 from contracts.sharing import CACHES, LEASES, Kept
 from stores.artifacts import ArtifactStore
-from stores.exceptions import StoreError
+from stores.exceptions import ArtifactLost, SealingError, StoreError
 
 EARLY_S = 30.0
 """Before its end a cache is taken for gone: a call that uses it has to arrive in time."""
@@ -74,11 +74,18 @@ class Known:
                 await self._give_back(name, holder)
 
     async def find(self, key: str) -> Kept | None:
-        """Return what will last a little longer, or None."""
+        """Return what will last a little longer, or None.
+
+        What is noted and cannot be read (it was collected, or other keys sealed it) is not known.
+        """
         ref = await self._store.lookup(self._prefix + key)
         if ref is None:
             return None
-        known = await self._store.get_model(ref, Kept)
+        try:
+            known = await self._store.get_model(ref, Kept)
+        except (ArtifactLost, SealingError) as error:
+            _log.warning("%s%s is not known: %s", self._prefix, key, error)
+            return None
         return known if known.name and self._clock() < known.until else None
 
     async def add(self, key: str, name: str, ttl_s: float, tokens: int | None = None) -> None:

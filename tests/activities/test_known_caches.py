@@ -1,13 +1,16 @@
 """What is known to be at vendors: found until shortly before its end, made by one at a time."""
 
 import asyncio
+import base64
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from activities.known_caches import EARLY_S, LEASE_S, Known
 from contracts.sharing import LEASES, UPLOADS
 from stores.artifacts import ArtifactStore
+from stores.sealing import AesGcm
 
 pytestmark = pytest.mark.unit
 
@@ -45,6 +48,26 @@ async def test_it_is_found_until_shortly_before_its_end(store: ArtifactStore, cl
     assert (found.name, found.tokens) == ("cache-1", 7)
     clock.now += 100 - EARLY_S
     assert await known.find("k") is None
+
+
+@pytest.mark.parametrize("how", ["collected", "sealed by other keys"])
+async def test_what_cannot_be_read_is_not_known(
+    tmp_path: Path, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys = [(name, base64.b64encode(name.encode() * 32).decode()) for name in "ab"]
+    one, other = (ArtifactStore.open(str(tmp_path), AesGcm([key])) for key in keys)
+    await Known(one).add("k", "cache-1", 100)
+    if how == "collected":
+        for path in (tmp_path / "artifacts").rglob("*"):
+            if path.is_file():
+                path.unlink()
+        other = ArtifactStore.open(str(tmp_path), AesGcm([keys[0]]))
+    assert await Known(other).find("k") is None
+    assert "caches/k is not known: " in caplog.text
+    await Known(other).add("k", "cache-2", 100)
+    found = await Known(other).find("k")
+    assert found is not None
+    assert found.name == "cache-2"
 
 
 async def test_what_was_forgotten_is_not_found(store: ArtifactStore) -> None:
