@@ -5,7 +5,8 @@ raise them together; pydantic's errors are turned into the same form here, in th
 file: what is accepted, what was found, and the nearest spelling.
 """
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -101,7 +102,7 @@ def _explain_one(item: Any, model: type[BaseModel]) -> tuple[KeyPath, str]:
             near = did_you_mean(item["input"], _quoted(context["expected"]))
         said = f"must be {context['expected']}{_found(item)}".replace("'", '"')
         return path, f"{said}.{near}" if near else said
-    return path, _plain(item["msg"], kind) + _found(item)
+    return path, _plain(item["msg"], kind, context) + _found(item)
 
 
 def _model_at(model: type[BaseModel], path: KeyPath) -> type[BaseModel]:
@@ -139,8 +140,22 @@ _WORDS = {
 }
 
 
-def _plain(message: str, kind: str) -> str:
-    return _WORDS.get(kind) or message.replace("Input should be", "must be")
+_PATTERNS = {
+    "^[0-9a-f]{64}$": "must be a SHA-256: 64 digits of 0 to 9 and a to f",
+    r"^[^\s/]+:\d+$": "must be an address such as localhost:7233",
+    r"^[a-z][a-z0-9+.-]*://": "must be an address such as s3://bucket/prefix",
+    r"^(rediss?|unix)://": "must be an address such as redis://localhost:6379/1",
+    r"^(file:///|(rediss?|unix)://)": "must be an address such as redis://localhost:6379/1, or "
+    "file:///srv/spools",
+}
+"""What the regular expressions of our models mean."""
+
+_SUBJECT = re.compile(r"^(Input|String|List|Tuple|Dictionary|Value) should ")
+
+
+def _plain(message: str, kind: str, context: Mapping[str, Any]) -> str:
+    known = _WORDS.get(kind) or _PATTERNS.get(str(context.get("pattern", "")))
+    return known or _SUBJECT.sub("must ", message)
 
 
 def _found(item: Any) -> str:
