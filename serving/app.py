@@ -46,6 +46,7 @@ def build_app(gateway: Gateway, sessions: Sessions, origins: Sequence[str] = ())
         _route("/sessions/{id}", GET=api.one, DELETE=api.end),
         _route("/sessions/{id}/messages", GET=api.messages, POST=api.say),
         _route("/sessions/{id}/tools/{call_id}", POST=api.decide),
+        _route("/sessions/{id}/compact", POST=api.compact),
         _route("/sessions/{id}/stop", POST=api.stop),
         _route("/healthz", GET=look.alive),
         _route("/readyz", GET=look.ready),

@@ -118,9 +118,12 @@ async def answer_of(
     """Return what a completed turn has to say: the text of all its calls.
 
     `brought` is how many messages the caller brought along; None: his was the last of the user's.
-    `structured`: the text is data, and that of the last call alone. Raises the store's errors.
+    `structured`: the text is data, and that of the last call alone. A turn that only summed up
+    says its summary. Raises the store's errors.
     """
-    assert result.transcript is not None
+    if result.transcript is None:
+        said = await chat.output(result)
+        return Answer(result, said if isinstance(said, str) else "", ())
     messages = await Transcripts(chat.store).read(result.transcript)
     if brought is None:
         brought = 1 + max((n for n, m in enumerate(messages) if m.role == "user"), default=-1)

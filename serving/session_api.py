@@ -7,6 +7,7 @@ GET    /sessions/{id}      DELETE …       how it stands; end it
 POST   /sessions/{id}/messages            {"content": TEXT, "stream"?, "wait"?, "clear"?}
 GET    /sessions/{id}/messages            what is remembered; as an event stream: a turn (?turn=N)
 POST   /sessions/{id}/tools/{call_id}     {"approved": true, "comment"?: TEXT}
+POST   /sessions/{id}/compact             sums up what was said; answers as a message does
 POST   /sessions/{id}/stop                ends the answer under way
 ```
 """
@@ -21,7 +22,7 @@ from contracts.messages import Message
 from serving.asking import checked
 from serving.errors import ApiError, invalid
 from serving.gateway import Gateway, request_id
-from serving.sessions import Sessions, line, summary
+from serving.sessions import Said, Sessions, line, summary
 from serving.sse import EventStream
 from serving.turns import Position, Watch, outcome, stream
 
@@ -43,6 +44,11 @@ class _Say(_Body):
     stream: bool = False
     wait: bool = True
     clear: bool = False
+
+
+class _Compact(_Body):
+    stream: bool = False
+    wait: bool = True
 
 
 class _Word(_Body):
@@ -93,10 +99,22 @@ class SessionApi:
         said = await self._sessions.say(
             session, body.content, request_id(request), clear=body.clear
         )
+        return await self._answer(request, said, body.stream, body.wait)
+
+    async def compact(self, request: Request) -> Response:
+        """Sum up what was said: the summary is the answer of a turn of its own."""
+        caller = self._gateway.caller(request)
+        body = checked(_Compact, await self._gateway.json(request))
+        session = await self._sessions.found(caller, _id(request))
+        said = await self._sessions.compact(session, request_id(request))
+        return await self._answer(request, said, body.stream, body.wait)
+
+    async def _answer(self, request: Request, said: Said, streamed: bool, wait: bool) -> Response:
+        """Return what comes of a turn, as it is wanted."""
         watch = Watch(said.chat, said.turn, self._gateway.accounts, said.entry, said.meter)
-        if body.stream or _wants_events(request):
+        if streamed or _wants_events(request):
             return self._stream(request, watch, said.place)
-        if not body.wait:
+        if not wait:
             return JSONResponse({"turn": said.turn, "state": "waiting"}, 202)
         status, told = await outcome(watch, said.place)
         return JSONResponse(told, status)

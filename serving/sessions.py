@@ -13,7 +13,7 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -25,7 +25,7 @@ from client.chat.messages import MessageValidator
 from client.chats import Chat, ChatError, ChatLine, Chats, UnknownChat
 from client.connection import ServerUnreachable
 from client.runs import ASK_LIMIT, NoWorker
-from contracts.chats import AgentHeader, ChatResult, ChatView
+from contracts.chats import AgentHeader, ChatResult, ChatView, SayAccepted
 from contracts.plans import DEFAULT_MAX_TOKENS
 from serving.accounts import Accounts
 from serving.asking import Wishes
@@ -171,6 +171,31 @@ class Sessions:
         valid, why = self._validator.validate(text)
         if not valid:
             raise invalid(f"content: {why}", "content")
+
+        async def send(request: str) -> SayAccepted:
+            return await session.chat.say(text, request_id=request, clear=clear)
+
+        return await self._sent(session, send, key, len(text.encode()))
+
+    async def compact(self, session: Session, key: str | None = None) -> Said:
+        """Have a session summed up; the same `key` twice is once.
+
+        Raises ApiError (400 where there is nothing to sum up, 429), ChatBusy, ChatOver, NoWorker.
+        """
+
+        async def send(request: str) -> SayAccepted:
+            return await session.chat.compact(request_id=request)
+
+        return await self._sent(session, send, key, 0)
+
+    async def _sent(
+        self,
+        session: Session,
+        send: Callable[[str], Awaitable[SayAccepted]],
+        key: str | None,
+        text_bytes: int,
+    ) -> Said:
+        """Send what takes a turn, once what the turn may cost is held."""
         chat, caller = session.chat, session.caller
         request = digest(key) if key is not None else uuid.uuid4().hex
         entry = f"{chat.chat_id}#{request}"
@@ -182,7 +207,7 @@ class Sessions:
                 id=entry,
                 caller=caller.name,
                 model=served.name,
-                tokens=len(text.encode()) // CHARS_A_TOKEN + _most_tokens(served),
+                tokens=text_bytes // CHARS_A_TOKEN + _most_tokens(served),
                 usd=most,
                 least_usd=most,
                 chat=chat.chat_id,
@@ -192,7 +217,7 @@ class Sessions:
         )
         place = await chat.place()
         try:
-            said = await chat.say(text, request_id=request, clear=clear)
+            said = await send(request)
         except ChatError:
             if not admitted.known:
                 await self._accounts.release(entry)
@@ -206,7 +231,7 @@ class Sessions:
             chat=chat,
             turn=said.turn,
             entry=entry,
-            meter=Meter(admitted.tokens_left, len(text.encode())),
+            meter=Meter(admitted.tokens_left, text_bytes),
             place=0 if said.known else place,
             known=said.known,
         )

@@ -396,3 +396,31 @@ async def test_two_clients_at_once_are_answered_one_by_one_and_too_many_are_refu
 
 async def _no_wait(on: Stage, path: str, number: int) -> httpx2.Response:
     return await on.http.post(f"{path}/messages", json={"content": f"n{number}", "wait": False})
+
+
+# summing up
+
+
+async def test_a_session_is_summed_up_when_it_is_asked_for(
+    server: LocalServer, tmp_path: Path
+) -> None:
+    script = Script({"t2-summary": [Say("Ships sail on Monday.")]})
+    async with stage(server.address, tmp_path, script) as on:
+        path = await on.begin()
+        nothing = await on.http.post(f"{path}/compact", json={})
+        await on.http.post(f"{path}/messages", json={"content": "Which ships?"})
+        once = {"Idempotency-Key": uuid.uuid4().hex}
+        summed = await on.http.post(f"{path}/compact", json={}, headers=once)
+        again = await on.http.post(f"{path}/compact", json={}, headers=once)
+        told = (await on.http.get(f"{path}/messages")).json()["data"]
+        live = await on.http.get(f"{path}/messages", headers={"Accept": "text/event-stream"})
+        await on.settled()
+        unknown = await on.http.post(f"{path}/compact", json={"surprise": 1})
+    assert (nothing.status_code, unknown.status_code) == (400, 400)
+    assert "nothing to sum up" in nothing.json()["error"]["message"]
+    assert summed.json()["text"] == again.json()["text"] == "Ships sail on Monday."
+    assert summed.json()["turn"] == 2
+    assert script.count("t2-summary") == 1
+    assert [one["role"] for one in told] == ["user"]
+    assert "Ships sail on Monday." in told[0]["content"]
+    assert '"text":"Ships sail on Monday."' in live.text, "who comes later sees the same"
