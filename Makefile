@@ -14,8 +14,8 @@ none_is_fine = { [ $$? -eq 5 ] && echo "there are none"; }
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-venv:
-	@sh scripts/venv.sh
+venv: ## Make the virtual environment (EXTRA="claude mcp" for more of it)
+	@sh scripts/venv.sh $(foreach extra,$(EXTRA),--extra $(extra))
 
 demo: venv ## Watch a team of agents review a licence (PROVIDER=openai for a real one)
 	@$(BIN)/python starter.py demo $(if $(PROVIDER),--provider $(PROVIDER))

@@ -161,7 +161,7 @@ def _load() -> None:
     except ImportError as error:
         raise Unavailable(
             f"{PROVIDER}: the Python package 'claude_agent_sdk' cannot be imported ({error}). "
-            "Run uv sync --extra claude, or pip install claude-agent-sdk",
+            "Run make venv EXTRA=claude, uv sync --extra claude, or pip install claude-agent-sdk",
             provider=PROVIDER,
         ) from None
 

@@ -28,8 +28,8 @@ from providers.exceptions import Unavailable
 
 PROVIDER = "claude_agent"
 INSTALL = (
-    "Run uv sync --extra claude, or pip install claude-agent-sdk; or, for the program alone, "
-    "npm install -g @anthropic-ai/claude-code"
+    "Run make venv EXTRA=claude, uv sync --extra claude, or pip install claude-agent-sdk; or, for "
+    "the program alone, npm install -g @anthropic-ai/claude-code"
 )
 
 OLDEST = (2, 1, 248)

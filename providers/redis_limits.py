@@ -50,7 +50,8 @@ class RedisServer:
             from redis.asyncio import BlockingConnectionPool, Redis
         except ImportError:
             raise RouterError(
-                f"{SETTING} is set, but the client is not installed: uv sync --extra redis"
+                f"{SETTING} is set, but the client is not installed: make venv EXTRA=redis, "
+                "or uv sync --extra redis"
             ) from None
         self.address = _address(url)
         self._prefix = prefix

@@ -108,7 +108,8 @@ VENDORS: dict[str, Vendor] = {
             "claude_agent",
             "providers.claude_agent:ClaudeAgentClient",
             sdk="claude_agent_sdk",
-            install="uv sync --extra claude, or pip install claude-agent-sdk",
+            install="make venv EXTRA=claude, uv sync --extra claude, "
+            "or pip install claude-agent-sdk",
             program="claude",
         ),
         Vendor("simulated", "providers.simulated:SimulatedClient"),

@@ -82,7 +82,7 @@ class RedisServer:
         except ImportError:
             raise InvalidStoreUrl(
                 f"{SETTING} names a Redis server, but the client is not installed: "
-                "uv sync --extra redis"
+                "make venv EXTRA=redis, or uv sync --extra redis"
             ) from None
         try:
             BlockingConnectionPool.from_url(self._url)

@@ -39,7 +39,7 @@ def _mcp_tools(spec: McpTool, env: Env) -> Tools:
         from toolbox.mcp_tools import McpTools
     except ImportError:
         raise ToolUnavailable(
-            "MCP servers need the package mcp here: install callboard[mcp]"
+            "MCP servers need the package mcp here: make venv EXTRA=mcp, or uv sync --extra mcp"
         ) from None
     return McpTools(spec, env)
 

@@ -27,7 +27,8 @@ class Spans(SpanMaker):
             super().__init__("a turn has no span", agent.observability.service_name, provider)
         except ImportError:
             raise AgentInitializationError(
-                "enable_observability needs the package opentelemetry-api: uv sync --extra otel"
+                "enable_observability needs the package opentelemetry-api: make venv EXTRA=otel, "
+                "or uv sync --extra otel"
             ) from None
         self._agent = agent.name
 
