@@ -4,13 +4,6 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from tenacity import (
-    AsyncRetrying,
-    retry_if_exception_type,
-    stop_after_delay,
-    wait_exponential,
-)
-
 from contracts.artifacts import Value
 from stores.artifacts import ArtifactStore
 from stores.exceptions import StoreUnavailable
@@ -32,7 +25,14 @@ async def lasting(write: Callable[[], Awaitable[R]]) -> R:
     """Write to a store, and outlast one that is away for a while."""
     with contextlib.suppress(StoreUnavailable):
         return await write()
-    # What counts tries is made only once the first has failed: most writes need one.
+    # What counts tries is imported and made only once the first has failed: most writes need one.
+    from tenacity import (
+        AsyncRetrying,
+        retry_if_exception_type,
+        stop_after_delay,
+        wait_exponential,
+    )
+
     async for trial in AsyncRetrying(
         retry=retry_if_exception_type(StoreUnavailable),
         stop=stop_after_delay(KEEP_TRYING_S),

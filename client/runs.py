@@ -20,7 +20,7 @@ from client.searchability import has_search_attributes
 from contracts import search
 from contracts.artifacts import Value
 from contracts.plans import Plan
-from contracts.runs import RUN_WORKFLOW, WORKFLOW_QUEUE, RunRequest, RunStatus
+from contracts.runs import RUN_SHAPE, RUN_WORKFLOW, WORKFLOW_QUEUE, RunRequest, RunStatus
 from contracts.teams import WorkflowStatus
 from stores.artifacts import ArtifactStore
 from stores.spooling import Spools
@@ -83,6 +83,7 @@ class Runs:
             plan=await stored_plan(plan, self.store),
             inputs=dict(inputs),
             searchable=searchable,
+            shape=RUN_SHAPE,
         )
         with contextlib.suppress(WorkflowAlreadyStartedError):
             await self.client.start_workflow(

@@ -25,6 +25,17 @@ def provider_queue(provider: str) -> str:
     return f"{WORKFLOW_QUEUE}-{provider.replace('_', '-')}"
 
 
+RUN_SHAPE = 1
+"""What a new run's workflow does as a matter of course; histories without the number have none.
+
+1: a list of more than a history's items is cut into slices, however it travels.
+
+It stands in for `workflow.patched` where that may be asked for before anything but local
+activities has ended. A run that is queried at that time has a workflow task of its own for what
+follows, the SDK tells of that task's patches too late when it replays, and the run would be stuck.
+"""
+
+
 class RunRequest(Frozen):
     """Starts a run. `run_id` is the workflow id too.
 
@@ -32,6 +43,7 @@ class RunRequest(Frozen):
     `carried` is what the run's history before this one had stored, where it had one.
     `searchable` says that the namespace knows our search attributes: an unknown one would fail
     the workflow's task for ever.
+    `shape` is the RUN_SHAPE of whoever started it.
     """
 
     run_id: str
@@ -41,6 +53,7 @@ class RunRequest(Frozen):
     searchable: bool = False
     budget: Decimal | None = None
     carried: ArtifactRef | None = None
+    shape: int = 0
 
 
 class StateQuery(Frozen):

@@ -12,16 +12,20 @@ Strategy: two rules for each limit.
   bucket of the burst's size, refilled at the window's pace; its arithmetic is pyrate-limiter's
   GCRA, which is exact, pure and takes any time as now.
 
-`limits.lua` is the same arithmetic, for the store that processes share.
+`limits.lua` is the same arithmetic, for the store that processes share. The library brings stores
+of its own, databases among them: it is imported by the first limit that needs it, not before.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from math import ceil
-
-from pyrate_limiter import GCRA, Duration, Rate
+from typing import TYPE_CHECKING
 
 from providers.policy import Limits
+
+if TYPE_CHECKING:
+    from pyrate_limiter import GCRA
 
 PARTS = 60
 """Of an interval; a call stops counting when so many parts have passed after its own."""
@@ -33,10 +37,17 @@ LEAST_BURST = 10
 """Requests: small accounts are not slowed down to one at a time."""
 
 _UNBOUNDED = 10**12
-_GCRA = GCRA()
+_MINUTE, _HOUR, _DAY = 60_000, 3_600_000, 86_400_000
 
 Counts = Mapping[int, int]
 """What was booked, by part of the interval."""
+
+
+@cache
+def _gcra() -> "GCRA":
+    from pyrate_limiter import GCRA
+
+    return GCRA()
 
 
 @dataclass(frozen=True)
@@ -75,16 +86,20 @@ class Tier:
         """Return the first moment from `at` on at which the pace lets the call pass."""
         if self.burst is None or not weight:
             return at
+        from pyrate_limiter import Rate
+
         rate = Rate(self.limit, self.pace_interval, burst=max(self.burst, weight))
-        _, decision = _GCRA.step([rate], (level,), at, weight)
+        _, decision = _gcra().step([rate], (level,), at, weight)
         return at + (decision.retry_after_ms or 0)
 
     def level(self, level: int, at: int, weight: int) -> int:
         """Return the pace's level with the call counted: microseconds, GCRA's arrival time."""
         if self.burst is None or not weight:
             return level
+        from pyrate_limiter import Rate
+
         rate = Rate(self.limit, self.pace_interval, burst=_UNBOUNDED)
-        state, _ = _GCRA.step([rate], (level,), at, weight)
+        state, _ = _gcra().step([rate], (level,), at, weight)
         return int(state[0])
 
     def cost_us(self, weight: int) -> int:
@@ -122,7 +137,7 @@ def vendor_tiers(limits: Limits) -> list[Tier]:
             tier.limit,
             tier.interval,
             burst(tier.limit, 1 if tier.per_token else LEAST_BURST)
-            if tier.interval == int(Duration.MINUTE)
+            if tier.interval == _MINUTE
             else None,
         )
         for tier in found
@@ -136,13 +151,13 @@ def bucket_tiers(limits: Limits) -> list[Tier]:
 
 def _tiers(limits: Limits) -> list[Tier]:
     named = (
-        ("requests_per_minute", limits.requests_per_minute, Duration.MINUTE),
-        ("requests_per_hour", limits.requests_per_hour, Duration.HOUR),
-        ("requests_per_day", limits.requests_per_day, Duration.DAY),
-        ("tokens_per_minute", limits.tokens_per_minute, Duration.MINUTE),
+        ("requests_per_minute", limits.requests_per_minute, _MINUTE),
+        ("requests_per_hour", limits.requests_per_hour, _HOUR),
+        ("requests_per_day", limits.requests_per_day, _DAY),
+        ("tokens_per_minute", limits.tokens_per_minute, _MINUTE),
     )
     return [
-        Tier(name, limit, int(interval), burst=limit, window=False)
+        Tier(name, limit, interval, burst=limit, window=False)
         for name, limit, interval in named
         if limit
     ]

@@ -16,6 +16,7 @@ from contracts.failures import RUN_FAILED
 from contracts.messages import Usage
 from contracts.plans import StepNode
 from contracts.runs import (
+    RUN_SHAPE,
     RUN_WORKFLOW,
     AttemptRecord,
     RunRequest,
@@ -59,6 +60,7 @@ class ChildTeamRun:
             inputs=inputs,
             searchable=state.request.searchable,
             budget=grant,
+            shape=RUN_SHAPE,
         )
         record = AttemptRecord(
             step=node.name,

@@ -110,7 +110,7 @@ class ForEachRun:
         if value.has_inline:
             if not isinstance(value.inline, list):
                 raise conditions.ConditionError(f"for_each.in: {source} is no list")
-            if len(value.inline) <= SLICE_ITEMS or not workflow.patched("for-each-slices"):
+            if len(value.inline) <= SLICE_ITEMS or not self._cuts_inline():
                 return _few(
                     Item(f"{node.name}[{number}]", _size(item), inline=_inline(item))
                     for number, item in enumerate(value.inline)
@@ -128,6 +128,10 @@ class ForEachRun:
             )
             for number, size in enumerate(facts.sizes)
         )
+
+    def _cuts_inline(self) -> bool:
+        """Whether a long list is cut though it is at hand: histories of the beginning did not."""
+        return self._state.request.shape >= 1 or workflow.patched("for-each-slices")
 
     async def _measured(self, value: Value) -> ListFacts:
         try:
