@@ -15,6 +15,8 @@ from contracts.base import Json
 from contracts.plans import Plan, StepNode
 from contracts.teams import ModelStep, StepSpec, TeamStep
 from rules import bounds, celparts, conditions, planning, schemas, teamcheck, templates
+from rules.sharing import likely_tokens
+from rules.step_files import files_of
 from rules.usual import Usual
 
 LIKELY_BYTES_PER_TOKEN = 4
@@ -101,8 +103,14 @@ class Foresight:
         return 1 + min(self.plan.retry.max_retries, node.max_retries)
 
     def prompt(self, node: StepNode) -> Size:
-        """Return the size of a step's prompt, without what is read of the item."""
-        fixed = Size(node.prompt_bytes, node.prompt_bytes)
+        """Return the size of a step's prompt, without what is read of the item.
+
+        Files are bounded by what is reserved for them, and likely to be a good deal less.
+        """
+        bound = self.plan.file_tokens.get(node.name, 0)
+        files = files_of(self.plan.team, self._specs[node.name])
+        likely = likely_tokens(files, bound) * LIKELY_BYTES_PER_TOKEN
+        fixed = Size(node.prompt_bytes, max(0, node.prompt_bytes - bound) + likely)
         inputs = [self.given(name).size for name in node.uses_inputs]
         return total([fixed, *inputs, *(self.output(self.nodes[n]).size for n in node.uses)])
 

@@ -131,3 +131,12 @@ def test_a_team_without_one_says_where_it_is_asked_for(folder: Path) -> None:
     (folder / "team.yaml").write_text(text)
     with pytest.raises(TeamFileError, match="shared_context: the team has no shared_context"):
         load_team(folder / "team.yaml", {})
+
+
+def test_files_are_likely_to_be_what_they_look_like_and_bounded_by_three_times_that(
+    folder: Path,
+) -> None:
+    for step in estimate(planned(folder), {}).steps:
+        assert len(TEXT) // 4 <= step.tokens.prompt < len(TEXT) // 4 + 500
+        if step.tokens.prompt_most is not None:
+            assert step.tokens.prompt_most > len(TEXT) * 3
