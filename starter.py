@@ -16,6 +16,7 @@ try:
     import typer
 
     from client.cli.commands import looking, running, steering, talking, upkeep
+    from client.cli.commands.group import Commands
 except ModuleNotFoundError as missing:
     if missing.name != "typer":
         raise
@@ -29,6 +30,7 @@ except KeyboardInterrupt:  # nothing has begun
     os._exit(130)
 
 app = typer.Typer(
+    cls=Commands,
     help="Runs teams of LLM agents that survive crashes and never spend more than they were given.",
     no_args_is_help=True,
     add_completion=False,

@@ -9,12 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from client.cli.console import FAILED, USAGE, _wrapped, guarded, on_screen, say
 from client.cli.invocation import pasteable
 from client.planning import PlanError
 from client.storage import open_storage
 from config.settings import load_settings
+from starter import app
 
 pytestmark = pytest.mark.unit
 
@@ -86,6 +88,14 @@ def test_a_package_that_is_missing_after_an_update_is_named(
     assert guarded(lambda: command("not_there.at_all")) == USAGE
     assert "make venv" in capsys.readouterr().err
     assert guarded(lambda: command("client.not_there")) == FAILED  # a mistake of ours
+
+
+def test_help_names_no_value_where_none_is_taken() -> None:
+    for command in ([], ["run"], ["chat"], ["test"]):
+        shown = CliRunner().invoke(app, [*command, "--help"]).output
+        assert "--help" in shown
+        assert "bool" not in shown
+    assert "NAME=VALUE" in CliRunner().invoke(app, ["run", "--help"]).output
 
 
 class Terminal(io.StringIO):
