@@ -1,7 +1,7 @@
 """Talk to a served agent: with OpenAI's client, and in a session that can be come back to.
 
-    python starter.py serve examples/agents/weather.yaml --provider simulated
-    python examples/serving/client.py weather
+    .venv/bin/python starter.py serve examples/agents/weather.yaml --provider simulated
+    .venv/bin/python examples/serving/client.py weather
 
 The first part is what any program does that knows OpenAI's protocol. The second follows a session's
 events, hangs up in the middle, and comes back for the rest: nothing is lost, nothing doubled.
