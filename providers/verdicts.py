@@ -57,6 +57,9 @@ _QUOTA = frozenset(
         "insufficient_balance",
         "credit_balance_too_low",
         "payment_required",
+        "exceeded_current_quota_error",
+        "budget_exceeded",
+        "arrearage",
     )
 )
 _REFUSED = frozenset(
@@ -65,6 +68,7 @@ _REFUSED = frozenset(
         "content_policy_violation",
         "responsibleaipolicyviolation",
         "moderation_blocked",
+        "data_inspection_failed",
         "invalid_prompt",
         "bio_policy",
         "cyber_policy",
@@ -78,10 +82,14 @@ _CONTEXT = frozenset(
         "context_length_exceeded",
         "context_window_exceeded",
         "context_window_exceeded_error",
+        "exceed_context_size_error",
         "string_above_max_length",
     )
 )
-_MODEL = frozenset(("model_not_found", "deployment_not_found", "deploymentnotfound"))
+_MODEL = frozenset(
+    ("model_not_found", "deployment_not_found", "deploymentnotfound", "invalid_model",
+     "model_decommissioned")
+)  # fmt: skip
 _AUTH = frozenset(
     (
         "authentication_error",
@@ -99,8 +107,8 @@ _AUTH = frozenset(
 )
 _OVERLOADED = frozenset(
     ("overloaded_error", "overloaded", "unavailable", "service_unavailable", "slow_down",
-     "engine_overloaded", "capacity_exceeded", "service_unavailable_error",
-     "service_unavailable_exception")
+     "engine_overloaded", "engine_overloaded_error", "capacity_exceeded",
+     "service_unavailable_error", "service_unavailable_exception")
 )  # fmt: skip
 _LIMITED = frozenset(
     ("rate_limit_error", "rate_limit_exceeded", "rate_limited", "resource_exhausted",
@@ -123,7 +131,7 @@ _INVALID = frozenset(
 )  # fmt: skip
 
 _SAYS_CONTEXT = re.compile(
-    r"max(?:imum)? context length|context window|context limit"
+    r"max(?:imum)? context length|context ?window|context (?:limit|size)|model token limit"
     r"|(?:prompt|input) (?:is )?too long|exceeds? the (?:model'?s? )?(?:maximum )?context"
     r"|input token count.{0,80}exceeds|too many input tokens"
     r"|reduce the length of the (?:messages|prompt)",
@@ -140,11 +148,19 @@ _SAYS_MODEL = re.compile(
     r"|(?:no such|unknown|invalid) model",
     re.I | re.S,
 )
+_SAYS_NO_MODEL = re.compile(
+    r"not a valid model|\bmodel not exist|invalid model(?: name| id)?\b"
+    r"|model identifier is invalid|model .{0,80} has been decommissioned",
+    re.I,
+)
 _SAYS_CREDIT = re.compile(
-    r"credit balance is too low|insufficient (?:credits?|balance|funds)|spend(?:ing)? limit", re.I
+    r"credit balance is too low|insufficient (?:credits?|balance|funds)|spend(?:ing)? limit"
+    r"|run out of credits|api usage limits|budget has been exceeded|key limit exceeded",
+    re.I,
 )
 _SAYS_OVERLOADED = re.compile(r"overloaded|at capacity|model is busy", re.I)
 _SAYS_THING = re.compile(r"\b(?:file|cachedcontents?|cache|response|container|batch)\b", re.I)
+_SAYS_FILTERED = re.compile(r"blocked by content filter", re.I)
 _SAYS_FLAGGED = re.compile(r"flagged|content management policy|safety system|moderation", re.I)
 
 
@@ -166,9 +182,11 @@ def _by_code(report: Report) -> type[ProviderError] | None:
     final = status < 500 and status not in (408, 409, 425, 429)
     if codes & _CONTEXT or (final and _SAYS_CONTEXT.search(text)):
         return ContextTooLong
-    if codes & _MODEL:
+    if codes & _MODEL or (status in (400, 422) and _SAYS_NO_MODEL.search(text)):
         return ModelNotFound
     if codes & _REFUSED or (status == 403 and _SAYS_FLAGGED.search(text)):
+        return ContentRefused
+    if final and _SAYS_FILTERED.search(text):
         return ContentRefused
     if codes & _AUTH or (final and _SAYS_KEY.search(text)):
         return AuthenticationFailed

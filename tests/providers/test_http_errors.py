@@ -86,6 +86,29 @@ def test_parse_retry_info(details: Any, seconds: float | None) -> None:
 
 
 BODIES = [
+    (400, {"error": {"message": "a/b is not a valid model ID"}}, "ModelNotFound", False),
+    (400, {"message": "Invalid model: a", "type": "invalid_model"}, "ModelNotFound", False),
+    (400, {"error": {"message": "Model Not Exist"}}, "ModelNotFound", False),
+    (400, {"error": {"code": "model_decommissioned"}}, "ModelNotFound", False),
+    (403, {"error": "Your team has run out of credits"}, "RateLimited", False),
+    (403, {"error": {"message": "Key limit exceeded (monthly limit)"}}, "RateLimited", False),
+    (
+        400,
+        {"error": {"message": "You have reached your specified API usage limits."}},
+        "RateLimited",
+        False,
+    ),
+    (429, {"error": {"type": "exceeded_current_quota_error"}}, "RateLimited", False),
+    (400, {"error": {"type": "budget_exceeded", "code": "400"}}, "RateLimited", False),
+    (
+        400,
+        {"error": {"message": "Output blocked by content filtering policy"}},
+        "ContentRefused",
+        False,
+    ),
+    (400, {"error": {"code": "data_inspection_failed"}}, "ContentRefused", False),
+    (400, {"error": {"type": "exceed_context_size_error", "code": 400}}, "ContextTooLong", False),
+    (400, {"error": {"message": "x.ContextWindowExceededError: y"}}, "ContextTooLong", False),
     (None, {"error": {"message": "m", "type": "RateLimitError"}}, "RateLimited", True),
     (None, {"error": {"message": "m", "type": "BadRequestError"}}, "InvalidRequest", False),
     (None, {"error": {"type": "ContextWindowExceededError"}}, "ContextTooLong", False),
