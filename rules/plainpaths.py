@@ -13,6 +13,14 @@ from contracts.base import Json
 _PLAIN = re.compile(r"\s*(inputs|agents)((?:\s*\.\s*[A-Za-z_][A-Za-z0-9_]*)+)\s*")
 
 
+def names(source: str) -> tuple[str, ...] | None:
+    """Return the names of an expression that is nothing else: ("agents", "a", "output")."""
+    plain = _PLAIN.fullmatch(source)
+    if plain is None:
+        return None
+    return (plain[1], *(name.strip() for name in plain[2].split(".")[1:]))
+
+
 def lookup(
     source: str, inputs: Mapping[str, Json], agents: Mapping[str, Mapping[str, Json]]
 ) -> tuple[bool, Json]:
@@ -20,14 +28,13 @@ def lookup(
 
     (False, None) for any other expression, and where there is no such field.
     """
-    plain = _PLAIN.fullmatch(source)
-    if plain is None:
+    path = names(source)
+    if path is None:
         return False, None
-    names = [name.strip() for name in plain[2].split(".")[1:]]
-    if plain[1] == "agents" and (len(names) < 2 or names[1] != "output"):
+    if path[0] == "agents" and path[2:3] != ("output",):
         return False, None
-    value: Json = inputs if plain[1] == "inputs" else agents
-    for name in names:
+    value: Json = inputs if path[0] == "inputs" else agents
+    for name in path[1:]:
         if not isinstance(value, Mapping) or name not in value:
             return False, None
         value = value[name]

@@ -24,6 +24,7 @@ from contracts.teams import (
     TeamStep,
 )
 from rules import conditions, templates
+from rules.listcheck import why_no_list
 from rules.reach import Edges, Reach, find_cycles, reach
 from rules.schemas import suggestion
 
@@ -219,7 +220,7 @@ class _Check:
         rounds: frozenset[int] = frozenset()
         if step.for_each is not None:
             path: TeamPath = (*at, "for_each", "in")
-            yield from self._condition(path, step.for_each.in_, number)
+            yield from self._list(path, step.for_each.in_, number)
             yield from self._item((*at, "for_each", "item"), step.for_each.item)
             extra[step.for_each.item] = self._item_schema(step.for_each)
         if step.repeat is not None:
@@ -229,6 +230,13 @@ class _Check:
             yield from self._condition((*at, "repeat", "until"), step.repeat.until, number, rounds)
         path = (*at, "prompt_template")
         yield from self._template(path, step.prompt_template, number, extra, rounds)
+
+    def _list(self, path: TeamPath, source: str, number: int) -> Iterator[Finding]:
+        findings = list(self._condition(path, source, number))
+        yield from findings
+        why = why_no_list(source, self._input_schemas, self._step_schemas)
+        if why is not None and not findings:
+            yield Finding(path, why)
 
     def _item(self, path: TeamPath, name: str) -> Iterator[Finding]:
         if name in self._known:

@@ -189,8 +189,8 @@ def _over(guess: Estimate, limit: Decimal) -> str:
         told.append(f"{len(steps) - MOST_NAMED} more")
     return (
         f"--max-cost {cap(limit)}: the run may cost {at_most(guess.most)} ({', '.join(told)}). "
-        f"Lower max_tokens, max_retries, fallbacks or cost_limit, or give --budget {limit}: no run "
-        f"passes its budget"
+        f"Lower max_tokens, max_retries, fallbacks or cost_limit, or give --budget {limit:f}: no "
+        f"run passes its budget"
     )
 
 
