@@ -39,8 +39,9 @@ def file_values(
     step: ModelStep | AgentStep, plan: Plan, before: str, *, tools: bool
 ) -> dict[str, Any]:
     """Return what of a step's files is uploaded, and with whom it shares its prefix."""
-    large = [file.sha256 for file in large_files(plan.team)]
     own = {file.sha256 for file in files_of(plan.team, step) if file.large}
+    # Looking through all steps for every step would be slow for thousands.
+    large = [file.sha256 for file in large_files(plan.team)] if own else []
     uses_shared = step.shared_context and plan.team.shared_context is not None
     return {
         "uploads": tuple(n for n, sha256 in enumerate(large) if sha256 in own),
