@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     BeforeValidator,
     Field,
+    PlainSerializer,
     SerializationInfo,
     SerializerFunctionWrapHandler,
     WrapSerializer,
@@ -170,6 +171,14 @@ class TurnReply(ModelReply, Slim):
         return pack_times(data, _REPLY_TIMES) if info.mode == "json" else data
 
 
+def _write_header(header: AgentHeader) -> dict[str, Any]:
+    return header.model_dump(mode="json", exclude_defaults=True)
+
+
+BriefHeader = Annotated[AgentHeader, PlainSerializer(_write_header, when_used="json")]
+"""An agent's header, written without the fields that have their default, in all that is in it."""
+
+
 class Listed(Frozen):
     """The tools that the workers of one queue have for an agent."""
 
@@ -187,7 +196,7 @@ class ChatStart(Frozen):
     """
 
     chat_id: str
-    header: AgentHeader
+    header: BriefHeader
     max_messages: Annotated[int, Field(ge=1)] = 50
     carried: Json = None
     single: bool = False
@@ -240,7 +249,7 @@ class EndRequest(Command):
 class AgentChange(Command):
     """From the next turn on, this agent answers: another model, other instructions."""
 
-    header: AgentHeader
+    header: BriefHeader
 
 
 class ToolWord(Command):
@@ -361,13 +370,14 @@ class TurnQuery(Frozen):
 class TurnView(Frozen):
     """Answer to the query `turn`. "forgotten": it ended long ago, or never was.
 
-    `said` is what is to be answered, until it has been.
+    `said` is what is to be answered, until it has been. `paused_for` says why it waits for money.
     """
 
     state: Literal["waiting", "running", "done", "forgotten"]
     result: TurnResult | None = None
     pending: tuple[PendingTool, ...] = ()
     said: Value | None = None
+    paused_for: str | None = None
 
 
 class ChatResult(Frozen):

@@ -187,9 +187,9 @@ class ToolList(Frozen):
     `plan`, the stored AgentPlan, is kept in the toolbox, for whoever has only that.
     """
 
-    agent: ArtifactRef
+    agent: BriefRef
     queue: str | None = None
-    plan: ArtifactRef | None = None
+    plan: BriefRef | None = None
 
 
 class ToolFact(Slim):
@@ -240,7 +240,7 @@ class ToolListing(Frozen):
     """
 
     facts: tuple[ToolFact, ...] = ()
-    toolbox: ArtifactRef | None = None
+    toolbox: BriefRef | None = None
     problems: tuple[str, ...] = ()
     whole: bool = False
 

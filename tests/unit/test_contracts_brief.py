@@ -1,6 +1,7 @@
 """What turns write into their histories: short, read back as it was, and found by collectors."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from hashlib import sha256
 
 import pytest
@@ -11,8 +12,20 @@ from pydantic_core import to_json
 
 from contracts.artifacts import ArtifactRef, Value
 from contracts.brief import JSON_TYPE, TEXT_TYPE, BriefRef, small_json
-from contracts.chats import IN_TOOLBOX, AskedTool, NewMessage, TurnCall, TurnReply
+from contracts.chats import (
+    IN_TOOLBOX,
+    AgentChange,
+    AgentHeader,
+    AskedTool,
+    ChatStart,
+    NewMessage,
+    TurnCall,
+    TurnReply,
+)
 from contracts.messages import Usage
+from contracts.plans import Candidate, StepNode
+from contracts.prices import Price, Rate
+from contracts.retry import RetryRule
 from contracts.tools import ToolOutcome, ToolRequest
 from stores.scanning import ReferenceScanner, digests_in
 
@@ -160,3 +173,35 @@ def test_a_tool_turn_is_spelled_in_a_few_hundred_bytes() -> None:
         toolboxes=(ref,),
     )
     assert len(to_json(call)) < 300
+
+
+def test_an_agents_header_is_written_without_what_goes_without_saying() -> None:
+    ref = ArtifactRef(sha256="a" * 64, size_bytes=3, media_type=JSON_TYPE)
+    price = Price(
+        model="m",
+        input=Rate(base=Decimal(1)),
+        output=Rate(base=Decimal(2)),
+        source="s",
+        version="1",
+    )
+    first = Candidate(provider="p", model="m", queue="q", price=price)
+    second = first.model_copy(update={"context_window": 1000, "options": {"log": None}})
+    header = AgentHeader(
+        name="asked",
+        plan=ref,
+        agent=ref,
+        candidates=(first, second),
+        retry=RetryRule(max_retries=7),
+        node=StepNode(name="turn", kind="model", candidates=(0, 1), max_tokens=50),
+        budget=Decimal("1.50"),
+        max_calls=61,
+        queues=(None, "gpu"),
+        children={"law": ref},
+    )
+    start = ChatStart(chat_id="c", header=header)
+    written = to_json(start)
+    assert ChatStart.model_validate_json(written) == start
+    whole = to_json(start.model_dump() | {"header": header.model_dump()})
+    assert ChatStart.model_validate_json(whole) == start
+    assert len(written) < len(whole) / 1.5
+    assert AgentChange.model_validate_json(to_json(AgentChange(header=header))).header == header
