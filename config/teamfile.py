@@ -174,6 +174,9 @@ class _Loader:
             if isinstance(step, ModelStep | AgentStep) and step.shared_context
         ]
         if head.shared_context is None:
+            written = self._file.data
+            if isinstance(written, dict) and written.get("shared_context") is not None:
+                return ()  # what is wrong with it is said already
             for number in users:
                 self._add(("agents", number, *path), "the team has no shared_context")
             return ()

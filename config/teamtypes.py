@@ -13,6 +13,9 @@ from providers.toolspecs import tool_definition
 
 NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"
 DEPENDENCY_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,63}\??$"
+LONGEST_S = 315_360_000.0
+"""Ten years: what is longer is a mistake, and no clock counts without end."""
+
 EXPRESSION_CHARS = 4000
 """Conditions travel in the plan's pages, so they have a bound."""
 
@@ -98,7 +101,7 @@ FilledText = Annotated[
 Expression = Annotated[str, Strict(), AfterValidator(_text), Field(max_length=EXPRESSION_CHARS)]
 Whole = Annotated[int, Strict()]
 Number = Annotated[float, Strict()]
-Seconds = Annotated[float, Strict(), Field(gt=0)]
+Seconds = Annotated[float, Strict(), Field(gt=0, le=LONGEST_S)]
 Flag = Annotated[bool, Strict()]
 Dollars = Annotated[
     Decimal,

@@ -104,3 +104,18 @@ def test_more_than_can_be_uploaded_is_refused(folder: Path) -> None:
     asked = question("large.pdf")
     with pytest.raises(Refusal, match="the files have 200,000,001 bytes together, 200,000,000"):
         prepare_question(Settings(), asked, describe(asked))
+
+
+@pytest.mark.parametrize(
+    ("shared", "told"),
+    [
+        ("{files: [notes.md], ttl: 0}", "shared_context.ttl: must be greater than 0, not 0"),
+        ("{files: [notes.md], ttl: 1e300}", "shared_context.ttl: must be less than or equal to"),
+        ("notes.md", 'shared_context: must be a mapping (key: value), not "notes.md"'),
+        ("null", "agents[0].shared_context: the team has no shared_context"),
+    ],
+)
+def test_a_shared_context_that_is_wrong_is_told_of_once(shared: str, told: str) -> None:
+    uses = "prompt_template: Go., shared_context: true"
+    (line,) = said(step(uses, f"shared_context: {shared}\n"))
+    assert told in line
