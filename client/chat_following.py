@@ -20,7 +20,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 
 from client.chat_sending import PATIENCE_S
-from client.chat_values import ChatOver, StreamTrouble, TextPart, TurnEvent
+from client.chat_values import ChatOver, MoneyWanted, StreamTrouble, TextPart, TurnEvent
 from client.connection import ServerUnreachable
 from client.runs import NoWorker
 from client.watching import watch
@@ -200,6 +200,9 @@ class _Follower:
             if pending.call_id not in asked:
                 asked.add(pending.call_id)
                 await self.events.put(Placed(pending, self._at))
+        if view.paused_for is not None and view.paused_for not in asked:
+            asked.add(view.paused_for)
+            await self.events.put(Placed(MoneyWanted(view.paused_for), self._at))
         if view.result is not None:
             self._result = view.result
             self._stop.set()

@@ -61,5 +61,12 @@ class StreamTrouble:
     why: str
 
 
-TurnEvent = TextPart | SpoolRecord | PendingTool | StreamTrouble | TurnResult
+@dataclass(frozen=True)
+class MoneyWanted:
+    """The turn waits until the conversation's budget is raised; `why` says what was too little."""
+
+    why: str
+
+
+TurnEvent = TextPart | SpoolRecord | PendingTool | MoneyWanted | StreamTrouble | TurnResult
 """What is told of a turn: text, a tool's event (in a record), a question, at last its result."""

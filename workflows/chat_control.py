@@ -195,7 +195,9 @@ class ChatControl:
             return TurnView(state="done", result=result)
         if query.turn == state.turn:
             pending = tuple(state.pending.values())
-            return TurnView(state="running", pending=pending, said=state.saying)
+            return TurnView(
+                state="running", pending=pending, said=state.saying, paused_for=state.paused_for
+            )
         waiting = next((said for said in state.queue if said.turn == query.turn), None)
         if (waiting or state.start.single) and state.phase != "terminated":
             return TurnView(state="waiting", said=waiting.text if waiting else None)

@@ -20,8 +20,13 @@ class Input(ABC):
         """Return the next message; None at the end. Raises KeyboardInterrupt for Ctrl-C."""
 
     @abstractmethod
+    async def ask(self, question: str) -> str | None:
+        """Ask for a line; None where nobody is there to answer."""
+
     async def agree(self, question: str) -> bool | None:
         """Ask yes or no; None where nobody is there to answer."""
+        answer = await self.ask(f"{question} [y/N] ")
+        return None if answer is None else answer.strip().lower() in ("y", "yes")
 
 
 class PipeInput(Input):
@@ -42,7 +47,7 @@ class PipeInput(Input):
         line = await self._lines.get()
         return line.rstrip("\r\n") if line else None
 
-    async def agree(self, question: str) -> bool | None:
+    async def ask(self, question: str) -> str | None:
         return None
 
     def _read(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -80,15 +85,14 @@ class TerminalInput(Input):
         except EOFError:
             return None
 
-    async def agree(self, question: str) -> bool | None:
+    async def ask(self, question: str) -> str | None:
         from prompt_toolkit import PromptSession
 
         try:
             asking: PromptSession[str] = PromptSession()
-            answer = await asking.prompt_async(f"{question} [y/N] ", handle_sigint=False)
+            return await asking.prompt_async(question, handle_sigint=False)
         except EOFError:
-            return False
-        return answer.strip().lower() in ("y", "yes")
+            return ""
 
 
 def _keys() -> Any:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import orjson
 
-from client.chats import Chat, StreamTrouble, TextPart
+from client.chats import Chat, MoneyWanted, StreamTrouble, TextPart
 from client.cli.chat_screen import Screen, figures, trouble
 from contracts.base import Json
 from contracts.chats import PendingTool, TurnResult
@@ -13,8 +13,8 @@ from contracts.spools import SpoolRecord
 from contracts.teams import AgentStatus
 from rules.turns import near_limit
 
-Asked = Callable[[PendingTool], Awaitable[bool]]
-"""Is told of a tool call that waits for a person; False ends the showing."""
+Asked = Callable[[PendingTool | MoneyWanted], Awaitable[bool]]
+"""Is told what waits for a person: a tool call, or money; False ends the showing."""
 
 
 async def show_turn(
@@ -35,7 +35,7 @@ async def show_turn(
                     screen.wait()
                 case StreamTrouble():
                     screen.note(trouble(event))
-                case PendingTool():
+                case PendingTool() | MoneyWanted():
                     screen.pause()
                     if not await asked(event):
                         return None

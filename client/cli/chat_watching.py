@@ -11,11 +11,12 @@ from typing import Any
 
 import orjson
 
-from client.chats import Chat, ChatOver
+from client.chats import Chat, ChatOver, MoneyWanted
 from client.cli.chat_screen import PlainScreen, RichScreen, Screen, SilentScreen, question
 from client.cli.chat_turns import show_result, show_turn
 from client.cli.console import DONE, say, stdout
 from client.cli.following import NO_SERVER, NO_WORKER
+from client.cli.invocation import pasteable
 from client.connection import ServerUnreachable
 from client.runs import NoWorker
 from contracts.artifacts import Value
@@ -118,9 +119,15 @@ class _Watch:
         assert result is not None
         return result
 
-    async def _asked(self, pending: PendingTool) -> bool:
-        self._screen.note(f"waiting for a person: {question(pending)}")
-        how = f"python starter.py approve {self._chat.chat_id} {pending.call_id} approve|reject"
+    async def _asked(self, wanted: PendingTool | MoneyWanted) -> bool:
+        if isinstance(wanted, MoneyWanted):
+            self._screen.note(f"waiting for money: {wanted.why}")
+            how = pasteable(f"python starter.py budget {self._chat.chat_id} --raise DOLLARS")
+        else:
+            self._screen.note(f"waiting for a person: {question(wanted)}")
+            how = pasteable(
+                f"python starter.py approve {self._chat.chat_id} {wanted.call_id} approve|reject"
+            )
         self._screen.note(f"go on with: {how}")
         return True
 

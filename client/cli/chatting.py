@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from client.chat.messages import MessageValidator
-from client.chats import Chat, ChatError, ChatOver
+from client.chats import Chat, ChatError, ChatOver, MoneyWanted
 from client.cli.chat_commands import COMMANDS, run_command
 from client.cli.chat_input import HINT, Input, PipeInput, TerminalInput
 from client.cli.chat_screen import PlainScreen, RichScreen, Screen, question
@@ -31,7 +31,9 @@ from client.cli.console import (
     say,
     stdout,
 )
+from client.cli.invocation import pasteable
 from client.cli.places import Planning, conversations, given_model
+from client.cli.preparing import dollars
 from client.cli.session import RUN_ID, Session, open_session
 from client.cli.telemetry import note_turn
 from client.connection import ServerUnreachable
@@ -42,6 +44,7 @@ from config.problems import ConfigError
 from contracts.agents import AgentSpec
 from contracts.chats import AgentHeader, PendingTool, TurnResult
 from contracts.teams import AgentStatus
+from contracts.updates import BudgetRaise
 from providers.exceptions import ExecutionPlatformError
 
 LEAVE = frozenset({"exit", "quit"})
@@ -239,15 +242,36 @@ class Talk:
                 loop.add_signal_handler(signal.SIGINT, leave)
             await asyncio.gather(*stopping, return_exceptions=True)
 
-    async def _asked(self, pending: PendingTool) -> bool:
-        """Ask the person about a tool call; False where nobody is there."""
-        word = await self._input.agree(question(pending))
+    async def _asked(self, wanted: PendingTool | MoneyWanted) -> bool:
+        """Ask the person for a word or for money; False where nobody is there."""
+        if isinstance(wanted, MoneyWanted):
+            return await self._asked_for_money(wanted)
+        word = await self._input.agree(question(wanted))
         if word is None:
-            self.screen.note(f"waiting for a person: {question(pending)} Answer in a terminal.")
+            self.screen.note(f"waiting for a person: {question(wanted)} Answer in a terminal.")
             self._waiting = True
             return False
-        await self.chat.decide(pending.call_id, approved=word)
+        await self.chat.decide(wanted.call_id, approved=word)
         return True
+
+    async def _asked_for_money(self, wanted: MoneyWanted) -> bool:
+        self.screen.note(f"waiting for money: {wanted.why}")
+        while True:
+            told = await self._input.ask("The new budget in dollars (Enter: stop the answer): ")
+            if told is None:
+                how = f"python starter.py budget {self.chat.chat_id} --raise DOLLARS"
+                self.screen.note(f"go on with: {pasteable(how)}")
+                self._waiting = True
+                return False
+            if not told.strip():
+                await self.chat.stop()
+                return True
+            try:
+                await self.chat.raise_budget(BudgetRaise(to=dollars(told.strip(), "budget")))
+            except (ChatError, Refusal) as error:
+                self.screen.note(f"error: {error}")
+            else:
+                return True
 
     async def _end(self, result: TurnResult) -> None:
         self._answered += result.status is AgentStatus.COMPLETED

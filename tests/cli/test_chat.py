@@ -93,6 +93,19 @@ def test_C25_a_providers_error_is_told_and_the_chat_goes_on(
     assert done.stdout == "the sea is wet.\n"
 
 
+def test_a_pipe_ends_where_money_is_waited_for(chat: Chat, agent: Path) -> None:
+    agent.write_text(
+        AGENT.replace("gpt-4o-mini}", "gpt-4o-mini, max_tokens: 100}")
+        + "budget: {session: 0.000135, turn: 0.000135, on_budget: pause}\n"
+    )
+    long = "Briefly: the sea is wet and full of small fish that swim."
+    done = chat(f"{long}\n{long}\n{long}\n", str(agent), "--provider", "simulated")
+    assert done.returncode == 3, done.stderr
+    assert len(done.stdout.splitlines()) == 1
+    assert "waiting for money: budget.session 0.000135" in done.stderr
+    assert "--raise DOLLARS" in done.stderr
+
+
 @pytest.mark.slow
 def test_a_conversation_is_come_back_to(chat: Chat, agent: Path) -> None:
     back = (str(agent), "--provider", "simulated", "--session", "my-talk")

@@ -11,7 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from client.chats import Chat, ChatBusy, ChatError, ChatOver, Chats, TextPart, UnknownChat
+from client.chats import (
+    Chat,
+    ChatBusy,
+    ChatError,
+    ChatOver,
+    Chats,
+    MoneyWanted,
+    TextPart,
+    UnknownChat,
+)
 from contracts.agents import AgentBudget, ResponseFormat
 from contracts.chats import MOST_WAITING, ChatStart, TurnResult
 from contracts.messages import Usage
@@ -378,3 +387,24 @@ async def test_cancelled_it_settles_what_is_in_flight(server: LocalServer, tmp_p
     assert view.phase == "terminated"
     assert view.reserved == 0
     assert view.cost > 0
+
+
+async def test_who_follows_is_told_that_money_is_waited_for(
+    server: LocalServer, tmp_path: Path
+) -> None:
+    budget = AgentBudget(session=Decimal("0.02"), turn=Decimal("0.02"), on_budget="pause")
+    async with talk(server.address, tmp_path, Script(), agent(budget=budget)) as one:
+        for text in ("Hello", "And", "Then"):
+            accepted = await one.chat.say(text)
+            wanted = []
+            async for event in one.chat.follow(accepted.turn):
+                if isinstance(event, MoneyWanted):
+                    wanted.append(event)
+                    await one.chat.raise_budget(BudgetRaise(to=Decimal(1)))
+                if isinstance(event, TurnResult):
+                    result = event
+            if wanted:
+                break
+    assert len(wanted) == 1
+    assert "budget.session 0.02" in wanted[0].why
+    assert result.status is AgentStatus.COMPLETED
