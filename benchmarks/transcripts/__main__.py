@@ -69,6 +69,7 @@ async def measure_turns(bench: Bench) -> None:
                 try:
                     sample = await bench.ways[name].sample(turns, SIZE)
                 except Unanswered as error:
+                    _progress(f"{turns} turns, round {number}, {name}: {error}")
                     ended[name] = str(error)
                     del found[name]
                     continue
