@@ -7,8 +7,9 @@ conversation. Its memory is the conversation's: what `get_history` returns was r
 import asyncio
 import contextlib
 import json
+import logging
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 from client.agent_plans import PlannedAgent
@@ -22,7 +23,7 @@ from client.chat.exceptions import (
 from client.chat.hosting import Hosting, OwnHosting, SharedHosting
 from client.chat.spans import Spans
 from client.chat.values import AgentConfig, AgentResponse, ChatHistory, TokenUsage, ToolExecution
-from client.chats import Chat, ChatError, ChatOver, TurnEvent
+from client.chats import Chat, ChatError, ChatOver, MoneyWanted, TurnEvent
 from client.connection import ServerUnreachable
 from client.devserver.errors import DevServerError
 from client.engine.place import Serving
@@ -30,7 +31,7 @@ from client.planning import PlanError
 from client.runs import NoWorker
 from config.problems import ConfigError
 from contracts.base import Json
-from contracts.chats import AgentHeader, ToolRecord, TurnResult
+from contracts.chats import AgentHeader, PendingTool, ToolRecord, TurnResult
 from contracts.messages import Message
 from contracts.teams import AgentStatus
 from providers.exceptions import ExecutionPlatformError
@@ -38,6 +39,11 @@ from providers.spi import LLMClient
 from stores.exceptions import StoreError
 from stores.transcripts import Transcripts
 from stores.values import load_value
+
+logger = logging.getLogger(__name__)
+
+Approve = Callable[[PendingTool], Awaitable[bool]]
+"""A person's word on a tool call that waits for one."""
 
 _PLACE_ERRORS = (ServerUnreachable, NoWorker, DevServerError, StoreError, ConfigError)
 
@@ -47,8 +53,9 @@ class AgentExecutor:
 
     `client` answers instead of the configured providers; `provider` keeps to one of them.
     `session_id` names the conversation: one that goes on is joined, and is left open by
-    `shutdown`, so that it can be come back to. `serving` replaces how turns are worked on, for
-    tests. Raises AgentInitializationError, InvalidToolError.
+    `shutdown`, so that it can be come back to. `approve` is asked about tool calls that want a
+    person's word; without it they wait for `starter.py approve`. `serving` replaces how turns are
+    worked on, for tests. Raises AgentInitializationError, InvalidToolError.
     """
 
     def __init__(
@@ -60,12 +67,13 @@ class AgentExecutor:
         provider: str | None = None,
         session_id: str | None = None,
         max_messages: int = 50,
+        approve: Approve | None = None,
         serving: Serving | None = None,
     ) -> None:
         self.agent_config = agent_config
         self.session_id = session_id or str(uuid.uuid4())
         self._lasting = session_id is not None
-        self._max_messages = max_messages
+        self._max_messages, self._approve = max_messages, approve
         observed = enable_observability or agent_config.spec.observability.enabled
         self._spans = Spans(agent_config.spec) if observed else None
         try:
@@ -89,13 +97,15 @@ class AgentExecutor:
     async def execute_turn(self, message: str) -> AgentResponse:
         """Say something and return the answer.
 
-        Raises MessageProcessingError, ToolExecutionError, LLMError (and LLMConnectionError); the
+        A turn that waits for a person whom nobody asks here says so in the log. Raises
+        MessageProcessingError, ToolExecutionError, LLMError (and LLMConnectionError); the
         conversation is as it was before then. Cancelled, it stops the answer.
         """
         async with contextlib.aclosing(self.stream_turn(message)) as events:
             async for event in events:
                 if isinstance(event, AgentResponse):
                     return event
+                self._note_wait(event)
         raise AssertionError("unreachable: a turn ends with its response")
 
     async def stream_turn(self, message: str) -> AsyncGenerator[TurnEvent | AgentResponse, None]:
@@ -119,6 +129,8 @@ class AgentExecutor:
                         yield await self._response(chat, event)
                     else:
                         yield event
+                        if isinstance(event, PendingTool) and self._approve is not None:
+                            await self._decide(chat, event, self._approve)
         except (ChatError, *_PLACE_ERRORS) as error:
             raise MessageProcessingError(str(error)) from None
         except (asyncio.CancelledError, GeneratorExit):
@@ -126,6 +138,27 @@ class AgentExecutor:
                 with contextlib.suppress(Exception):
                     await asyncio.shield(chat.stop(said.turn))
             raise
+
+    async def _decide(self, chat: Chat, pending: PendingTool, approve: Approve) -> None:
+        """Ask about a tool call. Who is asked and fails ends the answer."""
+        try:
+            approved = await approve(pending)
+        except BaseException:
+            with contextlib.suppress(Exception):
+                await asyncio.shield(chat.stop(pending.turn))
+            raise
+        with contextlib.suppress(ChatError):  # somebody else was quicker
+            await chat.decide(pending.call_id, approved=approved)
+
+    def _note_wait(self, event: TurnEvent) -> None:
+        here = f"python starter.py %s {self.session_id}"
+        if isinstance(event, PendingTool) and self._approve is None:
+            wants = f"wants a word on {event.name}: {here % 'approve'} {event.call_id}"
+        elif isinstance(event, MoneyWanted):
+            wants = f"has spent its budget: {here % 'budget'} --raise DOLLARS"
+        else:
+            return
+        logger.warning("the conversation waits for a person. It %s", wants)
 
     def get_history(self) -> ChatHistory:
         """Return the conversation as the agent remembers it: a copy, the system text first."""

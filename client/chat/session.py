@@ -10,7 +10,7 @@ from client.chat.exceptions import (
     SessionInitializationError,
     ValidationError,
 )
-from client.chat.executor import AgentExecutor
+from client.chat.executor import AgentExecutor, Approve
 from client.chat.messages import MessageValidator
 from client.chat.values import (
     AgentConfig,
@@ -29,7 +29,8 @@ class ChatSessionManager:
     """Manages one interactive session. Not thread-safe.
 
     `client` answers instead of the configured providers, `executor` replaces the agent's own;
-    `serving` is for tests. Raises SessionInitializationError for what cannot become a session.
+    `approve` is asked about tool calls that want a person's word; `serving` is for tests. Raises
+    SessionInitializationError for what cannot become a session.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class ChatSessionManager:
         client: LLMClient | None = None,
         executor: AgentExecutor | None = None,
         validator: MessageValidator | None = None,
+        approve: Approve | None = None,
         serving: Serving | None = None,
     ) -> None:
         if not isinstance(agent_config, AgentConfig):
@@ -48,7 +50,7 @@ class ChatSessionManager:
             )
         self.agent_config, self.config = agent_config, config
         self._validator = validator or MessageValidator()
-        self._client, self._serving = client, serving
+        self._client, self._serving, self._approve = client, serving, approve
         self._executor = executor
         self._state = SessionState.INITIALIZING
         self._count = 0
@@ -83,6 +85,7 @@ class ChatSessionManager:
                 provider=self.config.provider,
                 session_id=self.config.session_id,
                 max_messages=self.config.max_messages,
+                approve=self._approve,
                 serving=self._serving,
             )
         except AgentInitializationError as error:
