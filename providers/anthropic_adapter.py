@@ -36,6 +36,7 @@ from providers.prefixes import prefix_key
 from providers.prompt_texts import prompt_texts
 from providers.reading import Answer, read_stream
 from providers.refusals import bound_refusal
+from providers.requests import check_texts
 from providers.sdk_logs import hush_sdks
 from providers.settings import checked_count, checked_model, checked_timeout
 from providers.spi import LLMClient
@@ -147,6 +148,7 @@ class AnthropicClient(LLMClient):
 
     async def count_tokens(self, req: ChatRequest) -> int:
         """Return the prompt's size in tokens; free of charge."""
+        check_texts(req)
         body = self._written(req).json
         counted: Json = {key: body[key] for key in _COUNTED if key in body}
         origin = self._origin(req)
@@ -183,6 +185,7 @@ class AnthropicClient(LLMClient):
         minutes from their last use, or an hour where `cache_lasts_s` asks for more: the prefix is
         sent with each of them (`resends_prefix`).
         """
+        check_texts(req)
         return prefix_key(req, req.model or self.model)
 
     async def delete_cache(self, name: str) -> None:

@@ -10,10 +10,9 @@ takes them one by one before the question. Earlier tool calls become text, for t
 declares no tools and the API takes no calls without them.
 """
 
+import json
 from dataclasses import dataclass, field, replace
 from typing import Any
-
-import orjson
 
 from contracts.messages import ChatRequest, Message, ToolCall
 from contracts.parts import TextPart
@@ -150,7 +149,9 @@ def _as_text(messages: list[Message], notes: list[str]) -> list[Message]:
 
 
 def _call(call: ToolCall) -> str:
-    arguments = call.raw_arguments or orjson.dumps(call.arguments).decode()
+    arguments = call.raw_arguments or json.dumps(
+        call.arguments, ensure_ascii=False, separators=(",", ":")
+    )
     return f"[Called {call.name} with {arguments}]"
 
 

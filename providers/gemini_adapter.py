@@ -33,6 +33,7 @@ from providers.keys import find_key, find_url, is_loopback, missing_key
 from providers.loops import PerLoop
 from providers.prompt_texts import prompt_texts
 from providers.reading import Answer, read_stream
+from providers.requests import check_texts
 from providers.sdk_logs import hush_sdks
 from providers.settings import checked_count, checked_model, checked_timeout
 from providers.spi import CacheName, LLMClient
@@ -151,6 +152,7 @@ class GeminiClient(LLMClient):
 
     async def count_tokens(self, req: ChatRequest) -> int:
         """Return the prompt's size in tokens; free of charge."""
+        check_texts(req)
         from google.genai import types
 
         model, origin = req.model or self.model, self._origin(req)
@@ -209,6 +211,7 @@ class GeminiClient(LLMClient):
 
     async def create_cache(self, req: ChatRequest, ttl_s: float) -> str:
         """Cache system text, tools and messages; the returned name is a later `cache_key`."""
+        check_texts(req)
         from google.genai import types
 
         model, origin = req.model or self.model, self._origin(req)

@@ -41,6 +41,7 @@ from providers.openai_responses import ResponsesParser
 from providers.prefixes import prefix_key
 from providers.reading import Answer, EventParser, read_stream
 from providers.refusals import bound_refusal
+from providers.requests import check_texts
 from providers.sdk_logs import hush_sdks
 from providers.settings import checked_count, checked_model, checked_timeout
 from providers.spi import LLMClient
@@ -207,6 +208,7 @@ class OpenAIClient(LLMClient):
         The vendor caches by itself what requests of one key have in common, and for as long as
         it likes: the prefix is sent with each of them (`resends_prefix`).
         """
+        check_texts(req)
         return prefix_key(req, req.model or self.model)
 
     async def delete_cache(self, name: str) -> None:

@@ -5,10 +5,9 @@ what the caller asked for by name: then the vendor's own refusal is the better a
 sequences are never lost: `Written.cut` says which ones the reader has to cut at.
 """
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
-
-import orjson
 
 from contracts.messages import ChatRequest, Message, ToolCall
 from providers.exceptions import InvalidRequest
@@ -208,7 +207,7 @@ def _state(message: Message) -> Json:
 def _arguments(call: ToolCall) -> str:
     if call.raw_arguments.strip():
         return call.raw_arguments
-    return orjson.dumps(call.arguments).decode()
+    return json.dumps(call.arguments, ensure_ascii=False, separators=(",", ":"))
 
 
 def _call_id(message: Message) -> str:

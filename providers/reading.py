@@ -21,7 +21,7 @@ import orjson
 
 from contracts.messages import ChatChunk, Usage
 from providers.characters import Halves, event_json
-from providers.exceptions import ProviderError, StreamInterrupted, TimeoutError
+from providers.exceptions import InvalidRequest, ProviderError, StreamInterrupted, TimeoutError
 from providers.http_errors import Origin, error_from_event, error_from_transport, interrupted
 from providers.sse import ServerSentEvent, SSEDecoder
 from providers.verdicts import plain_text
@@ -89,7 +89,12 @@ async def read_stream(ask: Callable[[], Awaitable[Answer]]) -> AsyncGenerator[Ch
     `ask` sends the request, at the first chunk that is asked for. It is let go of before the
     body is read: a prompt may be large, and an answer long.
     """
-    answer = await ask()
+    try:
+        answer = await ask()
+    except _WRONG_SHAPE as error:
+        if isinstance(error, ProviderError | TimeoutError):
+            raise
+        raise InvalidRequest(f"the request cannot be written ({type(error).__name__})") from None
     del ask
     body, parser, origin, notes = answer.body, answer.parser, answer.origin, answer.notes
     decoder, halves = SSEDecoder(), Halves()

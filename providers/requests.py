@@ -5,11 +5,11 @@ own class has checked (`contracts.messages`), and what one vendor refuses is its
 Errors name the field and the cure, and repeat no text.
 """
 
+import json
 from collections import Counter
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
-
-import orjson
 
 from contracts.messages import ChatRequest, ToolDefinition
 from providers.exceptions import InvalidRequest
@@ -32,6 +32,7 @@ def check_request(req: ChatRequest) -> None:
     """Raise `MalformedRequest` (a `ValueError`) for a request that nobody can serve as meant."""
     if not isinstance(req, ChatRequest):
         raise _malformed(f"a request is a ChatRequest, not a value of {type(req).__name__}")
+    check_texts(req)
     _check_content(req)
     _check_tools(req)
     _check_tool_results(req)
@@ -40,6 +41,64 @@ def check_request(req: ChatRequest) -> None:
     if req.model is not None and (not req.model or any(c.isspace() for c in req.model)):
         told = _told(req.model)
         raise _malformed(f"model: a model's name is not empty and holds no white space: {told}")
+
+
+def check_texts(req: ChatRequest) -> None:
+    """Raise `MalformedRequest` for what no JSON can hold: half a character, wrong arguments.
+
+    `check_request` asks this, too; counting tokens and making caches ask nothing else.
+    """
+    for place, text in _texts(req):
+        if text and not text.isascii():
+            at = _half(text)
+            if at is not None:
+                raise _malformed(
+                    f"{place}: there is half a character (U+{ord(text[at]):04X}) at position "
+                    f"{at}, which nobody can read. Take it out, or replace it"
+                )
+    for number, message in enumerate(req.messages):
+        for index, call in enumerate(message.tool_calls):
+            problem = _no_json(call.arguments)
+            if problem:
+                place = f"messages.{number}.tool_calls.{index}"
+                raise _malformed(f"{place}: the arguments are not JSON ({problem})")
+
+
+def _texts(req: ChatRequest) -> Iterator[tuple[str, str | None]]:
+    """All texts that go to the vendor as they are, each with its place."""
+    yield "system", req.system
+    for number, stop in enumerate(req.stop or ()):
+        yield f"stop.{number}", stop
+    for number, tool in enumerate(req.tools or ()):
+        yield f"tools.{number}.description", tool.description
+    for number, message in enumerate(req.messages):
+        place = f"messages.{number}"
+        yield f"{place}.content", message.content
+        yield f"{place}.name", message.name
+        yield f"{place}.tool_call_id", message.tool_call_id
+        for index, part in enumerate(message.parts):
+            for name in ("text", "uri", "name"):
+                yield f"{place}.parts.{index}.{name}", getattr(part, name, None)
+        for index, call in enumerate(message.tool_calls):
+            yield f"{place}.tool_calls.{index}", call.id + call.name + call.raw_arguments
+
+
+def _half(text: str) -> int | None:
+    """The position of the first half of a character, if there is one."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return error.start
+    return None
+
+
+def _no_json(value: Any) -> str:
+    """Why a value cannot be written as JSON; "" if it can."""
+    try:
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        return type(error).__name__
+    return ""
 
 
 def _check_content(req: ChatRequest) -> None:
@@ -98,22 +157,21 @@ def _check_tool_results(req: ChatRequest) -> None:
 
 
 def _check_schema(place: str, schema: dict[str, Any]) -> None:
-    try:
-        text = orjson.dumps(schema, option=orjson.OPT_SORT_KEYS)
-    except (TypeError, ValueError) as error:
-        raise _malformed(f"{place}: the schema is not JSON ({type(error).__name__})") from None
-    problem = _problem(text)
+    problem = _no_json(schema)
+    if problem:
+        raise _malformed(f"{place}: the schema is not JSON ({problem})")
+    problem = _problem(json.dumps(schema, sort_keys=True))
     if problem:
         raise _malformed(f"{place}: {problem}")
 
 
 @lru_cache(maxsize=256)
-def _problem(text: bytes) -> str:
+def _problem(text: str) -> str:
     """Return why a schema is none; "" if it is one. The same few schemas come again and again."""
     from jsonschema import Draft202012Validator, SchemaError
     from jsonschema.validators import validator_for
 
-    schema = orjson.loads(text)
+    schema = json.loads(text)
     try:
         validator_for(schema, default=Draft202012Validator).check_schema(schema)
     except SchemaError as error:

@@ -1,5 +1,6 @@
 """The loop that reads every stream: order, ends, and the translation of what goes wrong."""
 
+import traceback
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -7,7 +8,7 @@ import httpx2
 import pytest
 
 from contracts.messages import ChatChunk
-from providers.exceptions import ExecutionPlatformError
+from providers.exceptions import ExecutionPlatformError, InvalidRequest
 from providers.http_errors import Origin
 from providers.openai_chat import ChatParser
 from providers.reading import Answer, read_stream
@@ -113,3 +114,14 @@ async def test_a_page_in_place_of_a_stream_is_named_by_its_title() -> None:
     assert error.kind == "StreamInterrupted"
     assert "'Sign in'" in str(error)
     assert "private" not in str(error)
+
+
+async def test_a_request_that_cannot_be_written_is_refused_without_its_text() -> None:
+    async def ask() -> Answer:
+        raise TypeError("the secret prompt is not JSON")
+
+    with pytest.raises(InvalidRequest) as caught:
+        await anext(read_stream(ask))
+    assert "TypeError" in str(caught.value)
+    assert "secret" not in "".join(traceback.format_exception(caught.value))
+    assert not caught.value.retryable

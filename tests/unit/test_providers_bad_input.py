@@ -105,12 +105,34 @@ def test_A14_the_ends_of_the_ranges_are_fine(fields: dict[str, float]) -> None:
     request(**fields)
 
 
+HALF, NAN = "\ud83d", float("nan")
 CALL = Message("assistant", "", tool_calls=(ToolCall("c1", "clock"),))
 CLOCK = ToolDefinition("clock")
 NESTED = {"type": "object", "properties": {"a": {"type": "strng"}}}
 
 WHOLE: list[tuple[ChatRequest, str, str]] = [
     (request(messages=[Message("user", " \n")]), "messages", "nothing to send"),
+    (request(messages=[HELLO, Message("user", "a\ud83d")]), "messages.1.content", "position 1"),
+    (request(system="\udc4b"), "system", "U+DC4B"),
+    (request(stop=["ok", "\ud83d"]), "stop.1", "U+D83D"),
+    (
+        request(messages=[Message("user", "", parts=(TextPart(text="\ud83d"),))]),
+        "messages.0.parts.0.text",
+        "U+D83D",
+    ),
+    (
+        request(
+            messages=[Message("assistant", "", tool_calls=(ToolCall("c1", "f", {"a": HALF}),))]
+        ),
+        "messages.0.tool_calls.0",
+        "UnicodeEncodeError",
+    ),
+    (
+        request(messages=[Message("assistant", "", tool_calls=(ToolCall("c1", "f", {"a": NAN}),))]),
+        "messages.0.tool_calls.0",
+        "not JSON",
+    ),
+    (request(response_schema={"const": NAN}), "response_schema", "not JSON"),
     (request(model="gpt 5"), "model", "white space"),
     (request(model=""), "model", "empty"),
     (request(response_schema={"type": "objekt"}), "response_schema", "'objekt'"),
