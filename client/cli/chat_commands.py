@@ -6,6 +6,7 @@ from typing import Protocol
 from client.chats import Chat
 from client.cli.chat_screen import Screen, listed, question
 from client.cli.console import clean
+from config.problems import did_you_mean
 from contracts.chats import AgentHeader
 
 COMMANDS = {
@@ -61,7 +62,8 @@ async def run_command(talk: Talk, line: str) -> bool:
         "/reject": _reject,
     }
     if name not in known:
-        talk.screen.note(f"there is no command {name}; /help lists them")
+        near = did_you_mean(name, (*known, "/exit", "/quit", "/end"))
+        talk.screen.note(f"there is no command {name}.{near} /help lists them")
         return True
     await known[name](talk, argument)
     return True

@@ -26,7 +26,7 @@ LONGEST_LOOK_S = 2.0
 PATIENCE = 4
 """So many times the length of an answer is waited before the next question."""
 
-NO_WORKER = "no worker answers; waiting for one (python worker.py, or starter.py dev)"
+NO_WORKER = "no worker answers; waiting for one (a server of your own needs `python worker.py`)"
 NO_SERVER = "the Temporal server does not answer; waiting for it"
 
 

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from client.cli.console import clean, say
 from client.cli.echo import hold_echo, restore_echo
+from client.cli.invocation import pasteable
 from client.cli.picture import Picture
 from client.cli.spelling import GLYPHS, cap, elapsed, money, served_by
 from client.cli.tool_lines import tool_line
@@ -190,7 +191,7 @@ def _head(picture: Picture) -> Text:
 def _foot(picture: Picture) -> Text:
     status = picture.status
     if trouble := picture.trouble or picture.unread:
-        return _one_line(trouble, "yellow")
+        return _one_line(pasteable(trouble), "yellow")
     if status is None:
         return Text("")
     wants = waiting(status)
