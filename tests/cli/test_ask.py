@@ -120,7 +120,7 @@ def test_who_would_take_the_file(starter: Starter, tmp_path: Path) -> None:
     assert done.returncode == 2, done.stderr
     assert "the model takes no audio files" in done.stderr
     assert (
-        "To ask about talk.mp3 (audio); these would take it: openai (gpt-audio*), gemini ("
+        "To ask about talk.mp3 (audio); these would take it: openai (gpt-audio), gemini ("
         in done.stderr
     )
 

@@ -102,7 +102,7 @@ def test_files_that_no_model_of_it_takes_are_refused_with_the_step(folder: Path)
     said = [line for line in error.value.problems if line.startswith("agent look: ")]
     assert len(said) == 1
     assert "the model takes no audio files" in said[0]
-    assert "its files: talk.mp3; these would take them: openai (gpt-audio*), gemini (" in said[0]
+    assert "its files: talk.mp3; these would take them: openai (gpt-audio), gemini (" in said[0]
 
 
 def test_a_turn_that_cannot_pay_for_the_context_says_what_to_raise(folder: Path) -> None:
