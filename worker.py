@@ -1,9 +1,10 @@
 """The worker: one process that holds the keys and does a run's work.
 
 Composition root: settings → stores, providers → activities → one Temporal Worker per queue. The
-workflow queue has light activities; each provider that can be used here has a queue of its own,
-so that a run can only be sent where its key is. SIGTERM and SIGINT stop it gracefully: streams
-go on to their end for `graceful_shutdown` seconds, the rest is handed back.
+workflow queue has light activities, and tools for workflows that call them at once; each provider
+that can be used here has a queue of its own, so that a run can only be sent where its key is.
+SIGTERM and SIGINT stop it gracefully: streams go on to their end for `graceful_shutdown` seconds,
+the rest is handed back.
 """
 
 import asyncio
