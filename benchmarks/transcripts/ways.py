@@ -7,6 +7,7 @@ worker, its history. The caller is this process: it counts for nobody's processo
 import asyncio
 import contextlib
 import os
+import statistics
 import sys
 import time
 import uuid
@@ -58,7 +59,10 @@ class Sample:
 
 @dataclass(frozen=True)
 class UpTo:
-    """A part of a conversation: the least seconds of a replay, its calls of functions, bytes."""
+    """A part of a conversation: the seconds of its replays (median), its calls of functions, bytes.
+
+    The median, since the least of some short replays is found on a busy machine, of long ones not.
+    """
 
     cpu_s: float
     calls: int
@@ -198,7 +202,9 @@ class Way(ABC):
         for length in [*lengths] * count:
             times[length] += await self._replayed(parts[length], folder, 1)
         return {
-            n: UpTo(min(times[n]), await self._calls(part, folder), _size(part.events))
+            n: UpTo(
+                statistics.median(times[n]), await self._calls(part, folder), _size(part.events)
+            )
             for n, part in parts.items()
         }
 
