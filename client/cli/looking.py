@@ -6,7 +6,6 @@ from typing import Any, TypeVar
 
 from client.absence import NoServer
 from client.chats import ChatLine, Chats
-from client.cli.chat_watching import watch_chat
 from client.cli.chats_found import found_chat, may_be_chat
 from client.cli.chats_shown import chats_table, listed, show_chat
 from client.cli.console import (
@@ -89,6 +88,8 @@ def watch(name: str, agent: str | None, *, as_json: bool) -> int:
                 if chat is not None:
                     if agent is not None:
                         raise Refusal(f"--follow: {chat.chat_id} is a conversation, not a run")
+                    from client.cli.chat_watching import watch_chat
+
                     return await watch_chat(chat, as_json=as_json)
         run = await session.find(name)
         record = await run.record()
