@@ -294,11 +294,11 @@ async def test_a_killed_worker_leaves_no_program_behind(fake: Make, own_places: 
 
 
 async def test_only_so_many_programs_run_at_once(fake: Make) -> None:
-    program = fake(start(), *texts("x"), ("wait", 0.2), *end())
+    program = fake(start(), *texts("x"), ("wait", 1.0), *end())
     most = 0
     async with connected(program, processes=2) as client:
         tasks = [asyncio.ensure_future(client.chat(HI).collect()) for _ in range(5)]
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not all(task.done() for task in tasks):
                 most = max(most, sum(not is_gone(seen["pid"]) for seen in program.records))
                 await asyncio.sleep(0.01)
