@@ -125,6 +125,9 @@ class _Loader:
         if not isinstance(data, dict):
             self._add((), "an agent is a mapping with name, model and instructions", line=1)
             raise self._error()
+        if "instructions" not in data and "agents" in data:
+            self._add((), "is a team, not an agent: run it with `python starter.py run`")
+            raise self._error()
         head = self._head({key: data[key] for key in data if key != "tools"})
         tools = self._tools(data.get("tools"))
         sections = self._sections(data) if head is not None else None

@@ -93,6 +93,9 @@ class _Loader:
         if not isinstance(data, dict):
             self._add((), "a team is a mapping with name and agents", line=1)
             raise self._error()
+        if "agents" not in data and "instructions" in data:
+            self._add((), "is an agent, not a team: talk to it with `python starter.py chat`")
+            raise self._error()
         if cost_budget is not None:
             data = {"cost_budget": cost_budget, **data}
         raw_steps = self._raw_steps(data)
