@@ -1,6 +1,7 @@
 """Callboard's worker with the model in it, and the agent as a conversation is started with it."""
 
 import contextlib
+import gc
 import os
 from collections.abc import AsyncIterator
 from decimal import Decimal
@@ -70,6 +71,7 @@ async def working(address: str, queue: str) -> AsyncIterator[None]:
     client = await Client.connect(address, data_converter=data_converter())
     settings = Settings(home=Path(os.environ["BENCHMARK_HOME"]))
     async with workers(client, settings, [PROVIDER], StubClients(), workflow_queue=queue):
+        gc.freeze()  # as a worker does that was started by its command
         yield
 
 
