@@ -31,7 +31,8 @@ __all__ = ["ASK_LIMIT", "NoWorker", "Run", "Runs", "UnknownRun", "new_run_id"]
 class Runs:
     """All runs of one server and store. Without a client, those that have ended can be read.
 
-    `ask_limit` is how long a worker may take to answer a question.
+    `ask_limit` is how long a worker may take to answer a question. `searched` unless nobody
+    looks for runs on this server by their attributes: each write of them is an event.
     """
 
     def __init__(
@@ -41,8 +42,10 @@ class Runs:
         spools: Spools,
         *,
         ask_limit: timedelta = ASK_LIMIT,
+        searched: bool = True,
     ) -> None:
         self._client = client
+        self._searched = searched
         self.ask_limit = ask_limit
         self._searchable = False
         self.store = store
@@ -101,6 +104,8 @@ class Runs:
 
     async def searchable(self) -> bool:
         """Return whether the server knows our search attributes. Raises NoServer."""
+        if not self._searched:
+            return False
         # They are never taken away again: once seen, they are there.
         self._searchable = self._searchable or await has_search_attributes(self.client)
         return self._searchable

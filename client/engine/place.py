@@ -27,7 +27,6 @@ from client.connection import configured_address, connect
 from client.devserver import DevServer, find_server
 from client.engine.limiting import RateLimiter
 from config.settings import Settings
-from contracts import search
 from providers.spi import LLMClient
 
 SETTLE_S = 0.05
@@ -144,15 +143,10 @@ class Place:
         return address
 
     async def _embedded(self, stack: AsyncExitStack) -> Address:
-        """Start a server of this engine's own."""
+        """Start a server of this engine's own. Nobody searches it: it goes when the engine does."""
         binary = await asyncio.to_thread(find_server, _report)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="callboard-engine-")))
-        server = DevServer(
-            binary,
-            folder / "temporal.db",
-            log_file=folder / "server.log",
-            search_attributes=search.TYPES,
-        )
+        server = DevServer(binary, folder / "temporal.db", log_file=folder / "server.log")
         await stack.enter_async_context(server)
         return Address(server.address, server.ui_url)
 

@@ -71,7 +71,8 @@ class Host:
             address = await asyncio.shield(asyncio.wrap_future(place.opened))
             client = await connect(address.server)
             self.ui_url = address.ui_url
-            ready.set_result(Runs(client, storage.store, storage.spools))
+            lasting = address.ui_url is None
+            ready.set_result(Runs(client, storage.store, storage.spools, searched=lasting))
             await stopping.wait()
         except BaseException as error:
             if ready.done():

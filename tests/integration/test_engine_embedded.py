@@ -60,7 +60,7 @@ def started(code: str, folder: Path) -> "subprocess.Popen[str]":
 def ran(code: str, folder: Path) -> tuple[str, str]:
     """Run a program to its end; return what it wrote. Nothing of it may be left."""
     process = started(code, folder)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=180)
     assert process.returncode == 0, err
     assert_nothing_left(folder)
     return out, err
@@ -118,7 +118,7 @@ def _statements(code: str) -> list[str]:
 def test_the_example_runs_offline(tmp_path: Path) -> None:
     finished = subprocess.run(
         [sys.executable, str(ROOT / "examples" / "engine.py"), "--simulated"],
-        env=environment(tmp_path), cwd=tmp_path, capture_output=True, text=True, timeout=60,
+        env=environment(tmp_path), cwd=tmp_path, capture_output=True, text=True, timeout=180,
         check=False,
     )  # fmt: skip
     assert finished.returncode == 0, finished.stderr
@@ -146,7 +146,7 @@ asyncio.run(main())
     assert (none, err) == ("None", "")
     shown = subprocess.run(
         [sys.executable, str(ROOT / "starter.py"), "bill", workflow_id],
-        env=environment(tmp_path), capture_output=True, text=True, timeout=60, check=False,
+        env=environment(tmp_path), capture_output=True, text=True, timeout=180, check=False,
     )  # fmt: skip
     assert shown.returncode == 0, shown.stderr
     assert "gpt-4" in shown.stdout
