@@ -51,7 +51,7 @@ async def connect(address: str | None = None, *, timeout: float = CONNECT_TIMEOU
             return await Client.connect(
                 **config, data_converter=converter, grpc_compression=packing
             )
-    except (RuntimeError, RPCError, TimeoutError, OSError) as error:
+    except (RuntimeError, RPCError, TimeoutError, OSError, ValueError) as error:
         raise ServerUnreachable(
             f"no Temporal server answers at {target} ({_brief(error)}). Start one with "
             "`python starter.py dev`, or name another in TEMPORAL_ADDRESS."
@@ -73,6 +73,23 @@ def hush_core() -> None:
         Runtime.set_default(quiet)
 
 
+_REASONS = (
+    ("Connection refused", "nobody listens there"),
+    ("dns error", "its name is not known"),
+    ("h2 protocol error", "who listens there does not speak gRPC"),
+    ("get_system_info", "who answers there is no Temporal server"),
+    ("invalid target URL", "that is no address"),
+    ("CertificateRequired", "it wants a client's certificate"),
+    ("invalid peer certificate", "its certificate is not trusted here"),
+)
+"""What the SDK's errors, which quote the insides of its libraries, say to a person."""
+
+
 def _brief(error: BaseException) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    for sign, reason in _REASONS:
+        if sign in text:
+            return reason
     return text if len(text) <= 120 else text[:119] + "…"

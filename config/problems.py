@@ -127,6 +127,10 @@ def _find_model(annotation: Any) -> type[BaseModel] | None:
 _WORDS = {
     "int_type": "must be a whole number",
     "int_from_float": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "float_parsing": "must be a number",
+    "decimal_parsing": "must be a number",
+    "bool_parsing": "must be true or false",
     "float_type": "must be a number",
     "bool_type": "must be true or false",
     "string_type": "must be a text",

@@ -40,6 +40,14 @@ def test_an_address_that_is_none(name: str, value: str, example: str) -> None:
     assert value in message
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [("cost_budget", "lots", "must be a number"), ("concurrency", "two", "must be a whole number")],
+)
+def test_a_number_that_is_none(name: str, value: str, wanted: str) -> None:
+    assert said(Settings, home=Path("/h"), **{name: value}) == f'{wanted}, not "{value}"'
+
+
 def test_every_regular_expression_of_what_people_write_has_words() -> None:
     used = {
         str(piece.pattern)
