@@ -23,11 +23,11 @@ from contracts.teams import AgentStatus, AgentStep
 from contracts.updates import Answer
 from stores.transcripts import Transcripts
 from tests.support.server import LocalServer
-from tests.support.stamping import stamp_code, stamped, stamping, stamps
+from tests.support.stamping import STAMP_CODE, stamped, stamping, stamps
 from tests.support.teams import AT_ONCE, agent, candidate, plan, team
 from tests.support.workers import Worker, Workers, staffed
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(300)]
 
 AGENT = """\
 name: registrar
@@ -111,9 +111,9 @@ async def asked(run: Run) -> RunStatus:
 
 async def test_a_worker_killed_while_a_tool_of_an_agents_step_works(stage: Stage) -> None:
     first = stage.workers.start()
-    run = await stage.start(stamping(effect="idempotent"), stamp_code(6.0))
+    run = await stage.start(stamping(effect="idempotent"), STAMP_CODE)
     await killed_while_stamping(stage, first)
-    result = await asyncio.wait_for(run.wait(), 90)
+    result = await asyncio.wait_for(run.wait(), 120)
     bill = await run.cost()
     assert result.status.value == "completed", result.error
     assert stage.stamps() == ["Deed", "Deed"]
@@ -127,14 +127,14 @@ async def test_a_worker_killed_while_a_tool_of_an_agents_step_works(stage: Stage
 @pytest.mark.parametrize("again", [True, False])
 async def test_an_unsafe_tool_of_a_step_waits_for_a_persons_word(stage: Stage, again: bool) -> None:
     first = stage.workers.start()
-    run = await stage.start(stamping(effect="unsafe"), stamp_code(6.0))
+    run = await stage.start(stamping(effect="unsafe"), STAMP_CODE)
     await killed_while_stamping(stage, first)
     status = await asked(run)
     (question,) = status.questions
     assert "whether that was done is not known" in question.ask
     assert len(stage.stamps()) == 1
     await run.answer(Answer(step="register", choice="approve" if again else "reject"))
-    result = await asyncio.wait_for(run.wait(), 90)
+    result = await asyncio.wait_for(run.wait(), 120)
     assert result.status.value == "completed", result.error
     assert len(stage.stamps()) == (2 if again else 1)
     assert ("stamped" in await stage.told(run)) is again
@@ -144,7 +144,7 @@ async def test_tools_with_secrets_run_in_a_worker_of_their_own(stage: Stage) -> 
     stage.workers.start()
     apart = stage.workers.start("--tools", "seals", SEAL="a very secret seal")
     run = await stage.start(stamping(queue="seals", secrets="[SEAL]"), SECRET_TOOL)
-    result = await asyncio.wait_for(run.wait(), 90)
+    result = await asyncio.wait_for(run.wait(), 120)
     steps = {step.agent_id: step for step in await run.results()}
     assert result.status.value == "completed", result.error
     assert steps["register"].status is AgentStatus.COMPLETED

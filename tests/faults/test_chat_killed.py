@@ -20,11 +20,11 @@ from contracts.spools import SpoolRecord
 from contracts.teams import AgentStatus
 from tests.support.fixtures import ROOT
 from tests.support.server import LocalServer
-from tests.support.stamping import stamp_code, stamped, stamping, stamps
+from tests.support.stamping import STAMP_CODE, stamped, stamping, stamps
 from tests.support.teams import AT_ONCE, candidate
 from tests.support.workers import Worker, Workers, staffed
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 AGENT = """\
 name: tested
@@ -40,11 +40,11 @@ class Stage:
     def __init__(self, workers: Workers, chats: Chats, folder: Path) -> None:
         self.workers, self.chats, self.folder = workers, chats, folder
 
-    async def begin(self, how: str = "restart", tools: str = "", seconds: float = 0.0) -> Chat:
+    async def begin(self, how: str = "restart", tools: str = "") -> Chat:
         """Begin a conversation with an agent that answers slowly enough to be caught at it."""
         file = self.folder / "agent.yaml"
         file.write_text(AGENT.format(how=how) + tools)
-        (self.folder / "tools.py").write_text(stamp_code(seconds))
+        (self.folder / "tools.py").write_text(STAMP_CODE)
         options = {"tokens_per_second": 60, "log": str(self.folder / "requests.jsonl")}
         one = candidate("simulated", "gpt-4", options=options)
         planned = plan_own(load_agent(file), lambda _: one, AT_ONCE)
@@ -111,8 +111,8 @@ async def test_what_is_said_while_no_worker_lives_is_answered_by_the_next(stage:
     await asyncio.sleep(6)
     assert not saying.done()
     stage.workers.start()
-    said = await asyncio.wait_for(saying, 30)
-    result = await asyncio.wait_for(chat.wait(said.turn), 30)
+    said = await asyncio.wait_for(saying, 120)
+    result = await asyncio.wait_for(chat.wait(said.turn), 120)
     assert result.status is AgentStatus.COMPLETED
     assert (said.turn, (await chat.view()).last_turn) == (1, 1)
 
@@ -133,9 +133,9 @@ async def caught_stamping(stage: Stage, chat: Chat, worker: Worker) -> int:
 
 async def test_a_worker_killed_while_an_idempotent_tool_works(stage: Stage) -> None:
     first = stage.workers.start()
-    chat = await stage.begin(tools=stamping(effect="idempotent"), seconds=6.0)
+    chat = await stage.begin(tools=stamping(effect="idempotent"))
     turn = await caught_stamping(stage, chat, first)
-    result = await asyncio.wait_for(chat.wait(turn), 60)
+    result = await asyncio.wait_for(chat.wait(turn), 120)
     assert result.status is AgentStatus.COMPLETED
     assert [t.status for t in result.tools] == ["completed"]
     assert len(stage.stamps()) == 2
@@ -147,7 +147,7 @@ async def test_an_unsafe_tool_is_not_run_again_without_a_persons_word(
     stage: Stage, again: bool
 ) -> None:
     first = stage.workers.start()
-    chat = await stage.begin(tools=stamping(effect="unsafe"), seconds=6.0)
+    chat = await stage.begin(tools=stamping(effect="unsafe"))
     turn = await caught_stamping(stage, chat, first)
     result: TurnResult | None = None
     async for event in chat.follow(turn, await chat.place()):

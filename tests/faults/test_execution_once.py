@@ -33,7 +33,7 @@ from tests.support.workers import Workers, staffed
 from tests.wire.server import Reply, Request, Stall, WireServer
 from tests.wire.streams import DIALECTS
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 ANSWER = Reply.stream([DIALECTS["gemini"].answer().data])
 FILE = {"name": "files/abc", "uri": "https://g.test/v1beta/files/abc", "state": "ACTIVE"}
@@ -73,7 +73,7 @@ class Vendor:
 
     async def asked(self, kind: str) -> None:
         """Wait for a request of a kind."""
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(120):
             while not self.seen[kind]:
                 await asyncio.sleep(0.02)
 
@@ -111,7 +111,7 @@ async def test_a_worker_killed_between_the_steps(
         await vendor.asked(killed_at)
         first.kill()
         workers.start()
-        done = await asyncio.wait_for(handling, 60)
+        done = await asyncio.wait_for(handling, 120)
     assert isinstance(done, FinalizedCommand), done
     assert done.results[0].text
     expected = Counter(begin=1, upload=1, cache=1, generate=1, delete=1)
@@ -149,7 +149,7 @@ async def test_a_worker_killed_in_a_run_that_shares_files(
         await vendor.asked(killed_at)
         first.kill()
         workers.start()
-        result = await asyncio.wait_for(run.wait(), 90)
+        result = await asyncio.wait_for(run.wait(), 120)
         cost = await run.cost()
     assert result.status is WorkflowStatus.COMPLETED
     assert (vendor.seen["begin"], vendor.seen["upload"]) == (1, 1)

@@ -26,7 +26,7 @@ from tests.support.server import LocalServer
 from tests.support.teams import agent, candidate, plan, team
 from tests.support.workers import Workers, staffed
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 TEXT = (ROOT / "LICENSE").read_text()
 
@@ -78,7 +78,7 @@ async def stage(server: LocalServer, home: Path) -> AsyncIterator[Stage]:
 
 
 async def finished(run: Run) -> tuple[RunResult, RunCost]:
-    result = await asyncio.wait_for(run.wait(), 60)
+    result = await asyncio.wait_for(run.wait(), 120)
     return result, await run.cost()
 
 
@@ -117,7 +117,7 @@ async def test_a_worker_stopped_in_mid_stream_hands_its_call_back(stage: Stage) 
     run = await stage.start(stage.plan())
     await stage.in_mid_stream(run)
     first.send_signal(signal.SIGTERM)
-    assert await asyncio.to_thread(first.wait, 20) == 0
+    assert await asyncio.to_thread(first.wait, 60) == 0
     stage.workers.start()
     result, cost = await finished(run)
     assert result.status is WorkflowStatus.COMPLETED
@@ -134,7 +134,7 @@ async def test_a_worker_that_has_time_finishes_its_call(server: LocalServer, hom
         run = await stage.start(stage.plan())
         await stage.in_mid_stream(run)
         first.send_signal(signal.SIGTERM)
-        assert await asyncio.to_thread(first.wait, 30) == 0
+        assert await asyncio.to_thread(first.wait, 60) == 0
         workers.start()
         result, cost = await finished(run)
     assert result.status is WorkflowStatus.COMPLETED

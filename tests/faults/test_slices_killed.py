@@ -13,7 +13,7 @@ from stores.values import store_value
 from tests.faults.test_paid_once import Stage, home, stage
 from tests.support.teams import agent, candidate, plan, team
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 __all__ = ["home", "stage"]
 
 COUNT, PARALLEL = 501, 10
@@ -39,7 +39,7 @@ async def test_a_worker_killed_in_the_middle_of_a_list(stage: Stage, home: objec
         await asyncio.sleep(0.05)
     first.kill()
     stage.workers.start()
-    result = await asyncio.wait_for(run.wait(), 100)
+    result = await asyncio.wait_for(run.wait(), 120)
     cost, outputs = await run.cost(), await run.outputs(result)
     with open(log) as lines:
         asked = Counter(f"{e['agent']}#{e['attempt']}" for e in map(json.loads, lines))

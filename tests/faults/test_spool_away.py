@@ -15,7 +15,7 @@ from tests.support.redis import RedisProcess
 from tests.support.server import LocalServer
 from tests.support.workers import Workers, staffed
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.fixture
@@ -62,4 +62,4 @@ async def test_redis_killed_in_mid_answer(stage: Stage, redis: RedisProcess, bac
     assert [a.outcome for a in view.attempts] == ["completed"]
     # The next turn works as well, with or without a spool.
     again = await chat.say("Thank you for the points")
-    assert (await asyncio.wait_for(chat.wait(again.turn), 60)).status is AgentStatus.COMPLETED
+    assert (await asyncio.wait_for(chat.wait(again.turn), 120)).status is AgentStatus.COMPLETED

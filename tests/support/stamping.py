@@ -1,26 +1,27 @@
-"""A tool that leaves a mark whenever it begins, for tests that kill its worker before it ends."""
+"""A tool that leaves a mark whenever it begins, for tests that kill its worker before it ends.
+
+Its first call never ends by itself, and every later one at once.
+"""
 
 import asyncio
 from pathlib import Path
 from typing import Any
 
-TOOL = '''
+STAMP_CODE = '''
 import time
 from pathlib import Path
 
 
 def stamp(title: str) -> str:
     """Stamp a title."""
-    with Path(__file__).with_name("stamps").open("a") as log:
+    stamps = Path(__file__).with_name("stamps")
+    again = stamps.exists()
+    with stamps.open("a") as log:
         log.write(title + "\\n")
-    time.sleep(SECONDS)
+    if not again:
+        time.sleep(600)
     return f"stamped {title}"
 '''
-
-
-def stamp_code(seconds: float = 0.0) -> str:
-    """Return the tool's code; it works so long before it answers."""
-    return TOOL.replace("SECONDS", str(seconds))
 
 
 def stamping(**more: Any) -> str:
