@@ -3,8 +3,6 @@
 import asyncio
 import json
 import logging
-import subprocess
-import sys
 import time
 import uuid
 from pathlib import Path
@@ -21,7 +19,7 @@ from providers.limits import Limiter, NeverAdmitted
 from providers.policy import Limits, Policy
 from providers.redis_limits import RedisServer
 from tests.support.cases import cases
-from tests.support.fixtures import ROOT
+from tests.support.programs import program
 from tests.support.redis import running_redis
 from tests.support.windows import Made, broken
 
@@ -208,17 +206,8 @@ def test_two_processes_share_one_limit(redis_url: str) -> None:
     prefix = f"test:{uuid.uuid4().hex}"
     began = time.monotonic()
     callers = [
-        subprocess.Popen(
-            [
-                sys.executable, "-c", CALLER, redis_url, prefix, limits.model_dump_json(),
-                name, "40",
-            ],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for name in "pq"
-    ]  # fmt: skip
+        program(CALLER, redis_url, prefix, limits.model_dump_json(), name, 40) for name in "pq"
+    ]
     lines = [caller.communicate(timeout=60)[0].splitlines() for caller in callers]
     assert [len(found) for found in lines] == [40, 40]
     made = sorted(json.loads(line)[0] for found in lines for line in found)

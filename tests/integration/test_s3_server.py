@@ -3,9 +3,7 @@
 import asyncio
 import base64
 import os
-import signal
 import subprocess
-import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -22,8 +20,9 @@ from stores.exceptions import ArtifactMissing, StoreUnavailable
 from stores.keys import digest_of
 from stores.sealing import AesGcm
 from stores.transcripts import Transcripts
-from tests.cli.teams import ROOT, simulated, write_team
+from tests.cli.teams import simulated, write_team
 from tests.support.buckets import BUCKET, SECRET, BucketServer, bucket_server
+from tests.support.programs import kill, line_of, program
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -106,7 +105,7 @@ async def test_a_listing_of_more_than_a_page_is_whole(url: str) -> None:
 
 
 async def test_a_new_name_is_one_writers_among_processes(url: str) -> None:
-    program = (
+    code = (
         "import asyncio, sys\n"
         "from stores.artifacts import ArtifactStore\n"
         "async def main():\n"
@@ -115,13 +114,7 @@ async def test_a_new_name_is_one_writers_among_processes(url: str) -> None:
         "    print(await store.note_new('claims/one', ref))\n"
         "asyncio.run(main())\n"
     )
-    racing = [
-        subprocess.Popen(
-            [sys.executable, "-c", program, url, str(number)],
-            cwd=ROOT, stdout=subprocess.PIPE, text=True,
-        )
-        for number in range(4)
-    ]  # fmt: skip
+    racing = [program(code, url, number) for number in range(4)]
     said = [process.communicate(timeout=60)[0].strip() for process in racing]
     assert sorted(said) == ["False", "False", "False", "True"]
     store = ArtifactStore.open(url)
@@ -172,14 +165,9 @@ asyncio.run(Backend.open(sys.argv[1]).put_parts("artifacts/ab/cd", parts()))
 
 
 async def test_a_writer_killed_in_mid_upload_leaves_no_object(url: str) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-c", STOP_IN_MID_UPLOAD, url],
-        cwd=ROOT, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stdout is not None
-    assert process.stdout.readline() == "half\n"
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=30)
+    process = program(STOP_IN_MID_UPLOAD, url)
+    assert line_of(process) == "half"
+    kill(process)
     assert await Backend.open(url).entries() == []
 
 

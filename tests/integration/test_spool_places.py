@@ -16,6 +16,7 @@ from stores.sealing import AesGcm
 from stores.spooling import Spools
 from stores.spoollines import TEXT_CHARS
 from tests.support.places import Place, Told
+from tests.support.programs import kill, line_of, tell
 
 pytestmark = pytest.mark.integration
 
@@ -282,8 +283,7 @@ async def test_a_killed_writer_leaves_what_the_next_attempt_goes_on_from(
                 assert process.poll() is None
                 await asyncio.sleep(0.01)
         finally:
-            process.kill()
-            process.communicate()
+            kill(process)
         partial = await spools.partial(RUN, "a", number)
         assert partial.startswith(kept)
         own = partial[len(kept) :]
@@ -316,13 +316,10 @@ for attempt in attempts:
 async def test_50_writers_in_two_processes_lose_nothing(place: Place, spools: Spools) -> None:
     processes = [place.process(WRITE_MANY, letter) for letter in "pq"]
     for process in processes:
-        assert process.stdout is not None
-        process.stdout.readline()
+        line_of(process)
     reading = asyncio.create_task(read_until_ended(spools, 50))
     for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
+        tell(process, "go")
     viewer = await reading
     for process in processes:
         process.communicate(timeout=30)

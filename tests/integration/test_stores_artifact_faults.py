@@ -2,7 +2,6 @@
 
 import hashlib
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from stores.artifacts import ArtifactStore
+from tests.support.programs import kill, line_of, program
 
 pytestmark = pytest.mark.integration
 
@@ -26,20 +26,6 @@ def run(code: str, *args: object) -> subprocess.CompletedProcess[str]:
         text=True,
         timeout=500,
     )
-
-
-def start(code: str, *args: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, args)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-
-def kill(process: subprocess.Popen[str]) -> None:
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=30)
 
 
 def objects(root: Path) -> list[Path]:
@@ -64,9 +50,8 @@ asyncio.run(Backend.open(sys.argv[1]).put_parts("artifacts/ab/cd", parts()))
 async def test_a_process_killed_in_mid_upload_leaves_nothing_under_the_final_name(
     tmp_path: Path,
 ) -> None:
-    process = start(STOP_IN_MID_UPLOAD, tmp_path)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "half\n"
+    process = program(STOP_IN_MID_UPLOAD, tmp_path)
+    assert line_of(process) == "half"
     kill(process)
     assert list(tmp_path.rglob("cd#*")), "it was not killed in mid-write"
     assert objects(tmp_path) == []
@@ -90,9 +75,8 @@ asyncio.run(main())
 
 async def test_whatever_a_killed_process_left_is_whole(tmp_path: Path) -> None:
     for pause in (0.05, 0.13, 0.21, 0.34):
-        process = start(WRITE_FOR_EVER, tmp_path)
-        assert process.stdout is not None
-        process.stdout.readline()
+        process = program(WRITE_FOR_EVER, tmp_path)
+        assert line_of(process) == "noted"
         time.sleep(pause)
         kill(process)
     kept = objects(tmp_path / "artifacts")

@@ -3,9 +3,6 @@
 import asyncio
 import itertools
 import json
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,20 +10,11 @@ import pytest
 
 from stores.assembling import TextAssembler
 from stores.spools import FileSpools
+from tests.support.programs import kill, line_of, program, tell
 
 pytestmark = pytest.mark.integration
 
-ROOT = Path(__file__).parents[2]
 RUN = "run-1"
-
-
-def start(code: str, *args: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, args)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
 
 
 WRITE_UNTIL_KILLED = """
@@ -56,12 +44,10 @@ def test_writers_killed_in_mid_write_leave_a_readable_spool(tmp_path: Path) -> N
     spools = FileSpools(tmp_path)
     kept = ""
     for number in (1, 2, 3, 4):
-        process = start(WRITE_UNTIL_KILLED, tmp_path, number, len(kept))
-        assert process.stdout is not None
-        process.stdout.readline()
+        process = program(WRITE_UNTIL_KILLED, tmp_path, number, len(kept))
+        line_of(process)
         time.sleep(0.004 * number)
-        process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=30)
+        kill(process)
         partial = asyncio.run(spools.partial(RUN, "a", number))
         assert partial.startswith(kept)
         own = partial[len(kept) :]
@@ -104,23 +90,11 @@ for attempt in attempts:
 
 async def test_50_writers_in_two_processes_tear_no_record(tmp_path: Path) -> None:
     spools = FileSpools(tmp_path)
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", WRITE_MANY, str(tmp_path), letter],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for letter in "pq"
-    ]
+    processes = [program(WRITE_MANY, tmp_path, letter) for letter in "pq"]
     for process in processes:
-        assert process.stdout is not None
-        process.stdout.readline()
+        line_of(process)
     for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
+        tell(process, "go")
 
     assembler, ended = TextAssembler(), 0
     async with asyncio.timeout(60):
@@ -168,7 +142,7 @@ print(attempt.dropped)
 
 
 async def test_a_full_disk_costs_records_but_no_call_and_is_flagged(tmp_path: Path) -> None:
-    process = start(FULL_DISK, tmp_path)
+    process = program(FULL_DISK, tmp_path)
     out, _ = process.communicate(timeout=30)
     assert (process.returncode, out) == (0, "5\n")
     spools = FileSpools(tmp_path)

@@ -1,7 +1,5 @@
 """The places where spools can be, for tests that hold for each of them."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +9,7 @@ from stores.redis_spools import RedisSpools
 from stores.sealing import PLAIN, Sealer
 from stores.spooling import Spools
 from stores.spools import FileSpools
-from tests.support.fixtures import ROOT
+from tests.support.programs import Program, program
 
 WRITER = """
 import asyncio, sys
@@ -47,13 +45,10 @@ class Place:
             return FileSpools(Path(self.url.removeprefix("file://")), sealer)
         return RedisSpools(self.url, sealer)
 
-    def process(self, body: str, *arguments: object) -> "subprocess.Popen[str]":
+    def process(self, body: str, *arguments: object) -> Program:
         """Run the body of `async def write(spools)` in another process; sys.argv[2:] is free."""
         lines = "\n".join(f"    {line}" for line in body.strip().splitlines())
-        return subprocess.Popen(
-            [sys.executable, "-c", WRITER.format(body=lines), self.url, *map(str, arguments)],
-            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
+        return program(WRITER.format(body=lines), self.url, *arguments)
 
 
 Told = list[tuple[SpoolRecord, int]]
