@@ -129,9 +129,7 @@ class StreamWaiting:
             question.out = False
         for key, entries in answered or []:
             for last, answer in self._waiting.get(bytes(key), []):
-                news = entries
-                if last != asked[bytes(key)]:
-                    news = [entry for entry in entries if _order(entry[0]) > _order(last)]
+                news = question.news(bytes(key), last, entries)
                 if news and not answer.done():
                     answer.set_result(news)
 
@@ -163,6 +161,17 @@ class _Question:
     def covers(self, key: bytes, last: bytes) -> bool:
         """Say whether it will bring what comes behind `last`."""
         return key in self.asked and _order(self.asked[key]) <= _order(last)
+
+    def news(self, key: bytes, last: bytes, entries: Entries) -> Entries:
+        """Return which of the answer's entries come right behind `last`.
+
+        Empty for who joined with an earlier one than was asked for: he would miss those between.
+        """
+        if last == self.asked[key]:
+            return entries
+        if not self.covers(key, last):
+            return []
+        return [entry for entry in entries if _order(entry[0]) > _order(last)]
 
 
 def _earliest(waiters: list[_Waiter]) -> bytes:

@@ -100,6 +100,42 @@ async def test_who_is_told_to_stop_waits_no_longer() -> None:
     await waiting.leave()
 
 
+async def test_who_joins_behind_the_others_misses_nothing() -> None:
+    """He was reading what lay there already, while another was told of what came meanwhile."""
+
+    class Stream(QuickRedis):
+        """Has the entries 1 to 5; the sixth comes when `go` is set."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.go = asyncio.Event()
+
+        async def xread(self, streams: dict[bytes, bytes], **_: Any) -> list[Any]:
+            self.asked += 1
+            behind = int(streams[b"k"].partition(b"-")[0])
+            if behind >= 5:
+                await self.go.wait()
+            return [[b"k", [(b"%d-0" % n, {b"r": b""}) for n in range(behind + 1, 7)]]]
+
+        async def client_unblock(self, number: int) -> int:
+            return 0
+
+    server = QuickServer()
+    server.client = stream = Stream()
+    waiting = StreamWaiting(server)
+    waiting.enter()
+    first = asyncio.create_task(waiting.wait(b"k", b"5-0"))
+    async with asyncio.timeout(30):
+        while not stream.asked:
+            await asyncio.sleep(0.001)
+        late = asyncio.create_task(waiting.wait(b"k", b"3-0"))
+        await asyncio.sleep(0.01)
+        stream.go.set()
+        assert [entry for entry, _ in await first] == [b"6-0"]
+        assert [entry for entry, _ in await late] == [b"4-0", b"5-0", b"6-0"]
+    await waiting.leave()
+
+
 async def test_lines_that_come_within_a_moment_leave_together_and_in_order() -> None:
     server = QuickServer()
     sender = Sender(server)
