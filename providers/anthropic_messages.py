@@ -48,6 +48,7 @@ _PROMPT_COUNTS = (
     "input_tokens",
     "cache_creation_input_tokens",
     "cache_read_input_tokens",
+    "cache_creation",
 )
 _NO_CHUNKS: list[ChatChunk] = []
 
@@ -271,7 +272,7 @@ class MessagesParser:
             return
         told = {k: v for k, v in reported.items() if v is not None}
         for name in _PROMPT_COUNTS:
-            if not told.get(name) and self._counts.get(name):
+            if not _counts_any(told.get(name)) and self._counts.get(name):
                 told.pop(name, None)
         self._output_told = self._output_told or (output and "output_tokens" in told)
         self._counts.update(told)
@@ -301,16 +302,22 @@ def usage_of(counts: Mapping[str, Any]) -> Usage:
         max(value, sum(entry[n] for entry in rounds)) for n, value in enumerate(top)
     )
     details = counts.get("output_tokens_details") or {}
-    lasting = (counts.get("cache_creation") or {}).get("ephemeral_1h_input_tokens") or 0
+    lasting = count((counts.get("cache_creation") or {}).get("ephemeral_1h_input_tokens"))
+    written = max(written, lasting)
     return Usage(
         prompt_tokens=fresh + read + written,
         completion_tokens=output,
         cached_tokens=read,
         cache_write_tokens=written,
-        cache_write_1h_tokens=min(lasting, written),
+        cache_write_1h_tokens=lasting,
         reasoning_tokens=count(details.get("thinking_tokens")),
         raw=dict(counts),
     )
+
+
+def _counts_any(value: Any) -> bool:
+    """Tell a count, or an object of counts, from zeros."""
+    return any(value.values()) if isinstance(value, dict) else bool(value)
 
 
 def _tokens(counts: Mapping[str, Any]) -> tuple[int, int, int, int]:

@@ -224,10 +224,8 @@ class ContentParser:
         known = _FINISH.get(reason)
         if known:
             return known
-        if reason == "MISSING_THOUGHT_SIGNATURE":
-            raise self._failed(InvalidRequest, reason)
-        if reason == "PUP_LIMITED_DISABLED":
-            raise self._failed(AuthenticationFailed, reason)
+        if reason in _FINAL:
+            raise self._failed(_FINAL[reason], reason)
         if reason in _FAILED or not (self._answered or self._called):
             raise self._failed(ServerFailed, reason)
         return reason.lower()
@@ -243,6 +241,10 @@ class ContentParser:
         )
 
 
+_FINAL: dict[str, type[ProviderError]] = {
+    "MISSING_THOUGHT_SIGNATURE": InvalidRequest,
+    "PUP_LIMITED_DISABLED": AuthenticationFailed,
+}
 _FAILED = frozenset(
     ("MALFORMED_FUNCTION_CALL", "MALFORMED_RESPONSE", "UNEXPECTED_TOOL_CALL",
      "TOO_MANY_TOOL_CALLS", "IMAGE_OTHER", "NO_IMAGE", "OTHER")

@@ -79,6 +79,7 @@ def assert_counts(wanted: Counts | None, told: ChatStream | ProviderError) -> No
         usage.completion_tokens,
         usage.cached_tokens,
         usage.cache_write_tokens,
+        usage.cache_write_1h_tokens,
         usage.reasoning_tokens,
         usage.estimated,
     )

@@ -26,6 +26,7 @@ class Counts:
     completion: int
     cached: int = 0
     written: int = 0
+    hour: int = 0
     reasoning: int = 0
     estimated: bool = False
 
