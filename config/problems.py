@@ -167,6 +167,9 @@ def _found(item: Any) -> str:
     value = item["input"]
     if value is None:
         return ", but nothing stands there"
+    if item["type"] == "string_type" and isinstance(value, dict) and set(value.values()) == {None}:
+        quoted = "{" + ", ".join(map(str, value)) + "}"
+        return f', and {{ begins a mapping: "{quoted}" in quotes is one'
     if isinstance(value, bool):
         return f", not {str(value).lower()}"
     if isinstance(value, int | float):

@@ -25,6 +25,13 @@ def test_a_digest_that_is_none() -> None:
     assert message == 'must be a SHA-256: 64 digits of 0 to 9 and a to f, not "0c4e…"'
 
 
+def test_a_reference_without_quotes_is_no_mapping() -> None:
+    message = said(ArtifactFile, artifact="a" * 64, type={"data": None}, size_bytes=1)
+    assert message == 'must be a text, and { begins a mapping: "{data}" in quotes is one'
+    other = said(ArtifactFile, artifact="a" * 64, type={"data": 1}, size_bytes=1)
+    assert other == "must be a text"
+
+
 @pytest.mark.parametrize(
     ("name", "value", "example"),
     [
