@@ -7,7 +7,7 @@ is exit code 2 with the reason; nothing has changed then.
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,7 +23,7 @@ from client.cli.preparing import dollars
 from client.cli.session import Session, open_session
 from client.cli.spelling import cap, money
 from client.runs import NoWorker, Run
-from contracts.runs import step_of
+from contracts.runs import Question, step_of
 from contracts.updates import (
     MOST_PROMPT_BYTES,
     Accepted,
@@ -82,17 +82,36 @@ def approve(name: str, step: str | None, choice: str, comment: str) -> int:
     """
 
     async def act(run: Run) -> str:
-        asked = [question.step for question in (await run.status()).questions]
-        if step is None and len(asked) != 1:
-            raise Refusal(f"{run.run_id} asks {', '.join(asked) or 'nothing'}: name the step")
-        own = [name for name in asked if step_of(name) == step]
-        if step not in asked and len(own) > 1:
-            raise Refusal(f"{step} asks {', '.join(own)}: name one of them")
-        answer = Answer(step=step or asked[0], choice=choice, comment=comment)
+        step_asked, chosen = answered((await run.status()).questions, run.run_id, step, choice)
+        answer = Answer(step=step_asked, choice=chosen, comment=comment)
         await _commanded(run.answer(answer))
         return f"{answer.step}: {answer.choice}"
 
     return _told_to(name, act, lambda chat: approve_call(chat, step, choice, comment))
+
+
+YES = "approve"
+"""What is answered where nothing is said."""
+
+
+def answered(
+    questions: Sequence[Question], run_id: str, step: str | None, choice: str
+) -> tuple[str, str]:
+    """Return which question is answered, and how. Raises Refusal where that is not clear.
+
+    Where a run asks one thing only, its step need not be named, whatever the choice.
+    """
+    asked = [question.step for question in questions]
+    if step is None:
+        if len(asked) != 1:
+            raise Refusal(f"{run_id} asks {', '.join(asked) or 'nothing'}: name the step")
+        return asked[0], choice
+    if len(asked) == 1 and step not in asked and choice == YES and step in questions[0].choices:
+        return asked[0], step
+    own = [name for name in asked if step_of(name) == step]
+    if step not in asked and len(own) > 1:
+        raise Refusal(f"{step} asks {', '.join(own)}: name one of them")
+    return step, choice
 
 
 def pause(name: str, *, paused: bool) -> int:
