@@ -45,7 +45,7 @@ async def _attempt(client: Client, way: Way) -> str:
     described = await handle.describe()
     said = "answered" if answered else await _why(handle, described.status)
     info = described.raw_description.workflow_execution_info
-    turns = min(info.history_length // _EVENTS_A_TURN, TURNS)
+    turns = TURNS if answered else min(info.history_length // _EVENTS_A_TURN, TURNS)
     return f"{turns} | {info.history_size_bytes / 1e6:.1f} | {wall:.0f} | {said}"
 
 
