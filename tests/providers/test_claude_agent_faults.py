@@ -215,8 +215,8 @@ async def test_the_next_turn_is_told_when_the_one_before_stands(fake: Make) -> N
 
 
 async def test_A20_silence_before_the_first_token(fake: Make) -> None:
-    program = fake(("stall", None))
-    error = await error_of(program, first_token=0.6)
+    program = fake(("stall", None))  # which has to start before the clock rings
+    error = await error_of(program, first_token=3)
     assert (error.kind, error.which) == ("Timeout", "first_token")
     assert isinstance(error, TimeoutError)
     assert is_gone(program.record["pid"])
