@@ -220,7 +220,9 @@ async def _on_server(session: "Session", prepared: Prepared, manner: Manner) -> 
     link = ui_link(session.place.ui_url, run.run_id) if session.place else None
     if manner.detach:
         print(run.run_id)
-        say(f"started; follow it with: python starter.py watch {run.run_id}")
+        ended = await run.record() is not None
+        how = "see how it ended" if ended else "started; follow it"
+        say(f"{how} with: python starter.py watch {run.run_id}")
         return DONE
     code = await follow_detachable(run, prepared.wanted.follow, manner, link)
     if link and code != INTERRUPTED:

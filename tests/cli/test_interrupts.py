@@ -100,6 +100,10 @@ def test_dev_goes_on_after_everything_was_killed(
         dev.says("1 open run goes on")
         assert starter("watch", "r", timeout=120).returncode == 0
         assert sorted(billed(starter, "r")) == sorted(requests(log))
+        again = starter(*simulated(team), "--run-id", "r", "--detach")
+        assert again.returncode == 0, again.stderr
+        assert "nothing was started" in again.stderr
+        assert "see how it ended with" in again.stderr
         dev.signal(signal.SIGTERM)
         dev.wait(30)
     nothing_left(home)
