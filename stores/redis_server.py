@@ -21,6 +21,16 @@ ANSWER_S = 5.0
 """For one question to the server, on top of what it is asked to wait."""
 
 
+async def close(client: "Redis") -> None:
+    """Close a client, to its end: a cancellation in the midst would leave its connection open."""
+    closing = asyncio.ensure_future(client.aclose())
+    try:
+        await asyncio.shield(closing)
+    except asyncio.CancelledError:
+        await asyncio.gather(closing, return_exceptions=True)
+        raise
+
+
 class RedisServer:
     """One server by its URL: redis://host:6379/0, rediss:// with TLS, unix:///path.
 

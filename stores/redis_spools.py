@@ -21,7 +21,7 @@ from stores.exceptions import StoreUnavailable
 from stores.linespools import LineSpools, Tail
 from stores.naming import file_name
 from stores.redis_sending import FIELD, QueuedLines, Sender
-from stores.redis_server import RedisServer
+from stores.redis_server import RedisServer, close
 from stores.redis_waiting import Entries, StreamWaiting
 from stores.sealing import PLAIN, Sealer
 from stores.spooling import KeptSpool
@@ -80,7 +80,7 @@ class RedisSpools(LineSpools):
             logger.info("the end of a spool is not known: %s", error)
             return 0
         finally:
-            await client.aclose()
+            await close(client)
 
     async def partial(self, run_id: str, agent: str, attempt: int) -> str:
         """Read a whole stream, page by page."""
@@ -107,7 +107,7 @@ class RedisSpools(LineSpools):
                         when = datetime.fromtimestamp(_parts(last[0][0])[0] / 1000, UTC)
                         found.append(KeptSpool(key.decode()[len(PREFIX) :], size or 0, when))
         finally:
-            await client.aclose()
+            await close(client)
         return sorted(found, key=lambda spool: spool.name)
 
     async def remove(self, name: str) -> None:
@@ -116,7 +116,7 @@ class RedisSpools(LineSpools):
             async with self._server.asking():
                 await client.unlink(PREFIX + name)
         finally:
-            await client.aclose()
+            await close(client)
 
     async def probe(self) -> str:
         """Write an entry, read it back, remove it; return the server's version.
@@ -131,7 +131,7 @@ class RedisSpools(LineSpools):
                 await client.unlink(key)
                 info = await client.info("server")
         finally:
-            await client.aclose()
+            await close(client)
         return str(info.get("redis_version", "of unknown version"))
 
     async def _lines(self, run_id: str) -> AsyncGenerator[bytes, None]:
@@ -196,7 +196,7 @@ class _StreamTail(Tail):
     async def _disconnect(self) -> None:
         if self._client is not None:
             client, self._client = self._client, None
-            await client.aclose()
+            await close(client)
 
     def _taken(self, entries: Entries) -> Lines:
         if entries:

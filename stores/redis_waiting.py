@@ -13,7 +13,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from stores.exceptions import StoreUnavailable
-from stores.redis_server import RedisServer
+from stores.redis_server import RedisServer, close
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -112,8 +112,8 @@ class StreamWaiting:
                     answer.set_exception(error)
         finally:
             self._question.out = False
-            await client.aclose()
-            await other.aclose()
+            await close(client)
+            await close(other)
 
     async def _ask(self, client: "Redis", other: "Redis", number: int) -> None:
         """Ask once for all that wait, each stream from the earliest id that somebody has."""

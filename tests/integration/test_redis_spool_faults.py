@@ -254,3 +254,25 @@ async def test_readers_leave_no_connection_open(redis: RedisProcess, spools: Red
             await spools.partial(RUN, "a", 1)
             await spools.kept()
         await only_this_one(client)
+
+
+async def test_a_reader_that_is_cancelled_at_any_moment_leaves_no_connection_open(
+    redis: RedisProcess, spools: RedisSpools
+) -> None:
+    """While it connects, reads what is there, closes that connection, or waits with others."""
+    spools.open_attempt(RUN, "a", 1).close()
+    await spools.aclose()
+    async with Redis.from_url(redis.url) as client:
+        for moment in range(60):
+            records = spools.follow(RUN)
+            reading = asyncio.ensure_future(_all_of(records))
+            await asyncio.sleep(moment * 0.0003)
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+            await records.aclose()
+        await only_this_one(client)
+
+
+async def _all_of(records: AsyncIterator[object]) -> None:
+    async for _ in records:
+        pass
