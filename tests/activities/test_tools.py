@@ -80,7 +80,7 @@ async def test_C20_events_of_a_call_that_succeeds_and_of_one_that_fails(
 
 
 async def test_reporting_without_end_is_heard_now_and_then(make: Make) -> None:
-    bench = make("report")
+    bench = make("report", timeout=100)
     outcome = await bench.call("report")
     assert outcome.status == "completed"
     events = await bench.events()

@@ -131,7 +131,7 @@ asyncio.run(main(Path(sys.argv[1])))
 async def test_a_worker_killed_between_a_tools_start_and_end(
     make: Make, tmp_path: Path, effect: str, marks: str
 ) -> None:
-    bench, mark = make("hangs", effect=effect, timeout=3), tmp_path / "mark"
+    bench, mark = make("hangs", effect=effect, timeout=8), tmp_path / "mark"
     request = await bench.request("hangs", arguments={"path": str(mark)})
     (tmp_path / "request.json").write_text(request.model_dump_json())
     root = Path(__file__).parents[2]

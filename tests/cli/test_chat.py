@@ -156,7 +156,7 @@ class Terminal:
         """Type something."""
         os.write(self.descriptor, text.encode())
 
-    def until(self, text: str, seconds: float = 30) -> None:
+    def until(self, text: str, seconds: float = 90) -> None:
         """Wait until something is shown that was not before."""
         start, deadline = len(self.seen), time.monotonic() + seconds
         while text not in self.seen[start:]:

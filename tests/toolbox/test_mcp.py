@@ -49,12 +49,14 @@ def started(port: int) -> "subprocess.Popen[bytes]":
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    for _ in range(200):
+    for _ in range(1600):
         with socket.socket() as tried:
             if tried.connect_ex(("127.0.0.1", port)) == 0:
                 return process
         time.sleep(0.05)
-    raise AssertionError("the server did not start")
+    process.kill()
+    process.wait()
+    raise AssertionError("the server did not start within 80 s")
 
 
 @pytest.fixture(scope="module")
