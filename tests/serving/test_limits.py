@@ -151,8 +151,10 @@ async def test_money_of_a_key_is_never_passed(server: LocalServer, tmp_path: Pat
     """An answer costs 0.006; before it is known, three calls at their dearest are held."""
     keys = ring(Limits(usd_per_day=Decimal("0.05")))
     async with stage(server.address, tmp_path, None, keys=keys) as on:
-        answers = [await ask(on) for _ in range(9)]
-        await on.settled()
+        answers = []
+        for _ in range(9):
+            answers.append(await ask(on))
+            await on.settled()
         spent = await on.gateway.accounts.spent("alice")
     codes = [answer.status_code for answer in answers]
     assert 200 in codes
