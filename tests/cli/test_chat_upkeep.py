@@ -75,6 +75,6 @@ def test_a_conversation_is_looked_after_as_a_run_is(
         assert "the budget is $20.00" in ok("budget", "last", "--raise", "20")
         call = waiting.partition("approve my-talk ")[2].split()[0]
         assert f"{call}: reject" in ok("approve", "my-talk", call, "reject")
-        assert "has ended: $0.000" in ok("cancel", "my")
+        assert "has ended: $0.00" in ok("cancel", "my")
         assert "has ended already" in ok("cancel", "my-talk")
         assert "terminated" in ok("status", "my-talk")

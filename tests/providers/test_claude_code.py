@@ -284,7 +284,7 @@ DIFFERENT: dict[str, dict[str, Any]] = {
 }
 """How the program's errors differ from those of the API itself."""
 
-_OWN_MEMORY = ("endless line",)
+_OWN_MEMORY = ("endless line", "500, endless page")
 """The program's own bounds, or none."""
 
 _UNREAD = ("no event: lines", "reset after the end")
