@@ -7,7 +7,7 @@ back by reference. Cancelled, it settles what is in flight and returns what it d
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
 
@@ -45,6 +45,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from contracts.teams import AgentStatus, WorkflowStatus
     from rules.graph import FAILURES
+    from rules.usages import total
     from workflows import gathering, light
     from workflows.model_step import Item, ModelStepRun
     from workflows.sharing import Lent
@@ -293,7 +294,7 @@ class ItemsWorkflow:
             outputs=outputs,
             counted=state.ledger.counted,
             served=state.ledger.served,
-            usage=_usage(state.attempts.values()),
+            usage=total(one.usage for one in state.attempts.values() if one.usage) or Usage(),
             retries=sum(result.retry_count for result in done),
             calls=len(state.attempts),
             most_attempts=max((a.number for a in state.attempts.values()), default=0),
@@ -369,18 +370,3 @@ class ItemsWorkflow:
 def _index(result: StepResult) -> int:
     """Return an item's place in the whole list: it is in its name."""
     return int(result.agent_id.rpartition("[")[2].rstrip("]"))
-
-
-def _usage(attempts: Iterable[AttemptRecord]) -> Usage:
-    """Return the tokens of some attempts together."""
-    known = [attempt.usage for attempt in attempts if attempt.usage is not None]
-    names = (
-        "prompt_tokens",
-        "completion_tokens",
-        "total_tokens",
-        "cached_tokens",
-        "cache_write_tokens",
-        "cache_write_1h_tokens",
-        "reasoning_tokens",
-    )
-    return Usage(**{name: sum(getattr(usage, name) for usage in known) for name in names})
