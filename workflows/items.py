@@ -48,7 +48,7 @@ with workflow.unsafe.imports_passed_through():
     from rules.usages import total
     from workflows import gathering, light
     from workflows.model_step import Item, ModelStepRun
-    from workflows.sharing import Lent
+    from workflows.sharer import Lent
     from workflows.slice_money import SliceReserver
     from workflows.slots import Slots
     from workflows.state import RunState

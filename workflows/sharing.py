@@ -12,7 +12,6 @@ caches are made `sharing_caches`', what they cost `sharing_money`'s, and who goe
 """
 
 import asyncio
-from typing import Protocol
 
 from temporalio import workflow
 
@@ -36,37 +35,6 @@ from workflows.state import RunState
 def shares(header: PlanHeader) -> bool:
     """Whether a team has anything that is shared at a provider."""
     return bool(header.files) or header.shared is not None
-
-
-class Sharer(Protocol):
-    """What an attempt asks for what its files are at the provider."""
-
-    async def make(
-        self, node: StepNode, call: ModelCall, candidate: Candidate, ask: Ask
-    ) -> ModelReply | CallFailure:
-        """Make an attempt with it. Never raises: a cancellation is an outcome too."""
-        ...
-
-    async def lend(self, node: StepNode) -> dict[int, SharedUse]:
-        """Return what child runs of a step may use, by candidate."""
-        ...
-
-
-class Lent:
-    """What a run has shared already, for a child run that works on a slice of a list."""
-
-    def __init__(self, uses: dict[int, SharedUse]) -> None:
-        self._uses = uses
-
-    async def make(
-        self, node: StepNode, call: ModelCall, candidate: Candidate, ask: Ask
-    ) -> ModelReply | CallFailure:
-        """Make an attempt with what was lent."""
-        return await ask(call.model_copy(update={"shared": self._uses.get(call.candidate)}))
-
-    async def lend(self, node: StepNode) -> dict[int, SharedUse]:
-        """Return the same."""
-        return self._uses
 
 
 class Sharing:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from contracts.artifacts import Value
 from contracts.plans import PlanHeader, StepNode
@@ -30,9 +30,7 @@ from rules.graph import Frontier, FrontierState
 from rules.ledger import Ledger, LedgerState
 from rules.plan_graph import graph_nodes
 from workflows.parked import ParkedTurn
-
-if TYPE_CHECKING:
-    from workflows.sharing import Sharer
+from workflows.sharer import Sharer
 
 REMEMBERED = 1000
 """Commands whose request ids are known: a repetition of an older one is taken for a new one."""
