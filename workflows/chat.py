@@ -92,13 +92,14 @@ class ChatWorkflow(ChatControl):
             await workflow.wait_condition(lambda: bool(state.queue) or self._ending is not None)
             if self._ending is not None:
                 return
+            if state.queue[0].text is not None:
+                await self._list_tools()  # meanwhile it waits still, and can be asked for
             said = state.queue.pop(0)
             if said.clear:
                 state.forget()
             if said.turn is not None and said.compact:
                 await self._sum_up(said.turn)
             elif said.turn is not None and said.text is not None:
-                await self._list_tools()
                 await self._take_turn(said.turn, said.text)
             if self._ending is None and self._grown():
                 await self._move_on()

@@ -12,7 +12,7 @@ import pytest
 from client.chats import Chats
 from config.agentfile import load_agent
 from contracts.agents import AgentSpec
-from contracts.chats import PendingTool, TurnResult
+from contracts.chats import PendingTool, TurnQuery, TurnResult
 from contracts.spools import SpoolRecord
 from contracts.teams import AgentStatus
 from providers.exceptions import StreamInterrupted
@@ -20,6 +20,7 @@ from tests.support.harness import harness
 from tests.support.scripted import Say, Script
 from tests.support.server import LocalServer
 from tests.support.talks import Talk, begin, header
+from workflows.chat import ChatWorkflow
 
 pytestmark = pytest.mark.integration
 
@@ -120,6 +121,25 @@ async def test_a_tool_is_called_and_the_model_is_told(opened: Open, tmp_path: Pa
     first = script.requests[0][2]
     assert [t.name for t in first.tools or []] == ["note"]
     assert (first.tools or [])[0].description.startswith("Write a text down")
+
+
+async def test_a_message_waits_while_the_tools_of_another_agent_are_looked_up(
+    opened: Open, tmp_path: Path
+) -> None:
+    async with opened(Script(), tool("note")) as one:
+        gate = tmp_path / "gate"
+        late = f"import os, time\nwhile not os.path.exists({str(gate)!r}):\n    time.sleep(0.01)\n"
+        (tmp_path / "late.py").write_text(late + CODE)
+        file = tmp_path / "second.yaml"
+        file.write_text(HEAD + "tools:\n" + tool("note").replace("tools.py", "late.py"))
+        await one.chat.use_agent(await header(one.h, load_agent(file).agent))
+        said = await one.chat.say("Hello")
+        async with asyncio.timeout(20):
+            asked = await one.chat.handle.query(ChatWorkflow.turn, TurnQuery(turn=said.turn))
+        gate.touch()
+        result = await asyncio.wait_for(one.chat.wait(said.turn), 30)
+    assert asked.state == "waiting"
+    assert result.status is AgentStatus.COMPLETED
 
 
 async def test_tools_of_one_answer_run_side_by_side(opened: Open, tmp_path: Path) -> None:
