@@ -11,13 +11,13 @@ from typing import Any
 from contracts.calls import SharedUse
 from contracts.files import AttachedFile
 from contracts.messages import ChatRequest, Message
-from contracts.parts import FileInlinePart, FileRefPart, Part, TextPart
+from contracts.parts import FileRefPart, Part
 from contracts.prices import Price
 from contracts.teams import SharedContext
-from providers import media
 from providers.exceptions import InvalidRequest
 from stores.artifacts import ArtifactStore
 from stores.exceptions import ArtifactCorrupt, ArtifactMissing
+from stores.messagefiles import as_sent
 
 NO_URIS: Mapping[str, str] = {}
 
@@ -105,6 +105,4 @@ async def _part(
         raise InvalidRequest(
             f"file {file.name}, which run {run_id} needs: {error}", sent=False
         ) from None
-    if media.modality(file.mime_type) == "text":
-        return TextPart(text=f"{file.name}:\n{data.decode(errors='replace')}")
-    return FileInlinePart(data=data, mime_type=file.mime_type, name=file.name)
+    return as_sent(data, file.mime_type, file.name)

@@ -23,9 +23,10 @@ from contracts.artifacts import ArtifactRef, Value
 from contracts.brief import INLINE_BYTES, small_json
 from contracts.calls import ModelReply
 from contracts.chat_activities import TurnActivities
-from contracts.chats import IN_TOOLBOX, AgentPlan, AskedTool, TurnCall, TurnReply
+from contracts.chats import IN_TOOLBOX, AgentPlan, AskedTool, NewMessage, TurnCall, TurnReply
+from contracts.enclosures import MessageParts
 from contracts.messages import ChatRequest, Message, ToolCall, ToolDefinition
-from contracts.parts import FileRefPart
+from contracts.parts import FileRefPart, Part
 from contracts.plans import Candidate
 from contracts.teams import OutputSpec
 from contracts.tools import OfferedTool, Toolbox
@@ -109,7 +110,7 @@ class _TurnAttempt(Attempt):
         self._agent = plan.agent.name
         if call.summary:
             plan = _summing(plan)
-        said = [*await self._with_contents(before, candidate), *self._new]
+        said = await self._with_contents([*before, *self._new], candidate)
         request = _request(plan, said, tools, call.max_tokens, self._metadata())
         request = await self._with_context(request, candidate)
         request = await self._continued_or_repaired(request, candidate)
@@ -119,8 +120,7 @@ class _TurnAttempt(Attempt):
         """Return the conversation with the files that it refers to, which the store has."""
         for part in (part for message in before for part in message.parts):
             if isinstance(part, FileRefPart) and is_stored(part):
-                size = part.size_bytes or 0
-                self._file_tokens += media.file_tokens(candidate.model, part.mime_type, size)
+                self._file_tokens += _file_tokens(part, candidate)
         return await with_contents(before, self._store)
 
     async def _with_context(self, request: ChatRequest, candidate: Candidate) -> ChatRequest:
@@ -145,8 +145,15 @@ class _TurnAttempt(Attempt):
             name, call_id = new.name, new.tool_call_id
             if new.role == "tool" and call_id is None:
                 name, call_id = asked[number].name, asked[number].id
-            found.append(Message(new.role, content, name=name, tool_call_id=call_id))
+            parts = await self._enclosed(new)
+            found.append(Message(new.role, content, name=name, tool_call_id=call_id, parts=parts))
         return found
+
+    async def _enclosed(self, new: NewMessage) -> tuple[Part, ...]:
+        """Return what a message has beside its text, by reference as it is remembered."""
+        if new.enclosed is None:
+            return ()
+        return (await self._store.get_model(new.enclosed.parts, MessageParts)).parts
 
     async def _reply(self, wanted: OutputSpec, reply: ChatReply) -> ModelReply:
         paid = await super()._reply(wanted, reply)
@@ -204,6 +211,13 @@ class _TurnAttempt(Attempt):
         return AskedTool(
             id=call_id, name=call.name, arguments=arguments, problem=call.arguments_error
         )
+
+
+def _file_tokens(part: FileRefPart, candidate: Candidate) -> int:
+    """Return the most that a file of the conversation takes of a candidate's prompt."""
+    size, window = part.size_bytes or 0, candidate.context_window
+    own = media.file_tokens(candidate.model, part.mime_type, size, window, part.pages)
+    return own + (media.NAME_BYTES if part.name else 0)
 
 
 def _plan_of(call: TurnCall, boxes: Sequence[Toolbox]) -> ArtifactRef:

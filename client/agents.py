@@ -1,5 +1,6 @@
 """Agents become artifacts, those that are another's tools first, with what a workflow needs."""
 
+from client.step_needs import rates_of
 from contracts.agents import AgentSpec
 from contracts.artifacts import ArtifactRef
 from contracts.plans import AgentDraft, AgentHeader
@@ -26,6 +27,7 @@ async def store_draft(store: ArtifactStore, draft: AgentDraft) -> AgentHeader:
         max_parallel_tools=execution.max_parallel_tools,
         approval_timeout=execution.approval_timeout,
         compact_over_bytes=execution.compact_over_bytes,
+        file_rates=rates_of(draft.plan.candidates),
         queues=tuple(dict.fromkeys(tool.queue for tool in agent.tools)),
         children={name: await store.put_json(child) for name, child in children.items()},
     )

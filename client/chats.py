@@ -9,7 +9,7 @@ is written and its end from a query, so that following costs no history.
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any, TypeVar
 
 from temporalio.client import (
@@ -37,6 +37,7 @@ from client.chat_values import (
     UnknownChat,
 )
 from client.connection import ServerUnreachable
+from client.enclosing import TooLarge, enclose
 from client.runs import ASK_LIMIT, NoWorker, Runs
 from contracts.base import Json
 from contracts.chats import (
@@ -57,6 +58,7 @@ from contracts.chats import (
     TurnView,
 )
 from contracts.messages import Message
+from contracts.parts import Part
 from contracts.runs import WORKFLOW_QUEUE
 from contracts.updates import Accepted, BudgetRaise, BudgetView, Command
 from stores.artifacts import ArtifactStore
@@ -175,17 +177,29 @@ class Chat:
     # saying
 
     async def say(
-        self, text: str, *, request_id: str | None = None, clear: bool = False
+        self,
+        text: str,
+        *,
+        request_id: str | None = None,
+        clear: bool = False,
+        parts: Sequence[Part] = (),
     ) -> SayAccepted:
         """Say something; return once it has its turn, which may be long before its answer.
 
-        The same `request_id` twice is said once. `clear`: forget what was said before. Raises
-        ChatBusy, ChatOver, ChatError, NoWorker, StoreUnavailable.
+        The same `request_id` twice is said once. `clear`: forget what was said before. `parts` are
+        files, and texts between them, that are shown behind the text: they go to the store, and
+        into each request from now on. Raises ChatBusy, ChatOver, ChatError (also for more than a
+        request holds), NoWorker, StoreUnavailable.
         """
+        try:
+            enclosed = await enclose(self._store, parts) if parts else None
+        except TooLarge as error:
+            raise ChatError(str(error)) from None
         said = SayRequest(
             request_id=request_id or new_id(),
             text=await store_value(self._store, text),
             clear=clear,
+            enclosed=enclosed,
         )
         if self._start is None:
             return await self._command(ChatWorkflow.say, said)

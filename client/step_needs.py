@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from contracts.enclosures import FileRates
 from contracts.files import AttachedFile
 from contracts.plans import Candidate
 from contracts.teams import ModelStep
@@ -36,4 +37,16 @@ def file_tokens(files: Iterable[AttachedFile], candidate: Candidate) -> int:
             candidate.model, file.mime_type, file.size_bytes, candidate.context_window, file.pages
         )
         for file in files
+    )
+
+
+def rates_of(candidates: Iterable[Candidate]) -> FileRates:
+    """Return the most that any of these counts for a picture, a page, a document without pages."""
+    every = list(candidates)
+    if not every:
+        return FileRates()
+    return FileRates(
+        image=max(media.file_tokens(one.model, "image/png", 1) for one in every),
+        page=max(media.file_tokens(one.model, "application/pdf", 1, pages=1) for one in every),
+        whole=max(one.context_window or media.NOT_KNOWN_WINDOW for one in every),
     )

@@ -8,6 +8,7 @@ from datetime import datetime
 from contracts.artifacts import ArtifactRef, Value
 from contracts.base import Frozen
 from contracts.chats import Listed, TurnResult
+from contracts.enclosures import Enclosed, FileLoad
 from contracts.ledgers import LedgerState
 from contracts.runs import AttemptRecord
 
@@ -19,6 +20,7 @@ class Said(Frozen):
     text: Value | None = None
     clear: bool = False
     compact: bool = False
+    enclosed: Enclosed | None = None
 
 
 class ChatMemory(Frozen):
@@ -39,3 +41,4 @@ class ChatMemory(Frozen):
     endings: dict[str, tuple[tuple[float, str | None], ...]] = {}
     listed: tuple[Listed, ...] | None = None
     started_at: datetime
+    files: FileLoad = FileLoad()

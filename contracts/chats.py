@@ -35,6 +35,7 @@ from contracts.brief import (
     unpack_times,
 )
 from contracts.calls import ModelCall, ModelReply
+from contracts.enclosures import Enclosed, FileLoad
 from contracts.messages import Usage
 from contracts.plans import AgentHeader as AgentHeader
 from contracts.plans import AgentPlan as AgentPlan
@@ -81,6 +82,7 @@ class NewMessage(Slim):
     content: BriefValue
     name: str | None = None
     tool_call_id: str | None = None
+    enclosed: Enclosed | None = None
 
 
 def _message(given: Any) -> Any:
@@ -206,12 +208,13 @@ class ChatStart(Frozen):
 class SayRequest(Command):
     """Says something. The same `request_id` twice is said once.
 
-    `clear`: the conversation so far is forgotten first.
+    `clear`: the conversation so far is forgotten first. A message with files may have no text.
     """
 
     request_id: Annotated[str, Field(min_length=1, max_length=200)]
     text: Value
     clear: bool = False
+    enclosed: Enclosed | None = None
 
 
 class SayAccepted(Frozen):
@@ -335,7 +338,8 @@ ChatPhase = Literal["initializing", "active", "terminated"]
 class ChatView(Frozen):
     """Answer to the query `chat`. `messages` counts the turns of what is remembered.
 
-    `turn` is the one being answered, `last_turn` the last one that was accepted.
+    `turn` is the one being answered, `last_turn` the last one that was accepted. `files` counts
+    those of what is remembered, said just now, or waits.
     """
 
     chat_id: str
@@ -359,6 +363,7 @@ class ChatView(Frozen):
     paused_for: str | None = None
     started_at: datetime | None = None
     attempts: tuple[AttemptRecord, ...] = ()
+    files: FileLoad = FileLoad()
 
 
 class TurnQuery(Frozen):
@@ -370,7 +375,8 @@ class TurnQuery(Frozen):
 class TurnView(Frozen):
     """Answer to the query `turn`. "forgotten": it ended long ago, or never was.
 
-    `said` is what is to be answered, until it has been. `paused_for` says why it waits for money.
+    `said` is what is to be answered, until it has been, with its files. `paused_for` says why it
+    waits for money.
     """
 
     state: Literal["waiting", "running", "done", "forgotten"]
@@ -378,6 +384,7 @@ class TurnView(Frozen):
     pending: tuple[PendingTool, ...] = ()
     said: Value | None = None
     paused_for: str | None = None
+    enclosed: Enclosed | None = None
 
 
 class ChatResult(Frozen):

@@ -46,7 +46,7 @@ ARTIFACT = "artifact:"
 class FileRefPart(_Discreet):
     """A file that lies elsewhere: a vendor's file id, an https URL, or `artifact:<sha256>`.
 
-    `size_bytes` is known of a file in the store.
+    `size_bytes` is known of a file in the store, `pages` of a document in it that says so.
     """
 
     kind: Literal["file_ref"] = "file_ref"
@@ -54,6 +54,7 @@ class FileRefPart(_Discreet):
     mime_type: str
     name: str | None = None
     size_bytes: int | None = None
+    pages: int | None = None
 
 
 class FileInlinePart(_Discreet):

@@ -10,6 +10,7 @@ from typing import Literal
 from contracts.agents import AgentSpec
 from contracts.artifacts import ArtifactRef
 from contracts.base import Frozen, Json, Slim, StepName
+from contracts.enclosures import FileRates
 from contracts.files import AttachedFile
 from contracts.prices import Price
 from contracts.retry import RetryRule
@@ -194,7 +195,8 @@ class AgentHeader(Frozen):
     `node` has the candidates' indexes, clocks, retries, sizes and the cap of a turn. `queues` are
     those that its tools are listed on. `max_calls` counts calls of the model in a turn.
     `children` are the stored AgentHeaders of its `prompt` and `agent` tools, by the tool's name.
-    A conversation over `compact_over_bytes` is summed up before the next turn.
+    A conversation over `compact_over_bytes` is summed up before the next turn. `file_rates`: what
+    files take of any of its models' prompts.
     """
 
     name: str
@@ -213,6 +215,7 @@ class AgentHeader(Frozen):
     queues: tuple[str | None, ...] = ()
     children: dict[str, ArtifactRef] = {}
     compact_over_bytes: int | None = None
+    file_rates: FileRates = FileRates()
 
 
 class AgentDraft(Frozen):

@@ -7,6 +7,8 @@ an adapter adds of its own (`Candidate.overhead_tokens`) comes on top.
 
 from collections.abc import Iterable
 
+from contracts.enclosures import FileLoad, FileRates
+
 MESSAGE_TOKENS = 24
 """Allowance for roles and separators. Vendors document 3 to 7 tokens a message and 3 for the
 answer's beginning; a step's request has at most a system text, a prompt, an earlier answer and a
@@ -34,6 +36,12 @@ def input_bound(prompt_bytes: int, sizes: Iterable[int]) -> int:
     `sizes` those of each value that is filled in, once per occurrence.
     """
     return prompt_bytes + sum(sizes) + MESSAGE_TOKENS
+
+
+def file_bound(load: FileLoad, rates: FileRates) -> int:
+    """Return an upper bound of the tokens that files beside messages take of a prompt."""
+    pieces = load.images * rates.image + load.pages * rates.page + load.unpaged * rates.whole
+    return pieces + load.tokens
 
 
 def text_bytes(tokens: int) -> int:

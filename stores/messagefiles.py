@@ -1,16 +1,17 @@
 """Files of messages, by reference: a conversation holds addresses, the store holds the bytes.
 
 `by_reference` puts what a message carries into the store, `with_contents` takes it out again for
-the call that sends it. Files that lie with a vendor or behind an address of their own stay as they
-are.
+the call that sends it: texts as text, under their name. Files that lie with a vendor or behind an
+address of their own stay as they are.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 from contracts.artifacts import ArtifactRef
+from contracts.files import is_text
 from contracts.messages import Message
-from contracts.parts import ARTIFACT, FileInlinePart, FileRefPart, Part
+from contracts.parts import ARTIFACT, FileInlinePart, FileRefPart, Part, TextPart
 from stores.artifacts import ArtifactStore
 
 
@@ -58,4 +59,11 @@ async def _loaded(part: Part, store: ArtifactStore) -> Part:
         media_type=part.mime_type,
     )
     data = await store.get_bytes(ref)
-    return FileInlinePart(data=data, mime_type=part.mime_type, name=part.name)
+    return as_sent(data, part.mime_type, part.name)
+
+
+def as_sent(data: bytes, mime_type: str, name: str | None) -> Part:
+    """Return a file as a request carries it: a text as text, which every model reads."""
+    if is_text(mime_type):
+        return TextPart(text=f"{name}:\n{data.decode(errors='replace')}")
+    return FileInlinePart(data=data, mime_type=mime_type, name=name)

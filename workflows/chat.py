@@ -24,6 +24,7 @@ with workflow.unsafe.imports_passed_through():
         TurnResult,
         turn_unit,
     )
+    from contracts.enclosures import Enclosed
     from contracts.teams import AgentStatus
     from workflows import carrying
     from workflows.agents import Agents, list_tools
@@ -100,7 +101,7 @@ class ChatWorkflow(ChatControl):
             if said.turn is not None and said.compact:
                 await self._sum_up(said.turn)
             elif said.turn is not None and said.text is not None:
-                await self._take_turn(said.turn, said.text)
+                await self._take_turn(said.turn, said.text, said.enclosed)
             if self._ending is None and self._grown():
                 await self._move_on()
 
@@ -111,9 +112,11 @@ class ChatWorkflow(ChatControl):
             await self._take_turn(1, None)
             self._ending = self._ending or EndRequest(reason="answered")
 
-    async def _take_turn(self, turn: int, text: Value | None) -> None:
+    async def _take_turn(
+        self, turn: int, text: Value | None, enclosed: Enclosed | None = None
+    ) -> None:
         """Answer one message, and write down what came of it."""
-        ask = self._ask(turn, text)
+        ask = self._ask(turn, text, enclosed)
         if turn == 1 and text is not None:
             self._display.entitle(text)
         run = CompactingTurn(self._state, self._reserver, ask, self._begin, self._summed_up)
@@ -127,7 +130,7 @@ class ChatWorkflow(ChatControl):
         run = SummingTurn(self._state, self._reserver, ask, self._summed_up)
         self._finish(await self._ended(ask, run.run()), None)
 
-    def _ask(self, turn: int, text: Value | None) -> TurnAsk:
+    def _ask(self, turn: int, text: Value | None, enclosed: Enclosed | None = None) -> TurnAsk:
         state = self._state
         return TurnAsk(
             unit=turn_unit(turn),
@@ -136,19 +139,21 @@ class ChatWorkflow(ChatControl):
             agent=state.agent,
             conversation=state.conversation,
             listed=state.listed or (),
+            enclosed=enclosed,
         )
 
     async def _ended(self, ask: TurnAsk, run: Coroutine[Any, Any, TurnResult]) -> TurnResult:
         """Wait for a turn's result, as long as the agent's turns may take."""
         state = self._state
         state.turn, state.saying, state.stopping = ask.turn, ask.text, False
+        state.enclosed = ask.enclosed
         self._current = asyncio.create_task(run)
         try:
             limit, desk = state.agent.turn_timeout, self._desk
             return await bounded(self._current, limit, lambda: desk.asks, self._stop_turn)
         finally:
             if self._current.done():
-                state.turn = None
+                state.turn = state.enclosed = None
 
     def _finish(self, result: TurnResult, conversation: Conversation | None) -> None:
         self._state.finish(result, conversation)

@@ -28,6 +28,7 @@ from contracts.chats import (
     TurnQuery,
     TurnView,
 )
+from contracts.files import INLINE_BYTES
 from contracts.updates import Accepted, BudgetRaise, BudgetView
 from workflows.chat_state import ChatState
 from workflows.turn_money import TurnReserver
@@ -52,7 +53,7 @@ class ChatControl:
     def say(self, said: SayRequest) -> SayAccepted:
         """Give a message its turn; the answer comes by the spool."""
         known = said.request_id in self._state.requests
-        turn = self._state.accept(said.request_id, said.text, said.clear)
+        turn = self._state.accept(said.request_id, said.text, said.clear, said.enclosed)
         return SayAccepted(turn=turn, known=known)
 
     @say.validator
@@ -60,11 +61,24 @@ class ChatControl:
         if said.request_id in self._state.requests:
             return
         self._has_room()
-        if not said.text.size_bytes:
+        if not said.text.size_bytes and said.enclosed is None:
             raise ValueError("the message is empty")
         if said.text.size_bytes > MOST_MESSAGE_BYTES:
             raise ValueError(
                 f"the message has {said.text.size_bytes:,} bytes, {MOST_MESSAGE_BYTES:,} at most"
+            )
+        if said.enclosed is not None:
+            self._check_files(said)
+
+    def _check_files(self, said: SayRequest) -> None:
+        """Refuse more than one request holds: each is sent again with whatever follows it."""
+        assert said.enclosed is not None
+        before = 0 if said.clear else self._state.files.size_bytes
+        size = before + said.enclosed.load.size_bytes
+        if size > INLINE_BYTES:
+            raise ValueError(
+                f"the files of the conversation have {size:,} bytes with these, {INLINE_BYTES:,} "
+                "can be sent: clear it, or have it summed up, first"
             )
 
     @workflow.update(name="clear")
@@ -196,11 +210,16 @@ class ChatControl:
         if query.turn == state.turn:
             pending = tuple(state.pending.values())
             return TurnView(
-                state="running", pending=pending, said=state.saying, paused_for=state.paused_for
+                state="running",
+                pending=pending,
+                said=state.saying,
+                paused_for=state.paused_for,
+                enclosed=state.enclosed,
             )
         waiting = next((said for said in state.queue if said.turn == query.turn), None)
         if (waiting or state.start.single) and state.phase != "terminated":
-            return TurnView(state="waiting", said=waiting.text if waiting else None)
+            text, enclosed = (waiting.text, waiting.enclosed) if waiting else (None, None)
+            return TurnView(state="waiting", said=text, enclosed=enclosed)
         return TurnView(state="forgotten")
 
     def _has_room(self) -> None:

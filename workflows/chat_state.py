@@ -23,6 +23,7 @@ from contracts.chats import (
     TurnResult,
     turn_unit,
 )
+from contracts.enclosures import Enclosed, FileLoad
 from contracts.runs import AttemptRecord
 from rules.attempts import Outcome, open_circuits
 from rules.ledger import Ledger
@@ -65,6 +66,7 @@ class ChatState:
         self.queue: list[Said] = []
         self.turn: int | None = None
         self.saying: Value | None = None
+        self.enclosed: Enclosed | None = None
         self.last_turn = 0
         self.messages = 0
         self.turns = 0
@@ -110,7 +112,13 @@ class ChatState:
 
     # the turns
 
-    def accept(self, request_id: str, text: Value | None, clear: bool = False) -> int:
+    def accept(
+        self,
+        request_id: str,
+        text: Value | None,
+        clear: bool = False,
+        enclosed: Enclosed | None = None,
+    ) -> int:
         """Give a message its turn; one that was said before keeps the turn that it had.
 
         Without text it is the turn in which the conversation is summed up.
@@ -120,8 +128,15 @@ class ChatState:
             return known
         self.last_turn += 1
         self.remember(request_id, self.last_turn)
-        waits = Said(turn=self.last_turn, text=text, clear=clear, compact=text is None)
-        self.queue.append(waits)
+        self.queue.append(
+            Said(
+                turn=self.last_turn,
+                text=text,
+                clear=clear,
+                compact=text is None,
+                enclosed=enclosed,
+            )
+        )
         return self.last_turn
 
     def remember(self, request_id: str, turn: int = 0) -> bool:
@@ -138,6 +153,12 @@ class ChatState:
     def waiting(self) -> int:
         """How many messages wait for their turn."""
         return sum(said.turn is not None for said in self.queue)
+
+    @property
+    def files(self) -> FileLoad:
+        """The files of what is remembered, of what is being answered, and of what waits."""
+        said = [self.enclosed, *(said.enclosed for said in self.queue)]
+        return sum((one.load for one in said if one is not None), self.conversation.files)
 
     def forget(self) -> None:
         """Begin the conversation anew. What it cost stays counted."""
@@ -189,6 +210,7 @@ class ChatState:
             paused_for=self.paused_for,
             started_at=self.started_at,
             attempts=tuple(self.attempts.values()),
+            files=self.files,
         )
 
     def books(self) -> ChatBooks:
@@ -231,10 +253,13 @@ class ChatState:
             endings=_plain(self._endings),
             listed=self.listed,
             started_at=self.started_at,
+            files=self.conversation.files,
         )
 
     def _restore(self, carried: ChatMemory) -> None:
-        self.conversation = Conversation(carried.transcript, carried.size, carried.length)
+        self.conversation = Conversation(
+            carried.transcript, carried.size, carried.length, carried.files
+        )
         self.last_turn, self.messages = carried.last_turn, carried.messages
         self.turns = carried.turns
         self.queue, self.requests = list(carried.queue), dict(carried.requests)

@@ -29,6 +29,7 @@ from contracts.chats import (
     TurnReply,
     TurnResult,
 )
+from contracts.enclosures import Enclosed
 from contracts.failures import FailureKind
 from contracts.plans import Candidate, PlanHeader
 from contracts.runs import AttemptRecord
@@ -67,7 +68,7 @@ class TurnAsk:
     or item ("research[2]"), a call of a tool ("t3.1.2"). The calls of the model in it are
     numbered after `calls_before`. `turn` is its number in a conversation. `context` is the
     team's that the conversation begins with; attempts are made by way of `share`, where there is
-    one.
+    one. `enclosed` are files beside the text.
     """
 
     unit: str
@@ -80,6 +81,7 @@ class TurnAsk:
     want_inline: bool = False
     context: ContextRef | None = None
     share: Share | None = None
+    enclosed: Enclosed | None = None
 
 
 class AgentBooks:
@@ -171,6 +173,7 @@ class ModelTurn(Attempting):
         facts = [fact for one in self._ask.listed for fact in one.listing.facts]
         sizes = [self._conversation.size]
         sizes += [m.content.size_bytes + bounds.MESSAGE_TOKENS for m in self._messages]
+        sizes += self._conversation.file_bounds(self._messages, self._ask.agent.file_rates)
         sizes += [fact.definition_bytes for fact in facts]
         return bounds.input_bound(self._node.prompt_bytes, sizes)
 
@@ -232,7 +235,7 @@ class TurnRun(InnerTurn, StartInner):
         """Is called before each further call of the model; waits where the history is to end."""
         self._messages: tuple[NewMessage, ...] = ()
         if ask.text is not None:
-            self._messages = (NewMessage(content=ask.text),)
+            self._messages = (NewMessage(content=ask.text, enclosed=ask.enclosed),)
 
     async def inner(
         self, call: Asking, asked: ToolOutcome, agent: AgentHeader, reserver: Reserver
@@ -257,7 +260,7 @@ class TurnRun(InnerTurn, StartInner):
             if isinstance(outcome, Ended):
                 return self._ended(outcome)
             self._progress = replace(self._progress, calls=self._progress.calls + 1)
-            self.conversation = Conversation(outcome.transcript, outcome.size, outcome.length)
+            self.conversation = self.conversation.carried_on(outcome, self._messages)
             if self._tools.hands_over(outcome.asked):
                 return self._completed(outcome)
             decision = turns.after_answer(len(outcome.asked), self._progress, self._limits)
