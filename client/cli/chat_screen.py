@@ -2,7 +2,7 @@
 
 On a terminal whole blocks (paragraphs, lists, code) are printed once and for good, and only the
 block that is being written is drawn anew; an answer of any length scrolls as it should. Elsewhere
-stdout gets the answer's text as it is, and stderr the rest.
+stdout gets each whole answer's text as it is, and stderr the rest.
 """
 
 import sys
@@ -110,9 +110,19 @@ class SilentScreen(Screen):
 
 
 class PlainScreen(Screen):
-    """Text to stdout as it comes, the rest to stderr."""
+    """Text to stdout, the rest to stderr.
+
+    Only a terminal gets the text as it comes. Whatever else reads stdout could not be told that an
+    attempt broke off and its words do not count: it gets each answer when it is whole.
+    """
+
+    def __init__(self, *, verbose: bool = False) -> None:
+        super().__init__(verbose=verbose)
+        self._live = sys.stdout.isatty()
 
     def text(self, unit: str, keep: int, added: str) -> None:
+        if not self._live:
+            return
         if unit != self._unit:
             self._end_line()
             self._unit, self._writing = unit, _Writing()

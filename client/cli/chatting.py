@@ -7,9 +7,10 @@ it, also in the middle of an answer.
 """
 
 import asyncio
+import shlex
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,18 @@ async def _chat(session: Session, wanted: ChatWanted, loaded: LoadedAgent) -> in
         return await talk.run()
 
 
+def way_back(wanted: ChatWanted, chat_id: str) -> str:
+    """Return how to come back to a conversation, with the same who answers."""
+    options = {
+        "--session": chat_id,
+        "--provider": wanted.provider,
+        "--simulation": wanted.simulation,
+        "--model": wanted.model,
+    }
+    given = [word for name, value in options.items() if value for word in (name, str(value))]
+    return f"Come back with: python starter.py chat {shlex.join([str(wanted.file), *given])}"
+
+
 class Talk:
     """One conversation at one terminal."""
 
@@ -144,18 +157,10 @@ class Talk:
         finally:
             self.screen.pause()
             if not self.ended:
-                self._tell_way_back()
+                say(way_back(self._wanted, self.chat.chat_id))
         if code == DONE and self._failed and not self._answered:
             return FAILED
         return code
-
-    def _tell_way_back(self) -> None:
-        wanted = self._wanted
-        options = f" --provider {wanted.provider}" if wanted.provider else ""
-        say(
-            f"Come back with: python starter.py chat {wanted.file} --session {self.chat.chat_id}"
-            f"{options}"
-        )
 
     async def _greet(self) -> None:
         view = await self.chat.active()
@@ -282,4 +287,6 @@ class Talk:
     async def planned(self, model: str) -> AgentHeader:
         """Return the agent with another model."""
         planned = self._plan(load_agent(self._wanted.file, given=given_model(model)))
-        return await planned.stored(self.chat.store)
+        header = await planned.stored(self.chat.store)
+        self._wanted = replace(self._wanted, model=model)
+        return header

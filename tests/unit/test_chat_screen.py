@@ -92,6 +92,16 @@ def test_in_a_pipe_stdout_has_the_text_and_nothing_else(capsys: pytest.CaptureFi
     assert err == "a note\n"
 
 
+def test_in_a_pipe_no_word_of_an_attempt_that_broke_off_is_left(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    screen = PlainScreen()
+    screen.text("t1.1", 0, "The first try")
+    screen.text("t1.1", 4, "second one.")
+    screen.finish("The second one.")
+    assert capsys.readouterr().out == "The second one.\n"
+
+
 @pytest.mark.parametrize(
     ("event", "data", "line"),
     [

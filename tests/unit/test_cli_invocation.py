@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from client.cli.chatting import ChatWanted, way_back
 from client.cli.console import FAILED, USAGE, _wrapped, guarded, on_screen, say
 from client.cli.invocation import pasteable
 from client.planning import PlanError
@@ -147,6 +148,16 @@ def test_a_command_is_left_to_the_terminal_to_wrap() -> None:
     assert _wrapped(curl, 40) == curl
     prose = "stopped. What was open goes on with the next `.venv/bin/python starter.py dev`"
     assert "\n" in _wrapped(prose, 40)
+
+
+def test_the_way_back_to_a_conversation_asks_the_same_model() -> None:
+    plain = ChatWanted(Path("an agent.yaml"))
+    assert way_back(plain, "c-1").endswith("starter.py chat 'an agent.yaml' --session c-1")
+    other = ChatWanted(
+        Path("a.yaml"), provider="simulated", simulation=Path("s.yaml"), model="openai/gpt-4o"
+    )
+    options = "--provider simulated --simulation s.yaml --model openai/gpt-4o"
+    assert way_back(other, "c-1").endswith(f"chat a.yaml --session c-1 {options}")
 
 
 @pytest.mark.parametrize("place", ["a file", "no room"])
