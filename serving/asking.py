@@ -259,7 +259,7 @@ def _messages(body: Body) -> tuple[Message, ...]:
             case SystemMessage():
                 found.append(Message("system", _text(one.content)))
             case UserMessage():
-                found.append(_user(one, place))
+                found.append(user_message(one.content, f"{place}.content", place, one.name))
             case AssistantMessage():
                 calls = tuple(_call(call, place) for call in one.tool_calls or ())
                 called |= {call.id: call.name for call in calls}
@@ -313,23 +313,28 @@ def _text(content: str | list[ContentPart]) -> str:
     return text
 
 
-def _user(one: UserMessage, place: str) -> Message:
-    """Return what a user says; what is between and behind pictures stands where it stood."""
-    parts = _user_parts(one.content, place)
+def user_message(
+    content: str | list[UserPart], at: str, place: str, name: str | None = None
+) -> Message:
+    """Return what a user says; what is between and behind pictures stands where it stood.
+
+    `at` is where the content is in the body, `place` its message. Raises ApiError (400, 413).
+    """
+    parts = _user_parts(content, at, place)
     seen = next((n for n, p in enumerate(parts) if not isinstance(p, TextPart)), len(parts))
     text = "".join(part.text for part in parts[:seen] if isinstance(part, TextPart))
     if seen == len(parts) and not text.strip():
         raise invalid(f"{place}: is empty", place)
-    return Message("user", text, name=one.name, parts=tuple(parts[seen:]))
+    return Message("user", text, name=name, parts=tuple(parts[seen:]))
 
 
-def _user_parts(content: str | list[UserPart], place: str) -> list[Part]:
+def _user_parts(content: str | list[UserPart], at: str, place: str) -> list[Part]:
     if isinstance(content, str):
         return [TextPart(text=_text(content))]
     found: list[Part] = []
     for number, part in enumerate(content):
         if isinstance(part, ImagePart):
-            found.append(picture(part.image_url.url, f"{place}.content[{number}].image_url.url"))
+            found.append(picture(part.image_url.url, f"{at}[{number}].image_url.url"))
         else:
             found.append(TextPart(text=_text([part])))
     check_sizes((part for part in found if isinstance(part, FileInlinePart)), place)

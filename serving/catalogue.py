@@ -7,7 +7,6 @@ vendor does it, "limited" where the adapter makes up for it, "simulated" where n
 behind it.
 """
 
-import copy
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from pathlib import Path
 import orjson
 
 from client.agent_plans import PlannedAgent, plan_agent
+from client.enclosing import narrowed, refusal, takes
 from client.planning import SIMULATED, PlanError, Planner
 from config.agentfile import LoadedAgent
 from config.problems import did_you_mean
@@ -115,18 +115,22 @@ class Catalogue:
         *,
         tools: bool,
         pictures: Sequence[FileInlinePart] = (),
+        kinds: Sequence[str] = (),
     ) -> Ready:
         """Plan a request. Raises ApiError (400, 412), PlanError, RouterError.
 
-        `tools`: the request brings tools of its own.
+        `tools`: the request brings tools of its own. `kinds` are those of files that a session
+        has shown before.
         """
         planned = self._planned(served, wishes)
         requires = {**({"tool_calling": "simulated"} if tools else {}), **wishes.requires}
         if requires:
             planned = self._fitting(planned, requires, served.name)
         seen = 0
+        if pictures or kinds:
+            shown = {media.modality(one.mime_type): None for one in pictures}
+            planned = self._taking(planned, [*kinds, *shown], served.name)
         if pictures:
-            planned = self._seeing(planned, served.name)
             seen = _picture_tokens(planned, pictures)
             prompt_bytes += seen
         node, turn = planned.node, planned.agent.budget.turn
@@ -177,25 +181,20 @@ class Catalogue:
         if not kept:
             said = f"nobody who answers for {model} has what is required: {'; '.join(lacks)}"
             raise ApiError(412, said, code="capability_unmet", param="requires")
-        return _narrowed(planned, kept)
+        return narrowed(planned, kept)
 
-    def _seeing(self, planned: PlannedAgent, model: str) -> PlannedAgent:
-        """Return the plan with those candidates that take pictures. Raises ApiError (400)."""
-        kept = [one for one in planned.plan.candidates if self.sees(one)]
+    def _taking(self, planned: PlannedAgent, kinds: Sequence[str], model: str) -> PlannedAgent:
+        """Return the plan with those candidates that take such files. Raises ApiError (400)."""
+        kept = [one for one in planned.plan.candidates if self.takes(one, kinds)]
         if not kept:
-            names = ", ".join(f"{one.provider} {one.model}" for one in planned.plan.candidates)
-            said = f"messages: nobody who answers for {model} takes pictures ({names})"
-            raise invalid(said, "messages", "unsupported_content")
-        return _narrowed(planned, kept)
+            table = self._planner.router.capabilities
+            said = refusal(planned.plan.candidates, table, kinds)
+            raise invalid(f"messages: {model}: {said}", "messages", "unsupported_content")
+        return narrowed(planned, kept)
 
-    def sees(self, candidate: Candidate) -> bool:
-        """Whether a candidate takes pictures."""
-        profile, _ = self._planner.router.capabilities.profile(candidate.provider, candidate.model)
-        return (
-            profile is not None
-            and "vision" in profile.capabilities
-            and "image" in profile.modalities
-        )
+    def takes(self, candidate: Candidate, kinds: Sequence[str]) -> bool:
+        """Whether a candidate takes files of these kinds."""
+        return takes(self._planner.router.capabilities, candidate, kinds)
 
     def level(self, candidate: Candidate, capability: str) -> str | None:
         """Return how well a candidate has a capability; None for not at all."""
@@ -233,14 +232,6 @@ def _wished(loaded: LoadedAgent, wishes: Wishes) -> LoadedAgent:
     if wishes.json_form:
         update["response_format"] = ResponseFormat(schema_=wishes.json_schema)
     return replace(loaded, agent=agent.model_copy(update=update))
-
-
-def _narrowed(planned: PlannedAgent, kept: list[Candidate]) -> PlannedAgent:
-    """Return the plan with only these candidates."""
-    narrowed = copy.copy(planned)
-    narrowed.plan = planned.plan.model_copy(update={"candidates": tuple(kept)})
-    narrowed.node = planned.node.model_copy(update={"candidates": tuple(range(len(kept)))})
-    return narrowed
 
 
 def _picture_tokens(planned: PlannedAgent, pictures: Sequence[FileInlinePart]) -> int:

@@ -146,11 +146,8 @@ class Completions:
         last = asked.messages[-1]
         if last.role != "user":
             raise invalid("the last message must be the user's", "messages")
-        if last.parts:
-            why = f"messages: pictures are not said in a session: leave {SESSION} out"
-            raise invalid(why, "messages", "unsupported_content")
         open_session = await self._sessions.joined(caller, served, session)
-        said = await self._sessions.say(open_session, last.content, key)
+        said = await self._sessions.say(open_session, last, key)
         id = f"chatcmpl-{digest(said.chat.chat_id, str(said.turn))}"
         return Going(
             chat=said.chat,

@@ -4,7 +4,7 @@
 POST   /sessions                          {"agent": NAME, "id"?: ID, "max_messages"?: N}
 GET    /sessions                          a caller's own
 GET    /sessions/{id}      DELETE …       how it stands; end it
-POST   /sessions/{id}/messages            {"content": TEXT, "stream"?, "wait"?, "clear"?}
+POST   /sessions/{id}/messages            {"content": TEXT or parts, "stream"?, "wait"?, "clear"?}
 GET    /sessions/{id}/messages            what is remembered; as an event stream: a turn (?turn=N)
 POST   /sessions/{id}/tools/{call_id}     {"approved": true, "comment"?: TEXT}
 POST   /sessions/{id}/compact             sums up what was said; answers as a message does
@@ -12,17 +12,18 @@ POST   /sessions/{id}/stop                ends the answer under way
 ```
 """
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from contracts.messages import Message
-from serving.asking import checked
+from serving.asking import checked, user_message
+from serving.bodies import UserContent
 from serving.errors import ApiError, invalid
 from serving.gateway import Gateway, request_id
-from serving.sessions import Said, Sessions, line, summary
+from serving.session_views import line, message_data, summary
+from serving.sessions import Said, Sessions
 from serving.sse import EventStream
 from serving.turns import Position, Watch, outcome, stream
 
@@ -40,7 +41,7 @@ class _Begin(_Body):
 
 
 class _Say(_Body):
-    content: str
+    content: UserContent
     stream: bool = False
     wait: bool = True
     clear: bool = False
@@ -96,9 +97,8 @@ class SessionApi:
         caller = self._gateway.caller(request)
         body = checked(_Say, await self._gateway.json(request))
         session = await self._sessions.found(caller, _id(request))
-        said = await self._sessions.say(
-            session, body.content, request_id(request), clear=body.clear
-        )
+        message = user_message(body.content, "content", "content")
+        said = await self._sessions.say(session, message, request_id(request), clear=body.clear)
         return await self._answer(request, said, body.stream, body.wait)
 
     async def compact(self, request: Request) -> Response:
@@ -124,7 +124,7 @@ class SessionApi:
         caller = self._gateway.caller(request)
         session = await self._sessions.found(caller, _id(request))
         if not _wants_events(request):
-            told = [_message(one) for one in await session.chat.messages(session.view)]
+            told = [message_data(one) for one in await session.chat.messages(session.view)]
             return JSONResponse({"object": "list", "data": told})
         back = Position.of(request.headers.get(LAST_EVENT_ID))
         turn = back.turn if back else _turn(request) or session.view.turn or session.view.last_turn
@@ -179,15 +179,3 @@ def _turn(request: Request) -> int | None:
     if not given.isdigit() or not 0 < int(given) < 10**9:
         raise invalid("turn: must be a number from 1", "turn")
     return int(given)
-
-
-def _message(message: Message) -> dict[str, Any]:
-    told: dict[str, Any] = {"role": message.role, "content": message.content}
-    if message.tool_calls:
-        told["tool_calls"] = [
-            {"id": call.id, "name": call.name, "arguments": call.arguments}
-            for call in message.tool_calls
-        ]
-    if message.tool_call_id is not None:
-        told |= {"tool_call_id": message.tool_call_id, "name": message.name}
-    return told

@@ -15,7 +15,6 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
@@ -26,14 +25,17 @@ from client.chats import Chat, ChatError, ChatLine, Chats, UnknownChat
 from client.connection import ServerUnreachable
 from client.runs import ASK_LIMIT, NoWorker
 from contracts.chats import AgentHeader, ChatResult, ChatView, SayAccepted
+from contracts.messages import Message
+from contracts.parts import FileInlinePart, TextPart
 from contracts.plans import DEFAULT_MAX_TOKENS
 from serving.accounts import Accounts
 from serving.asking import Wishes
 from serving.callers import Caller
-from serving.catalogue import Catalogue, Served
+from serving.catalogue import Catalogue, Ready, Served
 from serving.errors import ApiError, invalid
 from serving.gateway import digest
 from serving.metering import CHARS_A_TOKEN, Meter
+from serving.session_views import Session
 from serving.windows import Ask
 
 PREFIX = "serve"
@@ -65,13 +67,24 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Session:
-    """An open session of a caller."""
+class _Sent:
+    """What is said, for who counts it. `kinds` are those of the files that were shown before."""
 
-    id: str
-    caller: Caller
-    chat: Chat
-    view: ChatView
+    text: str = ""
+    pictures: tuple[FileInlinePart, ...] = ()
+    kinds: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, message: Message) -> "_Sent":
+        """Take a message apart."""
+        texts = [message.content, *(p.text for p in message.parts if isinstance(p, TextPart))]
+        pictures = tuple(p for p in message.parts if isinstance(p, FileInlinePart))
+        return cls("".join(texts), pictures)
+
+    @property
+    def text_bytes(self) -> int:
+        """The size of its texts."""
+        return len(self.text.encode())
 
 
 class Sessions:
@@ -112,7 +125,7 @@ class Sessions:
         if new:
             self._touch(chat_id)
             try:
-                header = await self._header(served)
+                header = await self._header(self._ready(served, _Sent()))
                 await self._chats.open(chat_id, header, max_messages)
             except BaseException:
                 self._touched.pop(chat_id, None)
@@ -162,20 +175,23 @@ class Sessions:
         return found
 
     async def say(
-        self, session: Session, text: str, key: str | None = None, *, clear: bool = False
+        self, session: Session, message: Message, key: str | None = None, *, clear: bool = False
     ) -> Said:
-        """Say something; the same `key` twice is said once.
+        """Say a user's message, with its pictures; the same `key` twice is said once.
 
-        Raises ApiError (400, 429), ChatBusy, ChatOver, NoWorker.
+        Raises ApiError (400, 413, 429), ChatBusy, ChatOver, NoWorker.
         """
-        valid, why = self._validator.validate(text)
-        if not valid:
+        text, parts, sent = message.content, message.parts, _Sent.of(message)
+        valid, why = self._validator.validate(sent.text)
+        if not valid and (sent.text.strip() or not sent.pictures):
             raise invalid(f"content: {why}", "content")
 
         async def send(request: str) -> SayAccepted:
-            return await session.chat.say(text, request_id=request, clear=clear)
+            return await session.chat.say(text, request_id=request, clear=clear, parts=parts)
 
-        return await self._sent(session, send, key, len(text.encode()))
+        # What is forgotten first is shown to nobody any more.
+        before = () if clear else session.view.files.kinds
+        return await self._sent(session, send, key, replace(sent, kinds=before))
 
     async def compact(self, session: Session, key: str | None = None) -> Said:
         """Have a session summed up; the same `key` twice is once.
@@ -186,28 +202,28 @@ class Sessions:
         async def send(request: str) -> SayAccepted:
             return await session.chat.compact(request_id=request)
 
-        return await self._sent(session, send, key, 0)
+        return await self._sent(session, send, key, _Sent(kinds=session.view.files.kinds))
 
     async def _sent(
         self,
         session: Session,
         send: Callable[[str], Awaitable[SayAccepted]],
         key: str | None,
-        text_bytes: int,
+        sent: "_Sent",
     ) -> Said:
         """Send what takes a turn, once what the turn may cost is held."""
         chat, caller = session.chat, session.caller
         request = digest(key) if key is not None else uuid.uuid4().hex
         entry = f"{chat.chat_id}#{request}"
         served = self._catalogue.find(session.view.agent)
-        await self._brought_up(session, served)
+        shown = await self._brought_up(session, served, sent)
         most = served.agent.budget.turn
         admitted = await self._accounts.admit(
             Ask(
                 id=entry,
                 caller=caller.name,
                 model=served.name,
-                tokens=text_bytes // CHARS_A_TOKEN + _most_tokens(served),
+                tokens=(sent.text_bytes + shown) // CHARS_A_TOKEN + _most_tokens(served),
                 usd=most,
                 least_usd=most,
                 chat=chat.chat_id,
@@ -231,20 +247,30 @@ class Sessions:
             chat=chat,
             turn=said.turn,
             entry=entry,
-            meter=Meter(admitted.tokens_left, text_bytes),
+            meter=Meter(admitted.tokens_left, sent.text_bytes),
             place=0 if said.known else place,
             known=said.known,
         )
 
-    async def _brought_up(self, session: Session, served: Served) -> None:
-        """Let the agent answer as it is served now: what it may cost in a turn is what is held."""
-        header = await self._header(served)
+    async def _brought_up(self, session: Session, served: Served, sent: "_Sent") -> int:
+        """Let the agent answer as it is served now: what it may cost in a turn is what is held.
+
+        Of those who may answer, by whoever takes what is shown. Returns what that takes of a
+        prompt. Raises ApiError (400) where nobody does.
+        """
+        ready = self._ready(served, sent)
+        header = await self._header(ready)
         if header.plan != session.view.plan:
             await session.chat.use_agent(header)
+        return ready.picture_tokens
 
-    async def _header(self, served: Served) -> AgentHeader:
+    def _ready(self, served: Served, sent: "_Sent") -> Ready:
+        return self._catalogue.ready(
+            served, Wishes(), 0, tools=False, pictures=sent.pictures, kinds=sent.kinds
+        )
+
+    async def _header(self, ready: Ready) -> AgentHeader:
         """Return what a conversation is started with. Nobody is there to raise its budget."""
-        ready = self._catalogue.ready(served, Wishes(), 0, tools=False)
         header = await ready.planned.stored(self._chats.runs.store)
         return header.model_copy(update={"on_budget": "fail"})
 
@@ -345,46 +371,3 @@ def _chat_id(caller: Caller, id: str) -> str:
 def _expired(id: str) -> ApiError:
     said = f"session {id} has expired: nobody has said anything for long"
     return ApiError(404, said, code="session_expired")
-
-
-def summary(session: Session) -> dict[str, Any]:
-    """Return how a session stands."""
-    view = session.view
-    return {
-        "id": session.id,
-        "object": "session",
-        "agent": view.agent,
-        "model": view.model,
-        "state": view.phase,
-        "turn": view.turn,
-        "last_turn": view.last_turn,
-        "waiting": view.waiting,
-        "messages": view.messages,
-        "max_messages": view.max_messages,
-        "pending": [
-            {"call_id": one.call_id, "name": one.name, "why": one.why, "turn": one.turn}
-            for one in view.pending
-        ],
-        "problems": list(view.problems),
-        "cost_usd": f"{view.cost.normalize():f}",
-        "budget_usd": f"{view.budget.normalize():f}",
-        "tokens": view.tokens,
-        "paused_for": view.paused_for,
-        "started_at": _iso(view.started_at),
-    }
-
-
-def line(one: ChatLine) -> dict[str, Any]:
-    """Return a session in a list."""
-    return {
-        "id": one.chat_id,
-        "object": "session",
-        "agent": one.agent,
-        "state": "active" if one.open else "terminated",
-        "started_at": _iso(one.started_at),
-        "ended_at": _iso(one.closed_at),
-    }
-
-
-def _iso(at: datetime | None) -> str | None:
-    return at.astimezone(UTC).isoformat() if at is not None else None

@@ -43,7 +43,7 @@ class ScriptedCatalogue(Catalogue):
     def level(self, candidate: Candidate, capability: str) -> str | None:
         return "native"
 
-    def sees(self, candidate: Candidate) -> bool:
+    def takes(self, candidate: Candidate, kinds: Sequence[str]) -> bool:
         return True
 
 

@@ -201,7 +201,7 @@ def test_who_takes_no_pictures_is_left_out() -> None:
     blind = AgentModel(provider="openai", params=ModelParams(model="gpt-3.5-turbo"))
     planner = Planner(PersonaRouter(env=KEYS))
     alone = Catalogue([of(agent(name="blind", model=blind))], planner)
-    with pytest.raises(ApiError, match="takes pictures") as error:
+    with pytest.raises(ApiError, match="takes no image files") as error:
         alone.ready(alone.find("blind"), Wishes(), 10, tools=False, pictures=pictures)
     assert (error.value.status, error.value.param) == (400, "messages")
 
