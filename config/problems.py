@@ -6,12 +6,14 @@ file: what is accepted, what was found, and the nearest spelling.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from difflib import get_close_matches
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+
+from config.keys import ACCEPTED, accepted_keys, find_model, unknown_key
+from rules.nearest import suggestion
 
 KeyPath = tuple[str | int, ...]
 """Where a value stands: ("agents", 1, "dependencies")."""
@@ -42,7 +44,7 @@ class ConfigError(Exception):
     """A file or setting that cannot be used; `problems` has all that is wrong with it."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = list(problems)
+        self.problems = _listed_once(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
@@ -57,21 +59,21 @@ def spell_path(path: KeyPath) -> str:
     return text
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return ' Did you mean "…"?' for the nearest known name, or nothing."""
-    by_folded = {candidate.lower(): candidate for candidate in known}
-    near = get_close_matches(name.lower(), by_folded, n=1, cutoff=0.6)
-    return f' Did you mean "{by_folded[near[0]]}"?' if near else ""
+did_you_mean = suggestion
+"""Return ' Did you mean "…"?' for the nearest known name, or nothing."""
 
 
-def unknown_key(key: object, accepted: Sequence[str]) -> str:
-    """Say that a key is not known, and which are."""
-    return f"unknown key.{did_you_mean(str(key), accepted)} Accepted: {', '.join(accepted)}"
-
-
-def accepted_keys(model: type[BaseModel]) -> list[str]:
-    """Return a model's keys as the file spells them."""
-    return [field.alias or name for name, field in model.model_fields.items()]
+def _listed_once(problems: Iterable[Problem]) -> list[Problem]:
+    """Return problems with each list of what is accepted at the first of them only."""
+    seen: dict[tuple[str, str], int] = {}
+    told = []
+    for problem in problems:
+        said, _, accepted = problem.message.partition(ACCEPTED)
+        line = seen.setdefault((problem.file, accepted), problem.line) if accepted else 0
+        if line and line != problem.line:
+            problem = replace(problem, message=f"{said}{ACCEPTED}as in line {line}")
+        told.append(problem)
+    return told
 
 
 def explain(
@@ -91,7 +93,8 @@ def _explain_one(item: Any, model: type[BaseModel]) -> tuple[KeyPath, str]:
     path: KeyPath = tuple(part for part in item["loc"] if part not in _NO_PART)
     kind, context = item["type"], item.get("ctx", {})
     if kind == "extra_forbidden":
-        return path, unknown_key(path[-1], accepted_keys(_model_at(model, path[:-1])))
+        owner = _model_at(model, path[:-1])
+        return path, unknown_key(path[-1], accepted_keys(owner), owner)
     if kind == "missing":
         return path[:-1], f'"{path[-1]}" is missing'
     if kind == "value_error":
@@ -110,18 +113,8 @@ def _model_at(model: type[BaseModel], path: KeyPath) -> type[BaseModel]:
     for part in path:
         for name, field in model.model_fields.items():
             if part in (name, field.alias):
-                model = _find_model(field.annotation) or model
+                model = find_model(field.annotation) or model
     return model
-
-
-def _find_model(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for inner in getattr(annotation, "__args__", ()):
-        found = _find_model(inner)
-        if found is not None:
-            return found
-    return None
 
 
 _WORDS = {

@@ -1,5 +1,6 @@
 """From the file's models to contracts: short forms are spelled out, defaults filled in."""
 
+from collections.abc import Collection
 from typing import Any
 
 from config.attachedmodel import SharedFile
@@ -118,6 +119,23 @@ def build_step(step: StepFile, prompt: str = "", files: tuple[AttachedFile, ...]
                 shared_context=step.shared_context,
             )
     raise TypeError(f"{type(step).__name__} is no kind of step")
+
+
+def unjudged(step: StepSpec, unread: Collection[str], name: str | None) -> StepSpec:
+    """Return a step that was read without some of its keys, less what rests on those.
+
+    What is left is for the check of the whole only: nothing is said of what cannot be known.
+    """
+    change: dict[str, Any] = {"name": name} if name is not None else {}
+    if isinstance(step, ModelStep) and not _SHAPING.isdisjoint(unread):
+        change["output"] = OutputSpec(kind="json")
+    if isinstance(step, ModelStep | AgentStep) and not _REPEATING.isdisjoint(unread):
+        change["prompt_template"] = ""
+    return step.model_copy(update=change)
+
+
+_SHAPING = frozenset({"output", "tools", "for_each"})
+_REPEATING = frozenset({"for_each", "repeat"})
 
 
 def _common(step: StepFile) -> dict[str, Any]:

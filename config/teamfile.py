@@ -1,13 +1,14 @@
 """Load a team file, or say everything that is wrong with it.
 
 Strategy: the YAML is read with positions, the head and each step are validated by themselves, so
-that a mistake in one hides nothing in the others; then `rules.teamcheck` sees the whole. Problems
-carry the file's own paths and lines. `defaults` are merged under each step before it is
-validated, and prompt files become templates in strict syntax.
+that a mistake in one hides nothing in the others, and read on as far as they can be
+(`config.stepfiles`); then `rules.teamcheck` sees the whole. Problems carry the file's own paths
+and lines. `defaults` are merged under each step before it is validated, and prompt files become
+templates in strict syntax.
 """
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -18,27 +19,12 @@ from pydantic import ValidationError
 from config.attachedmodel import SharedFile
 from config.attachments import AttachmentError, encoding_notes, read_files
 from config.inputs import misfit, outside_enum
-from config.problems import (
-    ConfigError,
-    KeyPath,
-    Problem,
-    accepted_keys,
-    did_you_mean,
-    explain,
-    spell_path,
-    unknown_key,
-)
+from config.keys import accepted_keys, respelt, unknown_key
+from config.problems import ConfigError, KeyPath, Problem, explain, spell_path
 from config.promptfiles import PromptFile, read_prompt
-from config.teambuild import build_input, build_step, build_team
-from config.teammodel import (
-    PROMPTS,
-    STEP_KINDS,
-    AgentStepFile,
-    ModelStepFile,
-    StepFile,
-    TeamFile,
-    TeamHead,
-)
+from config.stepfiles import ReadStep, misspelt, read_step
+from config.teambuild import build_input, build_step, build_team, unjudged
+from config.teammodel import AgentStepFile, ModelStepFile, StepFile, TeamFile, TeamHead
 from config.yamlfile import YamlFile, read_yaml
 from contracts.base import Json
 from contracts.files import AttachedFile
@@ -46,6 +32,9 @@ from contracts.plans import Plan
 from contracts.teams import AgentStep, ModelStep, StepSpec, TeamSpec
 from rules import planning, teamcheck
 from rules.step_files import files_of
+
+_STRUCTURE = frozenset({"name", "inputs", "defaults", "outputs", "shared_context", "agents"})
+"""Keys of the head without which the rest cannot be understood: misspelt, they are read anyway."""
 
 
 class TeamFileError(ConfigError):
@@ -96,12 +85,14 @@ class _Loader:
         if "agents" not in data and "instructions" in data:
             self._add((), "is an agent, not a team: talk to it with `python starter.py chat`")
             raise self._error()
+        data = self._respell(data)
         if cost_budget is not None:
             data = {"cost_budget": cost_budget, **data}
         raw_steps = self._raw_steps(data)
         head, defaults = self._head({key: data[key] for key in data if key != "agents"})
-        steps = self._steps(raw_steps, head, defaults)
-        self._check_whole(head, steps, raw_steps)
+        files = [self._step_file(number, raw, defaults) for number, raw in enumerate(raw_steps)]
+        steps = self._steps(raw_steps, head, files)
+        self._check_whole(head, steps, raw_steps, [file.unread for file in files])
         shared = self._shared(head, steps)
         if self._problems:
             raise self._error()
@@ -128,6 +119,21 @@ class _Loader:
         main = str(self._file.source)
         ordered = sorted(set(self._problems), key=lambda p: (p.file != main, p))
         return TeamFileError(ordered)
+
+    def _respell(self, data: dict[str, Json]) -> dict[str, Json]:
+        """Complain of misspelt keys that the rest depends on, and read on with what was meant."""
+        heads = respelt(data, accepted_keys(TeamFile), _STRUCTURE - data.keys())
+        for key in heads:
+            self._add((key,), unknown_key(key, accepted_keys(TeamFile)))
+        self._file.respell({(key,): meant for key, meant in heads.items()})
+        steps = data.get("agents")
+        found: dict[KeyPath, str] = {}
+        for number, raw in enumerate(steps if isinstance(steps, list) else []):
+            for key, meant in (misspelt(raw) if isinstance(raw, dict) else {}).items():
+                found["agents", number, key] = meant
+                self._add(("agents", number, key), unknown_key(key, [meant]))
+        self._file.respell(found)
+        return data
 
     # the head
 
@@ -196,49 +202,24 @@ class _Loader:
 
     # the steps
 
+    def _step_file(self, number: int, raw: Json, defaults: Mapping[str, Json]) -> ReadStep:
+        read = read_step(raw, defaults)
+        for place, message in read.problems:
+            self._add(("agents", number, *place), message)
+        return read
+
     def _steps(
-        self, raw_steps: list[Json], head: TeamHead, defaults: Mapping[str, Json]
+        self, raw_steps: list[Json], head: TeamHead, files: list[ReadStep]
     ) -> list[StepSpec | None]:
-        files = [self._step_file(number, raw, defaults) for number, raw in enumerate(raw_steps)]
-        names = {*(name for name in _names(raw_steps) if name is not None), *head.inputs}
-        return [
-            self._step(number, file, names) if file is not None else None
-            for number, file in enumerate(files)
-        ]
-
-    def _step_file(self, number: int, raw: Json, defaults: Mapping[str, Json]) -> StepFile | None:
-        path: KeyPath = ("agents", number)
-        if not isinstance(raw, dict):
-            self._add(path, "a step is a mapping with a name and what it does")
-            return None
-        model = self._kind(path, raw)
-        if model is None:
-            return None
-        try:
-            return model.model_validate(_with_defaults(raw, defaults, model))
-        except ValidationError as error:
-            for place, message in explain(error, model):
-                self._add((*path, *place), _for_kind(place, message, model))
-            return None
-
-    def _kind(self, path: KeyPath, raw: Mapping[str, Json]) -> type[StepFile] | None:
-        """Return the model of the one kind that a step's keys name."""
-        keys = [key for key in raw if key in STEP_KINDS]
-        if "agent" in keys:
-            keys = [key for key in keys if key not in PROMPTS]
-        if len(keys) == 1:
-            return STEP_KINDS[keys[0]]
-        kinds = ", ".join(STEP_KINDS)
-        if keys:
-            self._add(path, f"has {' and '.join(keys)}: a step has exactly one of {kinds}")
-            return None
-        misspelt = [key for key in raw if key not in _all_step_keys()]
-        misspelt = [key for key in misspelt if did_you_mean(key, STEP_KINDS)]
-        for key in misspelt:
-            self._add((*path, key), unknown_key(key, list(STEP_KINDS)))
-        if not misspelt:
-            self._add(path, f"does nothing: a step has exactly one of {kinds}")
-        return None
+        written = _names(raw_steps)
+        names = {*(name for name in written if name is not None), *head.inputs}
+        steps: list[StepSpec | None] = []
+        for number, read in enumerate(files):
+            step = self._step(number, read.file, names) if read.file is not None else None
+            if step is not None and read.problems:
+                step = unjudged(step, read.unread, written[number])
+            steps.append(step)
+        return steps
 
     def _step(self, number: int, file: StepFile, names: Collection[str]) -> StepSpec | None:
         if not isinstance(file, ModelStepFile | AgentStepFile):
@@ -253,7 +234,7 @@ class _Loader:
         except ConfigError as error:
             for problem in error.problems:
                 self._prompt_problem(path, problem)
-            return None
+            return build_step(file, "", files)
         self._prompts[number] = prompt
         return build_step(file, prompt.template, files)
 
@@ -276,13 +257,18 @@ class _Loader:
     # the whole
 
     def _check_whole(
-        self, head: TeamHead, steps: list[StepSpec | None], raw_steps: list[Json]
+        self,
+        head: TeamHead,
+        steps: list[StepSpec | None],
+        raw_steps: list[Json],
+        unread: Sequence[frozenset[str]],
     ) -> None:
         draft = teamcheck.Draft(
             steps,
             _names(raw_steps),
             {name: build_input(spec) for name, spec in head.inputs.items()},
             head.outputs,
+            unread,
         )
         for finding in teamcheck.check_draft(draft):
             number = finding.path[1]
@@ -314,35 +300,13 @@ def _names(raw_steps: list[Json]) -> list[str | None]:
 
 
 def _at(data: Json, path: KeyPath) -> Json:
+    """Return what stands at a path, or None."""
     for part in path:
-        data = data[part]
+        try:
+            data = data[part]
+        except (KeyError, IndexError, TypeError):
+            return None
     return data
-
-
-def _with_defaults(
-    raw: Mapping[str, Json], defaults: Mapping[str, Json], model: type[StepFile]
-) -> dict[str, Json]:
-    """Return a step over the defaults that it can have; llm_config is merged key by key."""
-    accepted = accepted_keys(model)
-    merged: dict[str, Json] = {key: defaults[key] for key in defaults if key in accepted}
-    merged.update(raw)
-    ours, theirs = defaults.get("llm_config"), raw.get("llm_config")
-    if isinstance(ours, dict) and isinstance(theirs, dict):
-        merged["llm_config"] = {**ours, **theirs}
-    return merged
-
-
-def _all_step_keys() -> set[str]:
-    return {key for model in STEP_KINDS.values() for key in accepted_keys(model)}
-
-
-def _for_kind(place: KeyPath, message: str, model: type[StepFile]) -> str:
-    """Say of a key that other kinds of step have that this kind has not."""
-    if len(place) == 1 and message.startswith("unknown key") and place[0] in _all_step_keys():
-        kind = next(key for key, owner in STEP_KINDS.items() if owner is model)
-        accepted = ", ".join(accepted_keys(model))
-        return f'"{place[0]}" does not apply to a step with {kind}. Accepted: {accepted}'
-    return message
 
 
 def _without_broken(data: Mapping[str, Any], broken: list[KeyPath]) -> dict[str, Any]:

@@ -73,6 +73,22 @@ class YamlFile:
             path = path[:-1]
         return self.lines.get(path, 1)
 
+    def respell(self, keys: Mapping[KeyPath, str]) -> None:
+        """Read on as if keys had been written another way: {path of a key: what was meant}.
+
+        The paths are of one depth. Lines stay those of what was written.
+        """
+        depth = len(next(iter(keys), ()))
+        for path, meant in keys.items():
+            holder: Any = self.data
+            for part in path[:-1]:
+                holder = holder[part]
+            holder[meant] = holder.pop(path[-1])
+        for places in (self.lines, self.blocks):
+            for path in [path for path in places if path[:depth] in keys]:
+                meant = keys[path[:depth]]
+                places[(*path[: depth - 1], meant, *path[depth:])] = places[path]
+
     def problem(self, path: KeyPath, message: str, line: int | None = None) -> Problem:
         """Return a problem of this file at a path."""
         return Problem(str(self.source), line or self.line(path), spell_path(path), message)

@@ -10,7 +10,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from rules.celtokens import Token, tokens
-from rules.schemas import Schema, below, problem, suggestion
+from rules.nearest import suggestion
+from rules.schemas import Schema, below, problem
 
 ATTRIBUTES = ("status", "output", "cost", "attempts")
 """What can be read of `agents.NAME`."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from contracts.base import Frozen
 from contracts.teams import AgentStatus, WorkflowStatus
-from rules.schemas import suggestion
+from rules.nearest import suggestion
 
 FAILURES = frozenset({AgentStatus.FAILED, AgentStatus.RATE_LIMITED, AgentStatus.BUDGET_EXCEEDED})
 """Statuses that count as failed. A cancelled step has neither failed nor given anything."""
@@ -70,8 +70,8 @@ def problems(nodes: Sequence[Node]) -> list[str]:
             elif name not in names:
                 said = f'no step named "{name}".{suggestion(name, names)}'
                 found.append(f"{node.name}: {said.removesuffix('.')}")
-    cycle = find_cycle(nodes) if not found else None
-    if cycle is not None:
+    cycle = find_cycle(nodes)
+    if cycle is not None and len(cycle) > 2:  # a step that depends on itself is told already
         found.append(f"steps wait for each other: {' → '.join(cycle)}")
     return found
 

@@ -6,9 +6,10 @@ schema does not mention is a typing error. Where the schema opens itself (`addit
 `anyOf`, `$ref`, a type that is not given) everything below is accepted.
 """
 
-from collections.abc import Collection, Mapping
-from difflib import get_close_matches
+from collections.abc import Mapping
 from typing import Any
+
+from rules.nearest import suggestion
 
 _OPEN_KEYWORDS = frozenset(
     {
@@ -24,12 +25,6 @@ _OPEN_KEYWORDS = frozenset(
 )
 
 Schema = Mapping[str, Any]
-
-
-def suggestion(name: str, known: Collection[str]) -> str:
-    """Return ` Did you mean "clauses"?`, or "" where nothing known is near to the name."""
-    near = get_close_matches(name, sorted(known), n=1)
-    return f' Did you mean "{near[0]}"?' if near else ""
 
 
 def below(schema: Schema | None, key: str | int | None) -> Schema | None:

@@ -6,7 +6,7 @@ are parsed here, and their fields held against the outputs' schemas. All finding
 none stops the others; a step that could not be read at all (None) silences what depends on it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,8 +25,8 @@ from contracts.teams import (
 )
 from rules import conditions, templates
 from rules.listcheck import why_no_list
+from rules.nearest import meant, suggestion
 from rules.reach import Edges, Reach, find_cycles, reach
-from rules.schemas import suggestion
 
 TeamPath = tuple[str | int, ...]
 """Where something stands in a team: ("agents", 1, "when"), in the file's spelling."""
@@ -44,12 +44,16 @@ class Finding:
 
 @dataclass(frozen=True)
 class Draft:
-    """A team as far as it could be read. `names` holds the names of unreadable steps too."""
+    """A team as far as it could be read. `names` holds the names of unreadable steps too.
+
+    `unread` has for each step the keys that are not as they were written; empty: none has any.
+    """
 
     steps: Sequence[StepSpec | None]
     names: Sequence[str | None]
     inputs: Mapping[str, InputSpec] = field(default_factory=dict)
     outputs: Mapping[str, str] = field(default_factory=dict)
+    unread: Sequence[Collection[str]] = ()
 
 
 def check_team(team: TeamSpec) -> list[Finding]:
@@ -99,28 +103,38 @@ class _Check:
         }
         self._input_schemas = {name: input_schema(spec) for name, spec in draft.inputs.items()}
         self._schemas = {**self._step_schemas, **self._input_schemas}
-        self._edges = self._build_edges()
-        self._reach: Reach = reach(self._edges)
-        self._unread = sum(1 << n for n, step in enumerate(draft.steps) if step is None)
+        self._edges = self._build_edges(guess=False)
+        self._reach: Reach = reach(self._build_edges(guess=True))
+        self._unread = sum(1 << n for n in range(len(draft.steps)) if self._is_unread(n))
 
     def _steps(self) -> Iterator[tuple[int, StepSpec]]:
         for number, step in enumerate(self._draft.steps):
             if step is not None:
                 yield number, step
 
-    def _build_edges(self) -> list[Edges]:
+    def _build_edges(self, guess: bool) -> list[Edges]:
+        """Return what each step waits for; `guess`: also what a name that is not known meant."""
         required: list[list[int]] = [[] for _ in self._draft.steps]
         optional: list[list[int]] = [[] for _ in self._draft.steps]
         for number, step in self._steps():
-            required[number] += self._known_indexes(step.dependencies, number)
-            optional[number] += self._known_indexes(step.optional_dependencies, number)
-            if step.catch is not None and step.catch != step.name and step.catch in self._index:
-                optional[self._index[step.catch]].append(number)
+            required[number] += self._known_indexes(step.dependencies, number, guess)
+            optional[number] += self._known_indexes(step.optional_dependencies, number, guess)
+            for handler in self._known_indexes((step.catch,) if step.catch else (), number, guess):
+                optional[handler].append(number)
         return [Edges(tuple(r), tuple(o)) for r, o in zip(required, optional, strict=True)]
 
-    def _known_indexes(self, names: Sequence[str], own: int) -> list[int]:
-        indexes = (self._index.get(name) for name in names)
-        return [index for index in indexes if index is not None and index != own]
+    def _known_indexes(self, names: Sequence[str], own: int, guess: bool) -> list[int]:
+        found = [n if n in self._index else self._guessed(n) if guess else None for n in names]
+        indexes = (self._index[name] for name in found if name is not None)
+        return [index for index in indexes if index != own]
+
+    def _guessed(self, name: str) -> str | None:
+        return next(iter(meant(name, self._index)), None)
+
+    def _is_unread(self, number: int) -> bool:
+        """May a step wait for more than could be read of it?"""
+        keys = self._draft.unread[number] if self._draft.unread else ()
+        return self._draft.steps[number] is None or "dependencies" in keys
 
     def names(self) -> Iterator[Finding]:
         """Each name once, and none that an input has."""
@@ -142,8 +156,9 @@ class _Check:
             if isinstance(step, ModelStep | AgentStep) and step.repeat is not None:
                 yield from self._repeated(number, step, step.repeat)
         for cycle in find_cycles(self._edges):
-            shown = " -> ".join(str(self._draft.names[number]) for number in cycle)
-            yield Finding(("agents", cycle[0], "dependencies"), f"steps wait in a circle: {shown}")
+            names = [str(self._draft.names[number]) for number in cycle]
+            shown, path = " → ".join(names), ("agents", cycle[0], "dependencies")
+            yield Finding(path, f"steps wait in a circle: {shown}", names[1])
 
     def _dependencies(self, number: int, step: StepSpec) -> Iterator[Finding]:
         path: TeamPath = ("agents", number, "dependencies")
@@ -154,7 +169,7 @@ class _Check:
             elif name in seen:
                 yield Finding(path, f'"{name}" is named twice', name)
             elif name not in self._index:
-                yield Finding(path, self._no_step(name), name)
+                yield Finding(path, self._no_step(name, step), name)
             seen.add(name)
 
     def _catch(self, number: int, step: StepSpec) -> Iterator[Finding]:
@@ -162,14 +177,14 @@ class _Check:
         if step.catch == step.name:
             yield Finding(path, f'"{step.name}" cannot catch its own failure')
         elif step.catch is not None and step.catch not in self._index:
-            yield Finding(path, self._no_step(step.catch))
+            yield Finding(path, self._no_step(step.catch, step))
 
     def _repeated(self, number: int, step: StepSpec, repeat: RepeatSpec) -> Iterator[Finding]:
         path: TeamPath = ("agents", number, "repeat", "with")
         for name in repeat.with_:
             member = self._index.get(name)
             if member is None:
-                yield Finding(path, self._no_step(name), name)
+                yield Finding(path, self._no_step(name, step), name)
             elif member == number:
                 yield Finding(path, f'"{name}" is repeated anyway: leave it out', name)
             elif not self._reach.is_possible(member, number) and not self._unclear(member):
@@ -178,15 +193,15 @@ class _Check:
                 )
                 yield Finding(path, message, name)
 
-    def _no_step(self, name: str) -> str:
-        hint = suggestion(name, self._index)
+    def _no_step(self, name: str, reader: StepSpec) -> str:
+        hint = suggestion(name, self._index.keys() - {reader.name})
         if name in self._draft.inputs:
             hint = " It is an input: inputs are there from the start, leave it out."
         return f'no step named "{name}".{hint}'
 
     def _unclear(self, step: int) -> bool:
-        """Does something that could not be read stand before this step?"""
-        return bool(self._reach.possible[step] & self._unread)
+        """May this step wait, itself or by another, for something that could not be read?"""
+        return bool((self._reach.possible[step] | 1 << step) & self._unread)
 
     def reads(self) -> Iterator[Finding]:
         """Templates and conditions are well formed, and read what has ended by then."""
@@ -308,9 +323,15 @@ class _Check:
             if optional:
                 return None
             return f'"{name}" may be skipped or have failed: write {softer}, it is empty then'
-        if self._unclear(number) or self._waits_in_circle(number):
+        if self._unclear(number) or self._waits_in_circle(number) or self._is_caught(other):
             return None
         return f'{shown} is read but not waited for: add "{name}" to dependencies'
+
+    def _is_caught(self, number: int) -> bool:
+        """May a step's failure be taken care of by a step that could not be made out?"""
+        step, keys = self._draft.steps[number], self._draft.unread
+        unknown = step is not None and step.catch is not None and step.catch not in self._index
+        return unknown or bool(keys and "catch" in keys[number])
 
     def _waits_in_circle(self, number: int) -> bool:
         return bool(self._edges[number].all) and not self._reach.possible[number]

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from contracts.base import Json
-from rules.schemas import Schema, path_problem, suggestion
+from rules.nearest import suggestion
+from rules.schemas import Schema, path_problem
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _REFERENCE = re.compile(rf"\{{({_NAME})((?:\.[A-Za-z0-9_-]+)*)(\?)?\}}")

@@ -62,7 +62,7 @@ def test_D5_all_at_once() -> None:
         'agents.3.name: there is already a step "c" (agents[2])',
         'agents.0.dependencies: no step named "z".',
         'agents.2.dependencies: "c" cannot wait for itself',
-        "agents.0.dependencies: steps wait in a circle: a -> b -> a",
+        "agents.0.dependencies: steps wait in a circle: a → b → a",
     ]
 
 
@@ -178,11 +178,12 @@ def test_catch_names_another_step_which_may_read_the_failed_one() -> None:
     (found,) = said(model("a", catch="h"), model("h", "{a}"))
     assert "write {a?}" in found
     assert said(model("a", catch="a")) == ['agents.0.catch: "a" cannot catch its own failure']
-    assert said(model("abc", catch="abd")) == [
-        'agents.0.catch: no step named "abd". Did you mean "abc"?'
+    assert said(model("abc", catch="abd"), model("abde")) == [
+        'agents.0.catch: no step named "abd". Did you mean "abde"?'
     ]
+    assert said(model("abc", catch="abd")) == ['agents.0.catch: no step named "abd".']
     (found,) = said(model("a", "x", "h", catch="h"), model("h"))
-    assert "steps wait in a circle: a -> h -> a" in found
+    assert "steps wait in a circle: a → h → a" in found
 
 
 def test_other_texts_are_templates_too() -> None:

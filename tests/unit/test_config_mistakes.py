@@ -1,0 +1,221 @@
+"""No mistake in a team file hides another, and none is told for another's sake."""
+
+from pathlib import Path
+
+import pytest
+
+from config.keys import unknown_key
+from config.problems import ACCEPTED, ConfigError, Problem
+from config.teammodel import LlmConfigFile, ModelStepFile, TeamFile
+from rules.nearest import suggestion
+from tests.support.teamtexts import agents, said, step
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def places(text: str) -> list[str]:
+    """Return line and path of each problem of a team file."""
+    return [" ".join(line.removeprefix("t.yaml:").split(": ")[:2]) for line in said(text)]
+
+
+def test_wrong_values_and_a_wrong_graph_are_told_at_once() -> None:
+    found = said(
+        """\
+        name: t
+        agents:
+          - name: draft
+            prompt_template: x
+            timeout: -1
+          - name: review
+            dependencies: [drafts]
+            prompt_template: "{draft} {nothing}"
+            max_retries: many
+          - name: a
+            dependencies:
+              - review
+              - b
+            set: "1"
+            prority: 3
+          - name: b
+            dependencies: [a?]
+            wait: soon
+        """
+    )
+    assert [line.split(": ")[:2] for line in found] == [
+        ["t.yaml:5", "agents[0].timeout"],
+        ["t.yaml:7", "agents[1].dependencies"],
+        ["t.yaml:8", "agents[1].prompt_template"],
+        ["t.yaml:9", "agents[1].max_retries"],
+        ["t.yaml:13", "agents[2].dependencies"],
+        ["t.yaml:15", "agents[2].prority"],
+        ["t.yaml:18", "agents[3].wait"],
+    ]
+    assert found[1].endswith('no step named "drafts". Did you mean "draft"?')
+    assert found[4].endswith("steps wait in a circle: a → b → a")
+    assert found[5].endswith('unknown key. Did you mean "priority"?')
+
+
+def test_misspelt_keys_of_the_graph_are_read_as_they_were_meant() -> None:
+    found = said(
+        """\
+        name: t
+        steps:
+          - nmae: draft
+            prompt: "{wrong}"
+          - id: review
+            depends_on:
+              - drafts
+            prompt_template: "{draft}"
+        output: {memo: "{reviw}"}
+        """
+    )
+    assert [line.split(": ")[:2] for line in found] == [
+        ["t.yaml:2", "steps"],
+        ["t.yaml:3", "agents[0].nmae"],
+        ["t.yaml:4", "agents[0].prompt"],
+        ["t.yaml:4", "agents[0].prompt_template"],
+        ["t.yaml:5", "agents[1].id"],
+        ["t.yaml:6", "agents[1].depends_on"],
+        ["t.yaml:7", "agents[1].dependencies"],
+        ["t.yaml:9", "output"],
+        ["t.yaml:9", "outputs.memo"],
+    ]
+    assert found[0].endswith('unknown key. Did you mean "agents"?')
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        # what an output is cannot be known, so neither its fields
+        (
+            agents("name: a, prompt_template: x, output: {feilds: {n: integer}}", "name: b, "
+            "dependencies: [a], prompt_template: '{a.n}', when: 'agents.a.output.n > 1'"),
+            ["3 agents[0].output.feilds"],
+        ),
+        # nor the name of an item
+        (
+            agents("name: a, set: '[1]'", "name: b, dependencies: [a], for_each: {item: x, "
+            "in: agents.a.output, max_parallel: 0}, prompt_template: '{x} {y}'"),
+            ["4 agents[1].for_each.max_parallel"],
+        ),
+        # nor which rounds there are
+        (
+            agents("name: a, prompt_template: '{b?}', repeat: {until: 'true', with: [b]}",
+            "name: b, dependencies: [a], prompt_template: '{a}'"),
+            ["3 agents[0].repeat"],
+        ),
+        # nor what a step waits for
+        (
+            agents("name: a, set: '1'", "name: b, dependencies: a, prompt_template: '{a}'"),
+            ["4 agents[1].dependencies"],
+        ),
+        # what was probably meant is taken to be waited for, and what comes before it
+        (
+            agents("name: a, set: '1'", "name: long, dependencies: [a], set: '1'",
+            "name: c, dependencies: [lonng], prompt_template: '{a} {long}'"),
+            ["5 agents[2].dependencies"],
+        ),
+        # a step that takes care of another's failure may read it
+        (
+            agents("name: a, set: '1', catch: recver", "name: recover, prompt_template: '{a?}'"),
+            ["3 agents[0].catch"],
+        ),
+        (
+            agents("name: a, set: '1', catch: 3", "name: recover, prompt_template: '{a?}'"),
+            ["3 agents[0].catch"],
+        ),
+    ],
+)  # fmt: skip
+def test_what_rests_on_something_unread_is_not_judged(text: str, wanted: list[str]) -> None:
+    assert places(text) == wanted
+
+
+def test_a_step_without_a_kind_still_has_its_place_in_the_graph() -> None:
+    text = agents(
+        "name: a, dependencies: [zzz], priority: 11, persna: x",
+        "name: b, set: '1', gate: '1', when: 'agents.c.output'",
+    )
+    assert places(text) == [
+        "3 agents[0]",
+        "3 agents[0].dependencies",
+        "3 agents[0].persna",
+        "3 agents[0].priority",
+        "4 agents[1]",
+        "4 agents[1].when",
+    ]
+
+
+def test_of_dependencies_only_the_wrong_one_is_left_out() -> None:
+    text = agents(
+        "name: a, dependencies: [c, 'x y'], set: '1'",
+        "name: b, dependencies: [a], set: '1'",
+        "name: c, dependencies: [a], set: '1'",
+    )
+    assert places(text) == ["3 agents[0].dependencies", "3 agents[0].dependencies[1]"]
+    assert "a → c → a" in said(text)[0]
+
+
+def test_a_circle_has_the_line_of_one_of_its_steps() -> None:
+    found = said(
+        """\
+        name: t
+        agents:
+          - name: a
+            set: "1"
+            dependencies:
+              - other
+              - b
+          - {name: other, set: "1"}
+          - {name: b, set: "1", dependencies: [a]}
+        """
+    )
+    assert found == ["t.yaml:7: agents[0].dependencies: steps wait in a circle: a → b → a"]
+    caught = agents("name: a, dependencies: [h], set: '1', catch: h", "name: h, set: '1'")
+    assert said(caught)[0].startswith("t.yaml:3: agents[0].dependencies: steps wait in a circle")
+
+
+def test_a_key_that_belongs_elsewhere_is_sent_there() -> None:
+    (found,) = said(step("prompt_template: x, model: gpt-4o"))
+    assert found == 't.yaml:3: agents[0].model: unknown key. It belongs under "llm_config".'
+    (found,) = said(step("set: '1'", "persona: architect\n"))
+    assert found == 't.yaml:2: persona: unknown key. It belongs under "defaults".'
+    assert "inputs" not in unknown_key("type", ["name"], TeamFile)
+    assert "llm_config" not in unknown_key("model", ["model"], LlmConfigFile)
+    assert unknown_key("Persona", ["persona"], ModelStepFile).endswith('mean "persona"?')
+
+
+def test_what_is_accepted_is_listed_once_and_only_where_nothing_is_near() -> None:
+    first, second, third = said(
+        agents("name: a, set: '1', qqq: 1", "name: b, set: '1', xxxx: 2, prioriti: 3")
+    )
+    assert first.endswith("agents[0].qqq: unknown key. Accepted: name, description,"
+    " dependencies, when, priority, catch, set")  # fmt: skip
+    assert second.endswith('agents[1].prioriti: unknown key. Did you mean "priority"?')
+    assert third.endswith("agents[1].xxxx: unknown key. Accepted: as in line 3")
+
+
+def test_lists_of_two_files_are_both_told() -> None:
+    message = f"unknown key.{ACCEPTED}a, b"
+    problems = [Problem(file, 1, "", message) for file in ("x.yaml", "y.yaml")]
+    assert [p.message for p in ConfigError(problems).problems] == [message, message]
+
+
+@pytest.mark.parametrize(
+    ("word", "known", "hint"),
+    [
+        ("Draft", ["draft", "b"], ' Did you mean "draft"?'),
+        ("budget", ["on_budget", "cost_budget"], ' Did you mean "on_budget" or "cost_budget"?'),
+        ("budgt", ["on_budget", "budget"], ' Did you mean "budget"?'),
+        ("file", ["a_file", "b_file", "c_file", "d_file"], ' Did you mean "d_file"?'),
+        ("zzz", ["a", "b"], ""),
+        ("", ["a"], ""),
+        ("a", [], ""),
+    ],
+)
+def test_the_word_that_was_meant(word: str, known: list[str], hint: str) -> None:
+    assert suggestion(word, known) == hint
