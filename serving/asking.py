@@ -146,25 +146,33 @@ def checked(model: type[B], data: Any) -> B:
         return model.model_validate(data)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        steps = _without_tags(first["loc"])
-        param = _spelled(steps)
-        raise invalid(f"{param}: {first['msg']}", param) from None
+        param = _spelled(_place(first["loc"], data, missing=first["type"] == "missing"))
+        said = CONTENT if first["loc"][-1] == "parts" else first["msg"]
+        raise invalid(f"{param}: {said}", param) from None
 
 
-_TAGS = frozenset({"text", "parts"})
+CONTENT = "must be a text, or a list of parts"
 
 
-_BRANCHES = frozenset({"system", "developer", "user", "assistant", "tool", "text", "image_url"})
-"""Names of what a list may hold, where they stand behind a place in it."""
+def _place(loc: Sequence[int | str], data: Any, *, missing: bool) -> list[int | str]:
+    """Return where in the body a mistake is: the model's place without the names of its unions.
 
-
-def _without_tags(loc: Sequence[int | str]) -> list[int | str]:
+    The last step of a field that is missing is in no body.
+    """
     found: list[int | str] = []
     for number, step in enumerate(loc):
-        branch = number > 0 and isinstance(loc[number - 1], int) and step in _BRANCHES
-        if not branch and step not in _TAGS:
-            found.append(step)
+        if _holds(data, step):
+            data = data[step]
+        elif not (missing and number == len(loc) - 1):
+            continue
+        found.append(step)
     return found
+
+
+def _holds(data: Any, step: int | str) -> bool:
+    if isinstance(data, list):
+        return isinstance(step, int) and step < len(data)
+    return isinstance(data, dict) and step in data
 
 
 def _spelled(steps: list[int | str]) -> str:

@@ -22,7 +22,7 @@ from serving.asking import checked, user_message
 from serving.bodies import UserContent
 from serving.errors import ApiError, invalid
 from serving.gateway import Gateway, request_id
-from serving.session_views import line, message_data, summary
+from serving.session_views import Session, line, message_data, summary
 from serving.sessions import Said, Sessions
 from serving.sse import EventStream
 from serving.turns import Position, Watch, outcome, stream
@@ -130,6 +130,8 @@ class SessionApi:
         turn = back.turn if back else _turn(request) or session.view.turn or session.view.last_turn
         if not turn:
             raise ApiError(409, "nothing was said yet", code="no_turn")
+        if turn != session.view.turn:
+            await _known(session, turn)
         return self._stream(request, Watch(session.chat, turn), 0)
 
     async def decide(self, request: Request) -> Response:
@@ -166,6 +168,15 @@ class SessionApi:
 
 def _id(request: Request) -> str:
     return str(request.path_params["id"])
+
+
+async def _known(session: Session, turn: int) -> None:
+    """Raise ApiError (404) for a turn of a session that goes on, but not with that turn."""
+    if session.view.phase == "terminated":
+        return
+    if (await session.chat.turn(turn)).state == "forgotten":
+        said = f"there is no turn {turn}, or it is long forgotten: GET without it has what is kept"
+        raise ApiError(404, said, code="turn_not_found", param="turn")
 
 
 def _wants_events(request: Request) -> bool:

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.unit
 HELLO: list[Any] = [{"role": "user", "content": "Hello"}]
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 TOOL = {"type": "function", "function": {"name": "f"}}
+TEXTLESS = {"type": "text"}
 PNG = b"\x89PNG\r\n\x1a\nand so on"
 PNG_URL = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
 KEYS = {"OPENAI_API_KEY": "k", "ANTHROPIC_API_KEY": "k"}
@@ -117,6 +118,25 @@ def test_A14_wrong_values_name_their_field(more: dict[str, Any], param: str) -> 
     error = refused(orjson.dumps({"model": "m", "messages": HELLO, **more}))
     assert error.param is not None
     assert error.param.startswith(param), error.message
+
+
+@pytest.mark.parametrize(
+    ("more", "param"),
+    [
+        ({"messages": [{"role": "user", "content": None}]}, "messages[0].content"),
+        ({"messages": [{"role": "user", "content": [TEXTLESS]}]}, "messages[0].content[0].text"),
+        ({"requires": {"tool_calling": "perfect"}}, "requires.tool_calling"),
+        ({"stop": 5}, "stop"),
+        ({"stop": ["a", 5]}, "stop"),
+        ({"tools": [TOOL], "tool_choice": "perhaps"}, "tool_choice"),
+        ({"tools": [TOOL], "tool_choice": {"type": "function"}}, "tool_choice"),
+        ({"messages": [*HELLO, {"role": "robot"}]}, "messages[1]"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_named_as_the_body_has_it(more: dict[str, Any], param: str) -> None:
+    error = refused(orjson.dumps({"model": "m", "messages": HELLO, **more}))
+    assert error.param == param
+    assert error.message.startswith(f"{param}: ")
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"nothing", b'"x"', b"\xff", b"[" * 5000])
