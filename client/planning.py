@@ -31,10 +31,14 @@ SIMULATED = "simulated"
 
 
 class PlanError(Exception):
-    """A team that cannot be run as it is; `problems` has one line each."""
+    """A team that cannot be run as it is; `problems` has one each.
 
-    def __init__(self, problems: Iterable[str]) -> None:
+    `steps` names the step that each problem is of, where they are of steps.
+    """
+
+    def __init__(self, problems: Iterable[str], steps: Sequence[str] = ()) -> None:
         self.problems = list(problems)
+        self.steps = tuple(steps)
         super().__init__("\n".join(self.problems))
 
 
@@ -80,9 +84,9 @@ class Planner:
                         self._take_model(team, step, found)
             except (PlanError, ConfigError, RouterError) as error:
                 kind = "team" if isinstance(step, TeamStep) else "agent"
-                found.problems.append(f"{kind} {step.name}: {error}")
+                found.problems[step.name] = f"{kind} {step.name}: {error}"
         if found.problems:
-            raise PlanError(found.problems)
+            raise PlanError(found.problems.values(), list(found.problems))
         plan = self._plan_of(team, found)
         problems = list(unaffordable(plan, input_sizes))
         if problems:
@@ -322,7 +326,7 @@ class _Found:
     personas: dict[str, PersonaProfile] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
     forms: dict[str, AgentForm] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
+    problems: dict[str, str] = field(default_factory=dict)
     notes: dict[str, None] = field(default_factory=dict)
     children: dict[str, Plan] = field(default_factory=dict)
     agents: dict[str, AgentDraft] = field(default_factory=dict)

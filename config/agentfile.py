@@ -7,6 +7,7 @@ is looked at here: instructions are read, functions are looked for in their sour
 serve as tools are loaded too.
 """
 
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ from config.agentbuild import (
     tool_schema,
     tool_texts,
 )
-from config.agentmodel import SECTIONS, AgentFile, InstructionsFile, ModelFile
+from config.agentmodel import SECTIONS, AgentFile, CaseFile, InstructionsFile, ModelFile
 from config.agenttools import (
     TOOL_TYPES,
     AgentToolFile,
@@ -35,12 +36,16 @@ from config.agenttools import (
     ToolBaseFile,
 )
 from config.functions import checked, module_file
+from config.keys import accepted_keys, respelt, unknown_key
 from config.problems import ConfigError, KeyPath, Problem, did_you_mean, explain
 from config.yamlfile import MAX_FILE_BYTES, YamlFile, read_text, read_yaml
 from contracts.agents import AgentSpec
 from contracts.base import Json
 from contracts.tools import MOST_DECLARED, ToolSpec
 from rules import patterns, templates
+
+UNREAD = "unread"
+"""Stands for instructions that cannot be read."""
 
 DEEPEST = 5
 """Agents within agents."""
@@ -128,19 +133,18 @@ class _Loader:
         if "instructions" not in data and "agents" in data:
             self._add((), "is a team, not an agent: run it with `python starter.py run`")
             raise self._error()
+        self._respell(data)
         head = self._head({key: data[key] for key in data if key != "tools"})
         tools = self._tools(data.get("tools"))
-        sections = self._sections(data) if head is not None else None
-        if self._problems or head is None or sections is None:
-            raise self._error()
-        return self._loaded(head, tools, sections)
-
-    def _loaded(
-        self, head: AgentFile, tools: list[ToolSpec], sections: dict[str, Any]
-    ) -> LoadedAgent:
+        sections = self._sections(head, data)
         instructions = self._instructions(head)
         if self._problems:
             raise self._error()
+        return self._loaded(head, instructions, tools, sections)
+
+    def _loaded(
+        self, head: AgentFile, instructions: str, tools: list[ToolSpec], sections: dict[str, Any]
+    ) -> LoadedAgent:
         agent = AgentSpec(
             name=head.name,
             description=head.description,
@@ -166,16 +170,36 @@ class _Loader:
 
     # the head
 
-    def _head(self, data: dict[str, Json]) -> AgentFile | None:
+    def _respell(self, data: dict[str, Json]) -> None:
+        """Complain of misspelt keys that the rest depends on, and read on with what was meant."""
+        accepted = accepted_keys(AgentFile)
+        found = respelt(data, accepted, AgentFile.model_fields.keys() - data.keys())
+        for key in found:
+            self._add((key,), unknown_key(key, accepted, AgentFile))
+        self._file.respell({(key,): meant for key, meant in found.items()})
+
+    def _head(self, data: dict[str, Json]) -> AgentFile:
+        """Return the head without the parts that are wrong."""
         try:
             head = AgentFile.model_validate(data)
         except ValidationError as error:
-            for path, message in explain(error, AgentFile):
+            found = explain(error, AgentFile)
+            for path, message in found:
                 self._add(path, message)
-            return None
+            wrong = {path[0] for path, _ in found if path}
+            kept = {key: value for key, value in data.items() if key not in wrong}
+            head = AgentFile.model_validate({"name": "agent", "instructions": UNREAD, **kept})
+            if "test_cases" in wrong:
+                self._check_raw_cases(data["test_cases"])
         for number, case in enumerate(head.test_cases):
             self._check_case(("test_cases", number), case)
         return head
+
+    def _check_raw_cases(self, raw: Json) -> None:
+        """Look at the cases that can be read beside those that cannot."""
+        for number, entry in enumerate(raw if isinstance(raw, list) else ()):
+            with contextlib.suppress(ValidationError):
+                self._check_case(("test_cases", number), CaseFile.model_validate(entry))
 
     def _check_case(self, path: KeyPath, case: Any) -> None:
         for n, tool in enumerate(case.expected_tools):
@@ -192,12 +216,17 @@ class _Loader:
         except patterns.BadPattern as error:
             self._add(path, str(error))
 
-    def _sections(self, data: Mapping[str, Json]) -> dict[str, Any] | None:
+    def _sections(self, head: AgentFile, data: Mapping[str, Json]) -> dict[str, Any]:
         """Return the four sections as all layers together have them."""
-        own = {name: data[name] for name in SECTIONS if isinstance(data.get(name), dict)}
+        own = {
+            name: data[name]
+            for name in SECTIONS
+            if name in head.model_fields_set and isinstance(data.get(name), dict)
+        }
         merged = agentlayers.merged([*self._layers.below, own, self._layers.above])
         sections = {name: model.model_validate(merged[name]) for name, model in SECTIONS.items()}
-        self._check_model(sections["model"])
+        if "model" in head.model_fields_set or "model" not in data:
+            self._check_model(sections["model"])
         return sections
 
     def _check_model(self, model: Any) -> None:

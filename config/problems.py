@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from config.keys import ACCEPTED, accepted_keys, find_model, unknown_key
+from config.keys import ACCEPTED, accepted_keys, find_model, meant_key, unknown_key
 from rules.nearest import suggestion
 
 KeyPath = tuple[str | int, ...]
@@ -86,11 +86,29 @@ def explain(
     items: list[Any] = error.errors(include_url=False)
     if not show_values:
         items = [{**item, "input": _HIDDEN} for item in items]
-    return [_explain_one(item, model) for item in items]
+    meant = {
+        (tuple(item["loc"][:-1]), meant_key(str(item["loc"][-1]), _accepted(item, model)))
+        for item in items
+        if item["type"] == "extra_forbidden"
+    }
+    return [
+        _explain_one(item, model)
+        for item in items
+        # what is missing stands there, misspelt, and that is told
+        if item["type"] != "missing" or (tuple(item["loc"][:-1]), item["loc"][-1]) not in meant
+    ]
+
+
+def _accepted(item: Any, model: type[BaseModel]) -> list[str]:
+    return accepted_keys(_model_at(model, _path_of(item)[:-1]))
+
+
+def _path_of(item: Any) -> KeyPath:
+    return tuple(part for part in item["loc"] if part not in _NO_PART)
 
 
 def _explain_one(item: Any, model: type[BaseModel]) -> tuple[KeyPath, str]:
-    path: KeyPath = tuple(part for part in item["loc"] if part not in _NO_PART)
+    path = _path_of(item)
     kind, context = item["type"], item.get("ctx", {})
     if kind == "extra_forbidden":
         owner = _model_at(model, path[:-1])

@@ -32,12 +32,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
 
 from contracts.plans import PersonaProfile
 from providers.capabilities import default_path, file_stamp
 from providers.pricing import PriceOverride
-from providers.yamlfiles import load_model
+from providers.yamlfiles import load_model, several
 
 
 def _nothing(value: Any) -> Any:
@@ -126,29 +125,26 @@ class Policy(_Written):
 
     @model_validator(mode="after")
     def _preferences_are_declared(self) -> "Policy":
-        for name, persona in self.personas.items():
+        undeclared = [
+            (("personas", name, key), _undeclared(self, name, provider))
+            for name, persona in self.personas.items()
             for key, named in (
                 ("provider_preferences", persona.provider_preferences),
                 ("models", tuple(persona.models)),
-            ):
-                for provider in named:
-                    if provider not in self.providers:
-                        raise _undeclared(self, name, key, provider)
+            )
+            for provider in named
+            if provider not in self.providers
+        ]
+        if undeclared:
+            raise several(undeclared)
         return self
 
 
-def _undeclared(policy: Policy, persona: str, key: str, provider: str) -> PydanticCustomError:
+def _undeclared(policy: Policy, persona: str, provider: str) -> str:
     declared = ", ".join(policy.providers) or "none"
-    return PydanticCustomError(
-        "undeclared",
-        "persona {persona} names provider '{provider}', which is not declared under providers "
-        "(declared: {declared})",
-        {
-            "persona": repr(persona),
-            "provider": provider,
-            "declared": declared,
-            "place": ("personas", persona, key),
-        },
+    return (
+        f"persona {persona!r} names provider '{provider}', which is not declared under providers "
+        f"(declared: {declared})"
     )
 
 

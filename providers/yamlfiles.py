@@ -4,16 +4,20 @@ Every failure is a `RouterError`: a missing or unreadable file, broken YAML, a d
 top level that is no mapping, an unknown key, a wrong value. An empty file is an empty mapping.
 """
 
+import difflib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticCustomError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from providers.exceptions import RouterError
 
 M = TypeVar("M", bound=BaseModel)
+Place = tuple[int | str, ...]
 
 
 def load_model(path: Path, model: type[M]) -> M:
@@ -27,7 +31,7 @@ def load_model(path: Path, model: type[M]) -> M:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise RouterError(_problems(path, text, error)) from None
+        raise RouterError(_problems(path, text, error, model)) from None
 
 
 def _read(path: Path) -> str:
@@ -54,15 +58,52 @@ def _name(data: Any) -> str:
     return {list: "list", str: "text", int: "number", float: "number"}.get(type(data), "value")
 
 
-def _problems(path: Path, text: str, error: ValidationError) -> str:
+def several(found: Sequence[tuple[Place, str]]) -> PydanticCustomError:
+    """Return the error of a validator that sees a whole file: what is wrong at each place."""
+    context = {"found": list(found), "said": "; ".join(message for _, message in found)}
+    return PydanticCustomError("several", "{said}", context)
+
+
+def _problems(path: Path, text: str, error: ValidationError, model: type[BaseModel]) -> str:
     """Return one line per problem, each with the place in the file."""
     tree = _parse(path, text, "rt")
     lines = []
     for problem in error.errors(include_url=False):
-        place = tuple(problem.get("ctx", {}).get("place", problem["loc"]))
-        message = _WORDS.get(problem["type"]) or problem["msg"] + _told(problem["input"])
-        lines.append(f"{path}{line_of(tree, place)}: {_key(place)}{message}")
+        for place, message in _told_of(problem, model):
+            lines.append(f"{path}{line_of(tree, place)}: {_key(place)}{message}")
     return "\n".join(lines)
+
+
+def _told_of(problem: Any, model: type[BaseModel]) -> Sequence[tuple[Place, str]]:
+    if problem["type"] == "several":
+        found: Sequence[tuple[Place, str]] = problem["ctx"]["found"]
+        return found
+    place: Place = tuple(problem["loc"])
+    message = _WORDS.get(problem["type"]) or problem["msg"] + _told(problem["input"])
+    if problem["type"] == "extra_forbidden":
+        message += _near(str(place[-1]), _keys_at(model, place[:-1]))
+    return [(place, message)]
+
+
+def _near(key: str, accepted: list[str]) -> str:
+    """Return the accepted key that was meant, or all of them."""
+    near = difflib.get_close_matches(key.lower(), accepted, n=1)
+    return f'. Did you mean "{near[0]}"?' if near else f". Accepted: {', '.join(accepted)}"
+
+
+def _keys_at(model: type[BaseModel], place: Place) -> list[str]:
+    """Return the keys of the model that holds the value at a place."""
+    for step in place:
+        field = model.model_fields.get(str(step))
+        model = (_model_of(field.annotation) if field is not None else None) or model
+    return list(model.model_fields)
+
+
+def _model_of(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = (_model_of(inner) for inner in getattr(annotation, "__args__", ()))
+    return next((model for model in found if model is not None), None)
 
 
 _WORDS = {
@@ -82,14 +123,14 @@ def _told(value: Any) -> str:
     return f", not {value!r}" if simple and len(str(value)) <= _SHORT else ""
 
 
-def _key(place: tuple[int | str, ...]) -> str:
+def _key(place: Place) -> str:
     written = ""
     for step in place:
         written += f"[{step}]" if isinstance(step, int) else f".{step}" if written else step
     return f"{written}: " if written else ""
 
 
-def line_of(tree: Any, place: tuple[int | str, ...]) -> str:
+def line_of(tree: Any, place: Place) -> str:
     """Return ":<line>" of the deepest part of a key path that the file has, or ""."""
     line = ""
     for step in place:

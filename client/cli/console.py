@@ -160,7 +160,7 @@ def _told(error: Exception) -> int:
         traceback.print_exception(error)
     if _mendable(error):
         say(f"error: {error}")
-        if "_API_KEY is not set" in str(error):
+        if "_API_KEY is not set" in str(error) and not _simulating():
             say("To try it without any key, at no cost: --provider simulated")
         return error.code if isinstance(error, Refusal) else USAGE
     if isinstance(error, OSError) and error.errno in _NO_PLACE and error.filename:
@@ -175,6 +175,11 @@ def _told(error: Exception) -> int:
     text = " ".join(str(error).split())[:300]
     say(f"error: {kind}{': ' if text else ''}{text} ({_logged(error)})")
     return FAILED
+
+
+def _simulating() -> bool:
+    """Was the provider that needs no key asked for already?"""
+    return any(word.endswith("simulated") for word in sys.argv[1:])
 
 
 def _ours(module: str) -> bool:

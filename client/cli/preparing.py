@@ -3,22 +3,26 @@ starts, and nothing here needs a server.
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from client.cli.console import Refusal
 from client.cli.spelling import cap
 from config.inputs import InputValue, as_stored, parse_inputs
-from config.problems import did_you_mean
+from config.problems import KeyPath, did_you_mean
 from config.settings import Settings
 from config.teamfile import LoadedTeam, load_team
+from contracts.money import misfit
 from contracts.plans import Plan
 from contracts.retry import RetryRule
 from contracts.teams import TeamSpec
 from rules.foresight import Given
+
+if TYPE_CHECKING:
+    from client.planning import PlanError
 
 SIMULATED = "simulated"
 
@@ -40,12 +44,13 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A team with its inputs, checked. `notes` are for its author."""
+    """A team with its inputs, checked. `notes` are for its author, `lines` those of its file."""
 
     wanted: Wanted
     team: TeamSpec
     inputs: dict[str, InputValue]
     notes: tuple[str, ...]
+    lines: Mapping[KeyPath, int] = field(default_factory=dict)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -74,7 +79,7 @@ def prepare(settings: Settings, wanted: Wanted, *, need_inputs: bool = True) -> 
     _check_follow(team, wanted.follow)
     given = need_inputs or wanted.inputs or wanted.inputs_file
     inputs = parse_inputs(team, wanted.inputs, wanted.base, wanted.inputs_file) if given else {}
-    return Prepared(wanted, team, inputs, _notes(loaded, wanted, settings))
+    return Prepared(wanted, team, inputs, _notes(loaded, wanted, settings), loaded.lines)
 
 
 def make_plan(
@@ -84,7 +89,7 @@ def make_plan(
 
     Raises Refusal, PlanError, RouterError.
     """
-    from client.planning import Planner
+    from client.planning import PlanError, Planner
     from providers.router import PersonaRouter
 
     wanted = prepared.wanted
@@ -100,7 +105,25 @@ def make_plan(
         retry=RetryRule(),
         served=served,
     )
-    return planner.plan(prepared.team, prepared.sizes, wanted.file)
+    try:
+        return planner.plan(prepared.team, prepared.sizes, wanted.file)
+    except PlanError as error:
+        raise PlanError(_placed(error, prepared), error.steps) from None
+
+
+def _placed(error: "PlanError", prepared: Prepared) -> list[str]:
+    """Return a plan's problems with the line of the step that each is of."""
+    if len(error.steps) != len(error.problems):
+        return error.problems
+    at = {step.name: number for number, step in enumerate(prepared.team.agents)}
+    placed = []
+    for name, problem in zip(error.steps, error.problems, strict=True):
+        step: KeyPath = ("agents", at[name])
+        undefined = "persona" in problem and "is not defined" in problem
+        key = (*step, "persona") if undefined else step
+        line = prepared.lines.get(key) or prepared.lines.get(step)
+        placed.append(f"{prepared.wanted.file}:{line}: {problem}" if line else problem)
+    return placed
 
 
 def check_provider(provider: str, served: Collection[str] | None = None) -> None:
@@ -139,8 +162,9 @@ def dollars(text: str, flag: str) -> Decimal:
         amount = Decimal(text.removeprefix("$"))
     except InvalidOperation:
         amount = Decimal("NaN")
-    if not amount.is_finite() or amount <= 0:
-        raise Refusal(f"{flag} {text}: must be dollars above 0, such as 2.50")
+    wrong = misfit(amount)
+    if wrong is not None:
+        raise Refusal(f"{flag} {text}: {wrong}")
     return amount
 
 

@@ -80,6 +80,18 @@ def test_who_has_no_key_is_told_what_needs_none(capsys: pytest.CaptureFixture[st
     assert "--provider simulated" in capsys.readouterr().err.splitlines()[-1]
 
 
+@pytest.mark.parametrize("given", [["--provider", "simulated"], ["--simulated"]])
+def test_who_asked_for_the_simulator_is_not_told_of_it(
+    given: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def command() -> int:
+        raise PlanError(["EP_OPENAI_API_KEY is not set."])
+
+    monkeypatch.setattr("sys.argv", ["starter.py", "run", "team.yaml", *given])
+    assert guarded(command) == USAGE
+    assert "To try it" not in capsys.readouterr().err
+
+
 def test_a_package_that_is_missing_after_an_update_is_named(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -1,12 +1,19 @@
-"""No mistake in a team file hides another, and none is told for another's sake."""
+"""No mistake in a file hides another, and none is told for another's sake."""
 
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
+from client.cli.preparing import Wanted, make_plan, prepare
+from client.planning import PlanError
+from config.agentfile import AgentFileError, load_agent
 from config.keys import unknown_key
 from config.problems import ACCEPTED, ConfigError, Problem
+from config.settings import Settings
 from config.teammodel import LlmConfigFile, ModelStepFile, TeamFile
+from providers.exceptions import RouterError
+from providers.policy import load_policy
 from rules.nearest import suggestion
 from tests.support.teamtexts import agents, said, step
 
@@ -219,3 +226,82 @@ def test_lists_of_two_files_are_both_told() -> None:
 )
 def test_the_word_that_was_meant(word: str, known: list[str], hint: str) -> None:
     assert suggestion(word, known) == hint
+
+
+def test_an_agent_file_is_read_as_far_as_it_can_be() -> None:
+    text = """\
+        name: clerk
+        modle: {provider: simulated, name: x, temprature: 1}
+        instruction: {file: nope.md}
+        tool:
+          - {name: t, type: http, ur: "https://x.example"}
+        test_cases:
+          - {name: a, inputt: x}
+          - {name: b, input: x, metrics: [{metric: regex, value: "("}]}
+        temperature: 0.3
+        """
+    Path("a.yaml").write_text(dedent(text))
+    with pytest.raises(AgentFileError) as error:
+        load_agent(Path("a.yaml"), {}, user=Path("none.yaml"))
+    assert [str(problem).removeprefix("a.yaml:") for problem in error.value.problems] == [
+        '2: model.temprature: unknown key. Did you mean "temperature"?',
+        '2: modle: unknown key. Did you mean "model"?',
+        '3: instruction: unknown key. Did you mean "instructions"?',
+        "3: instructions.file: nope.md: no such file",
+        '4: tool: unknown key. Did you mean "tools"?',
+        '5: tools[0].ur: t: unknown key. Did you mean "url"?',
+        '7: test_cases[0].inputt: unknown key. Did you mean "input"?',
+        "8: test_cases[1].metrics[0].value: '(' is no regular expression: missing ) at position 1",
+        '9: temperature: unknown key. It belongs under "model".',
+    ]
+
+
+def test_a_policy_tells_all_that_is_wrong_with_it() -> None:
+    text = """\
+        personas:
+          one: {provider_preferences: [a, simulatd]}
+          two: {provider_preferences: [a], models: {b: [m]}}
+        providers:
+          a: {capabilities: [streaming]}
+        """
+    Path("p.yaml").write_text(dedent(text))
+    with pytest.raises(RouterError) as error:
+        load_policy("p.yaml")
+    first, second = str(error.value).splitlines()
+    assert first.startswith("p.yaml:2: personas.one.provider_preferences: persona 'one' names")
+    assert second.startswith("p.yaml:3: personas.two.models: persona 'two' names provider 'b'")
+
+    text = """\
+        personas:
+          one: {require: []}
+          two: {models: {a: []}, zzz: 1}
+        provider: {}
+        """
+    Path("p.yaml").write_text(dedent(text))
+    with pytest.raises(RouterError) as error:
+        load_policy("p.yaml")
+    first, second, third = str(error.value).splitlines()
+    assert first == 'p.yaml:2: personas.one.require: unknown key. Did you mean "requires"?'
+    assert second.startswith("p.yaml:3: personas.two.zzz: unknown key. Accepted: requires, ")
+    assert third == 'p.yaml:4: provider: unknown key. Did you mean "providers"?'
+
+
+def test_personas_that_are_not_defined_have_the_lines_of_their_steps() -> None:
+    text = """\
+        name: t
+        defaults: {persona: revewer}
+        agents:
+          - name: a
+            prompt_template: x
+            persona: architct
+          - name: b
+            prompt_template: x
+        """
+    Path("t.yaml").write_text(dedent(text))
+    settings = Settings(home=Path())
+    prepared = prepare(settings, Wanted(Path("t.yaml"), provider="simulated"))
+    with pytest.raises(PlanError) as error:
+        make_plan(settings, prepared)
+    first, second = error.value.problems
+    assert first.startswith("t.yaml:6: agent a: persona 'architct' is not defined")
+    assert second.startswith("t.yaml:7: agent b: persona 'revewer' is not defined")
