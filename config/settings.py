@@ -32,6 +32,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from config.problems import ConfigError, Problem, did_you_mean, explain, spell_path
 from config.yamlfile import load_yaml, read_text
+from contracts.money import MOST_DECIMALS, MOST_DOLLARS
 from providers.pricing import PriceOverride
 
 log = logging.getLogger(__name__)
@@ -105,7 +106,9 @@ class Settings(BaseSettings):
     no_download: Literal["0", "1"] = "0"
     temporal_port: int = Field(7233, ge=0, le=65_535)
     ui_port: int = Field(8233, ge=0, le=65_535)
-    cost_budget: Decimal = Field(Decimal("100.0"), gt=0, allow_inf_nan=False)
+    cost_budget: Decimal = Field(
+        Decimal("100.0"), gt=0, le=MOST_DOLLARS, decimal_places=MOST_DECIMALS, allow_inf_nan=False
+    )
     prices: str | None = None
     persona_policy: UserPath | None = None
     capabilities: UserPath | None = None

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, WithJsonSchema
 
+from contracts.money import MOST_DOLLARS, misfit
 from providers.toolspecs import tool_definition
 
 NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"
@@ -42,6 +43,13 @@ def _dollars(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         raise ValueError(f"must be a number of dollars, not {value!r}")
     return value
+
+
+def _check_dollars(amount: Decimal) -> Decimal:
+    wrong = misfit(amount) if amount > 0 else None  # the field's own bound tells of the rest
+    if wrong is not None:
+        raise ValueError(wrong)
+    return amount
 
 
 def _check_schema(schema: dict[str, Any]) -> dict[str, Any]:
@@ -107,7 +115,8 @@ Dollars = Annotated[
     Decimal,
     Field(gt=0),
     BeforeValidator(_dollars),
-    WithJsonSchema({"type": "number", "exclusiveMinimum": 0}),
+    AfterValidator(_check_dollars),
+    WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": int(MOST_DOLLARS)}),
 ]
 Module = Literal["HR", "Finance", "Inventory", "Compliance", "General"]
 OnInterrupt = Literal["restart", "continue"]

@@ -29,6 +29,7 @@ from contracts.chats import (
     TurnView,
 )
 from contracts.files import INLINE_BYTES
+from contracts.money import misfit
 from contracts.updates import Accepted, BudgetRaise, BudgetView
 from workflows.chat_state import ChatState
 from workflows.turn_money import TurnReserver
@@ -189,6 +190,8 @@ class ChatControl:
         cap = self._state.ledger.cap
         if raised.request_id not in self._state.requests and raised.to < cap:
             raise ValueError(f"the budget is {cap} already; it can only be raised")
+        if (wrong := misfit(raised.to)) is not None:
+            raise ValueError(f"the budget {wrong}")
 
     @workflow.query(name="chat")
     def chat(self) -> ChatView:

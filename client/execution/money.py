@@ -22,6 +22,7 @@ from contracts.execution import (
 from contracts.execution_calls import ExecutionMoney, Tariff
 from contracts.execution_parts import Expanding, StoredPart
 from contracts.messages import Message
+from contracts.money import misfit
 from contracts.plans import DEFAULT_MAX_TOKENS
 from contracts.prices import Price
 from providers import media
@@ -136,6 +137,6 @@ def budget_of(given: "Decimal | int | str | None") -> Decimal | None:
         dollars = Decimal(given)
     except (ArithmeticError, ValueError, TypeError):
         raise OptionsError(f"budget: {given!r} is no amount of dollars") from None
-    if not dollars.is_finite() or dollars <= 0:
-        raise OptionsError(f"budget: {given!r} must be more than 0 dollars")
+    if (wrong := misfit(dollars)) is not None:
+        raise OptionsError(f"budget: {given!r} {wrong}")
     return dollars
