@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
+from contracts.money import misfit
 from contracts.plans import StepNode
 from contracts.runs import Question, step_of
 from contracts.teams import AgentStatus
@@ -53,6 +54,8 @@ class Control:
         state = self._running()
         if not state.done_before(raised) and raised.to < state.ledger.cap:
             raise ValueError(f"the budget is {state.ledger.cap} already; it can only be raised")
+        if (wrong := misfit(raised.to)) is not None:
+            raise ValueError(f"the budget {wrong}")
 
     @workflow.update(name="answer")
     def answer(self, answer: Answer) -> Accepted:
@@ -87,6 +90,7 @@ class Control:
         state.paused, state.pause_reason = request.paused, request.reason
         self._steps.slots.open = not request.paused
         self._steps.slots.admit()
+        self._changed = True
         return Accepted()
 
     @pause.validator

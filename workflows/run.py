@@ -41,6 +41,10 @@ MOST_PAGES_AT_ONCE = 64
 """Pages of a plan in one workflow task: what it reports to the server may not exceed 4 MB."""
 
 
+HELD_BACK = "pause-holds-back"
+"""Histories with this mark start no agent while they are paused."""
+
+
 @workflow.defn(name=RUN_WORKFLOW)
 class RunWorkflow(Control):
     """One run of a team."""
@@ -142,7 +146,7 @@ class RunWorkflow(Control):
                 if not ((self._progress or state.parked) and self._full()):
                     self._start_ready(state)
                 display.update()
-                if not self._tasks:
+                if not self._tasks and not self._holds_back(state):
                     return False
                 await workflow.wait_condition(
                     lambda: self._changed or deadline.done() or self._movable(state)
@@ -165,6 +169,8 @@ class RunWorkflow(Control):
         """Start what is ready, highest priority first, as far as `max_parallel_agents` goes."""
         working = sum(state.nodes[name].kind in WORKING_KINDS for name in self._tasks)
         free = state.header.max_parallel_agents - working
+        if self._holds_back(state):
+            free = 0
         for name in state.frontier.ready(len(state.names)):
             node = state.nodes[name]
             if node.kind in WORKING_KINDS:
@@ -173,6 +179,17 @@ class RunWorkflow(Control):
                 free -= 1
             state.begin(name, workflow.now())
             self._launch(name, self._steps.run(node))
+
+    def _holds_back(self, state: RunState) -> bool:
+        """Whether a pause keeps agents that are ready from being started.
+
+        They stay pending, so that a person can skip them or give them another prompt. Histories
+        from before that started them, and let them wait for a slot.
+        """
+        if not state.paused:
+            return False
+        ready = (state.nodes[name].kind for name in state.frontier.ready(len(state.names)))
+        return any(kind in WORKING_KINDS for kind in ready) and workflow.patched(HELD_BACK)
 
     def _launch(self, name: str, work: Coroutine[Any, Any, StepResult]) -> None:
         task = asyncio.create_task(work)

@@ -12,7 +12,7 @@ from temporalio.service import RPCError
 
 from client.runs import Run
 from contracts.runs import StepResult
-from contracts.teams import AgentStatus, ForEachSpec, TeamSpec, WorkflowStatus
+from contracts.teams import AgentStatus, ForEachSpec, TeamSpec, WaitStep, WorkflowStatus
 from contracts.updates import (
     BudgetRaise,
     Command,
@@ -73,7 +73,12 @@ async def results(run: Run) -> dict[str, StepResult]:
 async def refusal(run: Run, command: Command) -> str:
     """Return why a command is refused; it leaves no event."""
     before = len((await run.handle.fetch_history()).events)
-    names = {SkipRequest: "skip", RetryRequest: "retry", PromptEdit: "edit_prompt"}
+    names = {
+        SkipRequest: "skip",
+        RetryRequest: "retry",
+        PromptEdit: "edit_prompt",
+        BudgetRaise: "raise_budget",
+    }
     with pytest.raises(WorkflowUpdateFailedError) as refused:
         await run.handle.execute_update(names[type(command)], command)
     events = (await run.handle.fetch_history()).events
@@ -176,6 +181,63 @@ async def test_what_cannot_be_done_is_refused_without_an_event(opened: Open) -> 
     assert "cannot be given a prompt any more" in said[3]
     assert 'Did you mean "{text}"' in said[4] or "text" in said[4]
     assert "9,000 bytes, 8,000 at most" in said[5]
+
+
+@pytest.mark.parametrize("amount", ["1e400", "1e-300", "2." + "1" * 250])
+async def test_a_budget_that_no_ledger_can_count_is_refused(opened: Open, amount: str) -> None:
+    """It is not carried out and found impossible: that would keep the run from going on."""
+    script = Script({"slow": [SLOW]})
+    async with opened(script) as running:
+        run = await running.start(plan(team(agent("slow"), cost_budget=Decimal("1e-2"))))
+        while script.count("slow") == 0:
+            await asyncio.sleep(0.02)
+        await refusal(run, BudgetRaise(to=Decimal(amount)))
+        assert (await run.raise_budget(BudgetRaise(to=Decimal(2)))).budget == Decimal(2)
+        script.go.set()
+        assert (await run.wait()).status is WorkflowStatus.COMPLETED
+
+
+async def test_an_agent_that_a_pause_holds_back_can_be_skipped_or_given_another_prompt(
+    opened: Open,
+) -> None:
+    script = Script({"slow": [SLOW]})
+    steps = (
+        agent("slow"),
+        agent("edited", "Old {slow}.", dependencies=("slow",)),
+        agent("left_out", "{slow}", dependencies=("slow",)),
+    )
+    async with opened(script) as running:
+        run = await running.start(plan(team(*steps)))
+        while script.count("slow") == 0:
+            await asyncio.sleep(0.02)
+        await run.pause(PauseRequest(paused=True))
+        script.go.set()
+        while (await _status(run, "slow")) is not AgentStatus.COMPLETED:
+            await asyncio.sleep(0.02)
+        held = [await _status(run, name) for name in ("edited", "left_out")]
+        await run.edit_prompt(PromptEdit(step="edited", prompt="New."))
+        await run.skip(SkipRequest(step="left_out", reason="not needed"))
+        await run.pause(PauseRequest(paused=False))
+        result = await asyncio.wait_for(run.wait(), 60)
+    assert held == [AgentStatus.PENDING, AgentStatus.PENDING]
+    assert result.status is WorkflowStatus.COMPLETED
+    assert [(name, r.messages[0].content) for name, _, r in script.requests][1:] == [
+        ("edited", "New.")
+    ]
+
+
+async def test_a_run_that_is_paused_before_its_first_agent_waits(opened: Open) -> None:
+    script = Script()
+    async with opened(script) as running:
+        nap = WaitStep(name="nap", seconds=1)
+        run = await running.start(plan(team(nap, agent("first", dependencies=("nap",)))))
+        await run.pause(PauseRequest(paused=True))
+        while (await _status(run, "nap")) is not AgentStatus.COMPLETED:
+            await asyncio.sleep(0.02)
+        assert (await run.status()).status is WorkflowStatus.RUNNING
+        assert script.count() == 0
+        await run.pause(PauseRequest(paused=False))
+        assert (await asyncio.wait_for(run.wait(), 60)).status is WorkflowStatus.COMPLETED
 
 
 async def test_one_command_sent_twice_is_one(opened: Open) -> None:
