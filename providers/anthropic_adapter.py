@@ -23,6 +23,7 @@ from contracts.messages import ChatChunk, ChatRequest
 from providers.anthropic_messages import VENDOR, MessagesParser
 from providers.anthropic_profile import profile
 from providers.anthropic_request import Json, MessagesBody, messages_body
+from providers.bodies import body_of
 from providers.exceptions import InvalidRequest, ProviderError
 from providers.http_errors import (
     Origin,
@@ -32,6 +33,7 @@ from providers.http_errors import (
 )
 from providers.keys import find_key, find_url, is_loopback, missing_key
 from providers.loops import PerLoop
+from providers.network import by_own_sockets
 from providers.prefixes import prefix_key
 from providers.prompt_texts import prompt_texts
 from providers.reading import Answer, read_stream
@@ -114,16 +116,18 @@ class AnthropicClient(LLMClient):
             max_retries=0,
             timeout=timeout,
             open_telemetry=False,
-            http_client=httpx2.AsyncClient(
-                verify=tls_context(),
-                timeout=timeout,
-                limits=httpx2.Limits(
-                    max_connections=self._connections, max_keepalive_connections=100
-                ),
-                # A redirect would be a second request, and a proxy does not know this machine.
-                follow_redirects=False,
-                event_hooks={"response": [bound_refusal]},
-                trust_env=not self._loopback,
+            http_client=by_own_sockets(
+                httpx2.AsyncClient(
+                    verify=tls_context(),
+                    timeout=timeout,
+                    limits=httpx2.Limits(
+                        max_connections=self._connections, max_keepalive_connections=100
+                    ),
+                    # A redirect would be a second request, and a proxy does not know this machine.
+                    follow_redirects=False,
+                    event_hooks={"response": [bound_refusal]},
+                    trust_env=not self._loopback,
+                )
             ),
         )
 
@@ -144,7 +148,7 @@ class AnthropicClient(LLMClient):
         )
         with _errors(origin):
             response = (await call.__aenter__()).http_response
-        return Answer(response.aiter_bytes(), parser, origin, response.aclose, tuple(written.notes))
+        return Answer(body_of(response), parser, origin, response.aclose, tuple(written.notes))
 
     async def count_tokens(self, req: ChatRequest) -> int:
         """Return the prompt's size in tokens; free of charge."""

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import httpx2
 
 from contracts.messages import ChatChunk, ChatRequest
+from providers.bodies import body_of
 from providers.exceptions import InvalidRequest, ProviderError, ServerFailed
 from providers.gemini_content import VENDOR, ContentParser
 from providers.gemini_profile import profile
@@ -127,7 +128,7 @@ class GeminiClient(LLMClient):
         origin = self._origin(req)
         parser = ContentParser(origin, StopCutter(written.stops))
         response = await self._start(model, written.json, origin)
-        return Answer(response.aiter_bytes(), parser, origin, response.aclose, tuple(written.notes))
+        return Answer(body_of(response), parser, origin, response.aclose, tuple(written.notes))
 
     async def _start(self, model: str, body: dict[str, Any], origin: Origin) -> httpx2.Response:
         """Send the request; return the response when its headers are there."""

@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx2
 
+from providers.network import by_own_sockets
 from providers.refusals import bound_refusal
 from providers.tls import tls_context
 
@@ -69,6 +70,7 @@ class WireClient(httpx2.AsyncClient):
             event_hooks={"response": [bound_refusal]},
             trust_env=trust_env,
         )
+        by_own_sockets(self)
 
     async def posted(self, url: str, headers: dict[str, str], body: bytes) -> httpx2.Response:
         """Make a POST request that no SDK has written; as `send`."""

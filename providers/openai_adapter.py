@@ -24,6 +24,7 @@ import openai.resources.files
 import openai.resources.responses.responses
 
 from contracts.messages import ChatChunk, ChatRequest
+from providers.bodies import body_of
 from providers.exceptions import InvalidRequest, ProviderError, TimeoutError
 from providers.http_errors import (
     Origin,
@@ -33,6 +34,7 @@ from providers.http_errors import (
 )
 from providers.keys import find_key, find_url, is_loopback, missing_key
 from providers.loops import PerLoop
+from providers.network import by_own_sockets
 from providers.openai_chat import ChatParser
 from providers.openai_content import texts
 from providers.openai_profile import Api, endpoint, only_chats
@@ -115,16 +117,18 @@ class OpenAIClient(LLMClient):
             base_url=self._endpoint.url,
             max_retries=0,
             timeout=timeout,
-            http_client=httpx2.AsyncClient(
-                timeout=timeout,
-                limits=httpx2.Limits(
-                    max_connections=self._connections, max_keepalive_connections=100
-                ),
-                # A redirect would be a second request, and a proxy does not know this machine.
-                follow_redirects=False,
-                event_hooks={"response": [bound_refusal]},
-                trust_env=not self._loopback,
-                verify=tls_context(),
+            http_client=by_own_sockets(
+                httpx2.AsyncClient(
+                    timeout=timeout,
+                    limits=httpx2.Limits(
+                        max_connections=self._connections, max_keepalive_connections=100
+                    ),
+                    # A redirect would be a second request, and a proxy does not know this machine.
+                    follow_redirects=False,
+                    event_hooks={"response": [bound_refusal]},
+                    trust_env=not self._loopback,
+                    verify=tls_context(),
+                )
             ),
         )
 
@@ -153,7 +157,7 @@ class OpenAIClient(LLMClient):
         # As `extra_body`: in its own parameters the SDK would look for keys to rename, in the
         # whole conversation, and find none.
         response = await _sent(create(stream=True, extra_body=written.body), origin)
-        return Answer(response.aiter_bytes(), parser, origin, response.aclose, tuple(written.notes))
+        return Answer(body_of(response), parser, origin, response.aclose, tuple(written.notes))
 
     def resume(self, req: ChatRequest, response_id: str, after: int) -> AsyncIterator[ChatChunk]:
         """Yield what follows event number `after` of a background response (`ChatChunk.sequence`).
@@ -176,7 +180,7 @@ class OpenAIClient(LLMClient):
             response_id, stream=True, starting_after=after, include_obfuscation=False
         )
         response = await _sent(call, origin)
-        return Answer(response.aiter_bytes(), parser, origin, response.aclose)
+        return Answer(body_of(response), parser, origin, response.aclose)
 
     async def upload(self, data: bytes, mime_type: str, name: str) -> str:
         """Upload a file and return its id, to be used in a `FileRefPart`."""

@@ -1,0 +1,207 @@
+"""A connection's socket, read as asyncio hands over what has arrived.
+
+Promise: what a peer sent is given in order and as it came, everything that is there at once; its
+end as `EndOfStream`, a broken connection as `BrokenResourceError` after what came before it, a
+wait that takes longer than `patience` as `httpcore2.ReadTimeout`. Nothing is lost by a cancelled
+wait. Beyond `MOST_BYTES` that nobody has read, the peer has to wait.
+
+Strategy: anyio's own socket stops and starts the reading around every wait, which are two calls of
+the system for each piece of a stream; here reading goes on. A wait is a future and, for a whole
+connection, one timer: it looks when it goes off whether the present wait has lasted too long.
+"""
+
+import asyncio
+import contextlib
+from typing import Any
+
+import httpcore2
+from anyio import BrokenResourceError, ClosedResourceError, EndOfStream
+from anyio.abc import ByteStream
+
+MOST_BYTES = 256 * 1024
+"""Received and not read yet. One read of asyncio's may go as far again beyond it."""
+
+
+class Arrivals(asyncio.Protocol):
+    """What has arrived at one socket, and the task that waits for more. For one event loop."""
+
+    __slots__ = (
+        "_chunks",
+        "_due",
+        "_loop",
+        "_paused",
+        "_size",
+        "_timer",
+        "_transport",
+        "_waiter",
+        "_writable",
+        "ended",
+        "error",
+    )
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._paused = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
+        self._writable: asyncio.Event | None = None
+        self._transport: Any = None
+        self.ended = False
+        self.error: Exception | None = None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there are bytes to be taken."""
+        return bool(self._chunks)
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        transport.set_write_buffer_limits(0)
+
+    def data_received(self, data: bytes) -> None:
+        self._chunks.append(data)
+        self._size += len(data)
+        if self._size > MOST_BYTES and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+        self._wake()
+
+    def eof_received(self) -> bool:
+        self.ended = True
+        self._wake()
+        return True  # what is being written may still be
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.ended, self.error = True, self.error or exc
+        self._wake()
+        self.resume_writing()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def pause_writing(self) -> None:
+        self._writable = asyncio.Event()
+
+    def resume_writing(self) -> None:
+        if self._writable is not None:
+            self._writable.set()
+            self._writable = None
+
+    async def written(self) -> None:
+        """Wait until the socket has taken what was written, or is gone."""
+        if self._writable is not None:
+            await self._writable.wait()
+
+    def take(self) -> bytes:
+        """Return all that has arrived; empty if nothing has."""
+        chunks = self._chunks
+        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        chunks.clear()
+        self._size = 0
+        if self._paused:
+            self._paused = False
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
+        return data
+
+    async def arrival(self, patience: float | None) -> None:
+        """Wait for bytes or the end. Raises `httpcore2.ReadTimeout` after `patience` seconds."""
+        if self._chunks or self.ended:
+            return
+        waiter = self._waiter = self._loop.create_future()
+        if patience is not None:
+            self._due = self._loop.time() + patience
+            if self._timer is None or self._timer.when() > self._due:
+                self._set()
+        try:
+            await waiter
+        finally:
+            self._waiter = None
+
+    def _set(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(self._due, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        waiter = self._waiter
+        if waiter is None or waiter.done():
+            return  # the next wait sets the timer again
+        if self._loop.time() < self._due:
+            self._set()
+        else:
+            waiter.set_exception(httpcore2.ReadTimeout())
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class Socket(ByteStream):
+    """A connected socket. For one reader and one writer at a time."""
+
+    def __init__(self, transport: asyncio.Transport, arrivals: Arrivals) -> None:
+        self._transport = transport
+        self._arrivals = arrivals
+        self._closed = False
+        self.patience: float | None = None
+        """Seconds that a read may wait for the next bytes."""
+
+    @classmethod
+    async def connected(cls, host: str, port: int, local_address: str | None = None) -> "Socket":
+        """Connect to a host, by whichever of its addresses answers first. Raises OSError."""
+        local = (local_address, 0) if local_address is not None else None
+        transport, arrivals = await asyncio.get_running_loop().create_connection(
+            Arrivals, host, port, local_addr=local, happy_eyeballs_delay=0.25
+        )
+        return cls(transport, arrivals)
+
+    def info(self, name: str) -> Any:
+        """Return what the transport tells of itself: "socket", "peername", "sockname"."""
+        return self._transport.get_extra_info(name)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether anything has come that nobody has read, the end included."""
+        return self._arrivals.waiting or self._arrivals.ended
+
+    async def receive(self, max_bytes: int = 65536) -> bytes:
+        """Return what has arrived, however much it is: at least one byte."""
+        arrivals = self._arrivals
+        if not arrivals.waiting:
+            await arrivals.arrival(self.patience)
+        data = arrivals.take()
+        if data:
+            return data
+        if self._closed:
+            raise ClosedResourceError
+        if arrivals.error is not None:
+            raise BrokenResourceError from arrivals.error
+        raise EndOfStream
+
+    async def send(self, item: bytes) -> None:
+        """Write, and wait until the socket has taken it."""
+        self._check_open()
+        self._transport.write(item)
+        await self._arrivals.written()
+        self._check_open()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedResourceError
+        if self._arrivals.error is not None or self._transport.is_closing():
+            raise BrokenResourceError from self._arrivals.error
+
+    async def send_eof(self) -> None:
+        with contextlib.suppress(OSError):
+            self._transport.write_eof()
+
+    async def aclose(self) -> None:
+        """Close at once, whatever is still to be read or written."""
+        self._closed = True
+        self._transport.abort()
+        await asyncio.sleep(0)
