@@ -7,6 +7,7 @@ import orjson
 
 from client.chats import Chat, MoneyWanted, StreamTrouble, TextPart
 from client.cli.chat_screen import Screen, figures, trouble
+from client.cli.invocation import pasteable
 from contracts.base import Json
 from contracts.chats import PendingTool, TurnResult
 from contracts.spools import SpoolRecord
@@ -63,6 +64,14 @@ async def show_result(chat: Chat, screen: Screen, result: TurnResult) -> None:
             "/clear begins anew"
         )
     screen.part()
+
+
+def way_on(chat_id: str, wanted: PendingTool | MoneyWanted) -> str:
+    """Return the command that gives what a turn waits for, as it can be pasted."""
+    if isinstance(wanted, MoneyWanted):
+        return pasteable(f"go on with: python starter.py budget {chat_id} --raise DOLLARS")
+    call = f"{chat_id} {wanted.call_id}"
+    return pasteable(f"go on with: python starter.py approve {call} approve|reject")
 
 
 def text_of(output: Json) -> str:

@@ -13,10 +13,9 @@ import orjson
 
 from client.chats import Chat, ChatOver, MoneyWanted
 from client.cli.chat_screen import PlainScreen, RichScreen, Screen, SilentScreen, question
-from client.cli.chat_turns import show_result, show_turn
+from client.cli.chat_turns import show_result, show_turn, way_on
 from client.cli.console import DONE, say, stdout
 from client.cli.following import NO_SERVER, NO_WORKER
-from client.cli.invocation import pasteable
 from client.connection import ServerUnreachable
 from client.runs import NoWorker
 from contracts.artifacts import Value
@@ -122,13 +121,9 @@ class _Watch:
     async def _asked(self, wanted: PendingTool | MoneyWanted) -> bool:
         if isinstance(wanted, MoneyWanted):
             self._screen.note(f"waiting for money: {wanted.why}")
-            how = pasteable(f"python starter.py budget {self._chat.chat_id} --raise DOLLARS")
         else:
             self._screen.note(f"waiting for a person: {question(wanted)}")
-            how = pasteable(
-                f"python starter.py approve {self._chat.chat_id} {wanted.call_id} approve|reject"
-            )
-        self._screen.note(f"go on with: {how}")
+        self._screen.note(way_on(self._chat.chat_id, wanted))
         return True
 
     async def _said(self, turn: int) -> str:

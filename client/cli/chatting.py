@@ -19,7 +19,7 @@ from client.chats import Chat, ChatError, ChatOver, MoneyWanted
 from client.cli.chat_commands import COMMANDS, run_command
 from client.cli.chat_input import HINT, Input, PipeInput, TerminalInput
 from client.cli.chat_screen import PlainScreen, RichScreen, Screen, question
-from client.cli.chat_turns import show_result, show_turn
+from client.cli.chat_turns import show_result, show_turn, way_on
 from client.cli.chats_found import chat_to_join
 from client.cli.chats_shown import chats_table
 from client.cli.console import (
@@ -32,7 +32,6 @@ from client.cli.console import (
     say,
     stdout,
 )
-from client.cli.invocation import pasteable
 from client.cli.places import Planning, conversations, given_model
 from client.cli.preparing import dollars
 from client.cli.session import RUN_ID, Session, open_session
@@ -253,7 +252,8 @@ class Talk:
             return await self._asked_for_money(wanted)
         word = await self._input.agree(question(wanted))
         if word is None:
-            self.screen.note(f"waiting for a person: {question(wanted)} Answer in a terminal.")
+            self.screen.note(f"waiting for a person: {question(wanted)}")
+            self.screen.note(way_on(self.chat.chat_id, wanted))
             self._waiting = True
             return False
         await self.chat.decide(wanted.call_id, approved=word)
@@ -264,8 +264,7 @@ class Talk:
         while True:
             told = await self._input.ask("The new budget in dollars (Enter: stop the answer): ")
             if told is None:
-                how = f"python starter.py budget {self.chat.chat_id} --raise DOLLARS"
-                self.screen.note(f"go on with: {pasteable(how)}")
+                self.screen.note(way_on(self.chat.chat_id, wanted))
                 self._waiting = True
                 return False
             if not told.strip():

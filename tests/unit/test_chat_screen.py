@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from client.chats import MoneyWanted
 from client.cli.chat_screen import PlainScreen, RichScreen, blocks, figures
+from client.cli.chat_turns import way_on
 from client.cli.tool_lines import tool_line
-from contracts.artifacts import ArtifactRef
-from contracts.chats import ChatView, TurnResult
+from contracts.artifacts import ArtifactRef, Value
+from contracts.chats import ChatView, PendingTool, TurnResult
 from contracts.spools import SpoolRecord
 from contracts.teams import AgentStatus
 from contracts.tools import ToolEventRecord
@@ -133,3 +135,11 @@ def test_the_line_of_figures(cost: str, said: str) -> None:
         ended_at=NOW + timedelta(seconds=1.23),
     )
     assert figures(view, result) == f"[3/50 | 1.2s | {said}]"
+
+
+def test_what_waits_for_a_person_names_the_command_that_goes_on() -> None:
+    call = PendingTool(
+        call_id="t2.1.1", turn=2, name="book", arguments=Value(preview="{}"), asked_at=NOW
+    )
+    assert way_on("c-1", call).endswith("starter.py approve c-1 t2.1.1 approve|reject")
+    assert way_on("c-1", MoneyWanted("…")).endswith("starter.py budget c-1 --raise DOLLARS")
