@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from client.chats import Chat
+from client.cli.chat_files import said
 from client.cli.chat_screen import Screen, listed, question
 from client.cli.console import clean
 from config.problems import did_you_mean
@@ -11,6 +12,7 @@ from contracts.chats import AgentHeader
 
 COMMANDS = {
     "/help": "this list",
+    "/file": "PATH…: files for the next message; alone: which there are; with -: none of them",
     "/cost": "what the conversation has cost, attempt by attempt",
     "/history": "what the agent remembers",
     "/compact": "sum up what was said: the agent goes on from the summary; one paid call",
@@ -21,6 +23,8 @@ COMMANDS = {
     "/end": "end the conversation for good, and leave",
     "/exit": "leave; the conversation can be come back to",
 }
+
+FILE_COMMANDS = ("/file", "/attach")
 
 SHOWN_CHARS = 400
 
@@ -37,7 +41,11 @@ class Talk(Protocol):
         ...
 
     async def planned(self, model: str) -> AgentHeader:
-        """Return the agent with another model."""
+        """Return the agent with another model, which takes what the conversation shows."""
+        ...
+
+    async def attach(self, typed: str) -> None:
+        """Add files to the next message."""
         ...
 
 
@@ -53,6 +61,8 @@ async def run_command(talk: Talk, line: str) -> bool:
         return False
     known: dict[str, Callable[[Talk, str], Awaitable[None]]] = {
         "/help": _help,
+        "/file": _file,
+        "/attach": _file,
         "/cost": _cost,
         "/history": _history,
         "/compact": _compact,
@@ -72,6 +82,10 @@ async def run_command(talk: Talk, line: str) -> bool:
 async def _help(talk: Talk, _: str) -> None:
     for line in listed(list(COMMANDS.items())):
         talk.screen.note(line)
+
+
+async def _file(talk: Talk, typed: str) -> None:
+    await talk.attach(typed)
 
 
 async def _cost(talk: Talk, _: str) -> None:
@@ -99,11 +113,8 @@ async def _history(talk: Talk, _: str) -> None:
         talk.screen.note("nothing was said yet")
     for message in messages:
         asked = ", ".join(call.name for call in message.tool_calls)
-        text = (
-            message.content
-            if len(message.content) <= SHOWN_CHARS
-            else (f"{message.content[:SHOWN_CHARS]}…")
-        )
+        whole = said(message)
+        text = whole if len(whole) <= SHOWN_CHARS else f"{whole[:SHOWN_CHARS]}…"
         talk.screen.note(f"{message.role}: {clean(text)}{f' (calls {asked})' if asked else ''}")
 
 

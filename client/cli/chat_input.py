@@ -5,7 +5,7 @@ import contextlib
 import sys
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,11 @@ class Input(ABC):
     """Gives one message after the other."""
 
     @abstractmethod
-    async def next(self) -> str | None:
-        """Return the next message; None at the end. Raises KeyboardInterrupt for Ctrl-C."""
+    async def next(self, files: Sequence[str] = ()) -> str | None:
+        """Return the next message; None at the end. Raises KeyboardInterrupt for Ctrl-C.
+
+        `files` says which go with it.
+        """
 
     @abstractmethod
     async def ask(self, question: str) -> str | None:
@@ -39,7 +42,7 @@ class PipeInput(Input):
         self._lines: asyncio.Queue[str] = asyncio.Queue()
         self._reader: threading.Thread | None = None
 
-    async def next(self) -> str | None:
+    async def next(self, files: Sequence[str] = ()) -> str | None:
         if self._reader is None:
             loop = asyncio.get_running_loop()
             self._reader = threading.Thread(target=self._read, args=(loop,), daemon=True)
@@ -58,29 +61,34 @@ class PipeInput(Input):
 
 
 class TerminalInput(Input):
-    """A prompt of prompt_toolkit that completes `commands`; `history` has what was typed before."""
+    """A prompt of prompt_toolkit that completes `commands` and the paths of files.
+
+    `history` has what was typed before.
+    """
 
     def __init__(self, history: Path, commands: Iterable[str]) -> None:
         from prompt_toolkit import PromptSession
-        from prompt_toolkit.completion import WordCompleter
         from prompt_toolkit.history import FileHistory
+
+        from client.cli.chat_completing import completer
 
         history.parent.mkdir(parents=True, exist_ok=True)
         history.touch(mode=0o600)
         self._session: PromptSession[str] = PromptSession(
             history=FileHistory(str(history)),
-            completer=WordCompleter(list(commands), sentence=True),
+            completer=completer(commands),
             complete_while_typing=False,
             key_bindings=_keys(),
             multiline=True,
             prompt_continuation=lambda width, _number, _soft: " " * width,
         )
 
-    async def next(self) -> str | None:
+    async def next(self, files: Sequence[str] = ()) -> str | None:
         from prompt_toolkit.formatted_text import FormattedText
 
         try:
-            prompt = FormattedText([("bold ansicyan", "> ")])
+            shown = [("ansicyan", f"{one}\n") for one in files]
+            prompt = FormattedText([*shown, ("bold ansicyan", "> ")])
             return await self._session.prompt_async(prompt, handle_sigint=False)
         except EOFError:
             return None

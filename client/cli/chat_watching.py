@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from client.chats import Chat, ChatOver, MoneyWanted
+from client.cli.chat_files import said as what_was_said
 from client.cli.chat_screen import PlainScreen, RichScreen, Screen, SilentScreen, question
 from client.cli.chat_turns import show_result, show_turn, way_on
 from client.cli.console import DONE, say, stdout
@@ -20,6 +21,9 @@ from client.connection import ServerUnreachable
 from client.runs import NoWorker
 from contracts.artifacts import Value
 from contracts.chats import ChatView, PendingTool, TurnResult
+from contracts.enclosures import Enclosed, MessageParts
+from contracts.messages import Message
+from contracts.parts import Part
 from stores.transcripts import Transcripts
 from stores.values import load_value
 
@@ -129,14 +133,19 @@ class _Watch:
     async def _said(self, turn: int) -> str:
         """Return what a turn answers; "" where that is not known (any more)."""
         view = await self._chat.turn(turn)
-        text = await self._loaded(view.said) if view.said else ""
+        text = await self._loaded(view.said, view.enclosed) if view.said else ""
         if view.result is not None and view.result.transcript is not None:
             messages = await Transcripts(self._chat.store).read(view.result.transcript)
-            text = next((m.content for m in reversed(messages) if m.role == "user"), "")
+            text = next((what_was_said(m) for m in reversed(messages) if m.role == "user"), "")
         return text if len(text) <= SHOWN_CHARS or self._as_json else f"{text[:SHOWN_CHARS]}…"
 
-    async def _loaded(self, said: Value) -> str:
-        return str(await load_value(self._chat.store, said))
+    async def _loaded(self, said: Value, enclosed: Enclosed | None) -> str:
+        store = self._chat.store
+        parts: tuple[Part, ...] = ()
+        if enclosed is not None:
+            parts = (await store.get_model(enclosed.parts, MessageParts)).parts
+        text = str(await load_value(store, said))
+        return what_was_said(Message("user", text, parts=parts))
 
     async def _write(self, result: TurnResult, said: str) -> None:
         line: dict[str, Any] = result.model_dump(mode="json", exclude_none=True)

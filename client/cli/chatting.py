@@ -10,13 +10,16 @@ import asyncio
 import shlex
 import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from client.agent_plans import PlannedAgent
 from client.chat.messages import MessageValidator
 from client.chats import Chat, ChatError, ChatOver, MoneyWanted
 from client.cli.chat_commands import COMMANDS, run_command
+from client.cli.chat_files import Files, FileTrouble, kinds_of, split
 from client.cli.chat_input import HINT, Input, PipeInput, TerminalInput
 from client.cli.chat_screen import PlainScreen, RichScreen, Screen, question
 from client.cli.chat_turns import show_result, show_turn, way_on
@@ -41,18 +44,19 @@ from client.planning import PlanError
 from client.runs import NoWorker, new_run_id
 from config.agentfile import LoadedAgent, load_agent
 from config.problems import ConfigError
-from contracts.agents import AgentSpec
-from contracts.chats import AgentHeader, PendingTool, TurnResult
+from contracts.chats import AgentHeader, AgentPlan, PendingTool, TurnResult
+from contracts.parts import FileInlinePart
 from contracts.teams import AgentStatus
 from contracts.updates import BudgetRaise
 from providers.exceptions import ExecutionPlatformError
+from stores.exceptions import StoreError
 
 LEAVE = frozenset({"exit", "quit"})
 
 
 @dataclass(frozen=True)
 class ChatWanted:
-    """What was asked for on the command line."""
+    """What was asked for on the command line. `files` go with the first message."""
 
     file: Path
     session: str | None = None
@@ -61,6 +65,7 @@ class ChatWanted:
     model: str | None = None
     max_messages: int = 50
     verbose: bool = False
+    files: Sequence[str] = ()
 
 
 def chat(wanted: ChatWanted) -> int:
@@ -72,9 +77,23 @@ def chat(wanted: ChatWanted) -> int:
             f"--session {wanted.session}: letters, digits, '.', '_' and '-', 200 at most, and a "
             "letter or a digit first"
         )
+    files = _given_files(wanted.files)
     session = open_session()
     loaded = load_agent(wanted.file, given=given_model(wanted.model))
-    return run_async(lambda: _chat(session, wanted, loaded))
+    return run_async(lambda: _chat(session, wanted, loaded, files))
+
+
+def _given_files(paths: Sequence[str]) -> Files:
+    """Return the files of the command line. Raises Refusal."""
+    files = Files()
+    try:
+        parts, notes = files.read(paths)
+    except FileTrouble as error:
+        raise Refusal(f"--file: {error}") from None
+    files.add(parts)
+    for note in notes:
+        say(f"note: {note}")
+    return files
 
 
 def list_chats(limit: int) -> int:
@@ -93,9 +112,11 @@ def list_chats(limit: int) -> int:
     return run_async(main)
 
 
-async def _chat(session: Session, wanted: ChatWanted, loaded: LoadedAgent) -> int:
+async def _chat(session: Session, wanted: ChatWanted, loaded: LoadedAgent, files: Files) -> int:
     plan = await Planning.of(session, wanted.provider, wanted.simulation)
     planned = plan(loaded)
+    if files.kinds:
+        plan.taking(planned, files.kinds, ", ".join(files.names))
     for note in planned.notes:
         say(f"note: {note}")
     if session.address is None and sys.stdout.isatty():
@@ -107,7 +128,7 @@ async def _chat(session: Session, wanted: ChatWanted, loaded: LoadedAgent) -> in
         if wanted.session is not None:
             chat_id = await chat_to_join(chats, wanted.session, name)
         chat = await chats.open(chat_id, header, wanted.max_messages)
-        talk = Talk(plan, wanted, chat, planned.agent)
+        talk = Talk(plan, wanted, chat, planned, files)
         return await talk.run()
 
 
@@ -126,8 +147,11 @@ def way_back(wanted: ChatWanted, chat_id: str) -> str:
 class Talk:
     """One conversation at one terminal."""
 
-    def __init__(self, plan: Planning, wanted: ChatWanted, chat: Chat, agent: AgentSpec) -> None:
-        self._plan, self._wanted, self.chat, self._agent = plan, wanted, chat, agent
+    def __init__(
+        self, plan: Planning, wanted: ChatWanted, chat: Chat, planned: PlannedAgent, files: Files
+    ) -> None:
+        self._plan, self._wanted, self.chat = plan, wanted, chat
+        self._planned, self._files = planned, files
         self.ended = False
         self._answered = self._failed = 0
         self._waiting = self._interrupted = False
@@ -175,7 +199,7 @@ class Talk:
 
     async def _converse(self) -> int:
         while not self._waiting:
-            line = await self._input.next()
+            line = await self._input.next(self._files.labels)
             if line is None or line.strip().lower() in LEAVE:
                 return DONE
             if not line.strip():
@@ -203,16 +227,63 @@ class Talk:
             self.screen.note(f"error: {why}")
             self._failed += 1
             return
-        place = await self.chat.place()
+        place, parts = await self.chat.place(), self._files.parts
         try:
-            said = await self.chat.say(text)
+            if parts:
+                await self._find_taker(parts)
+            said = await self.chat.say(text, parts=parts)
         except ChatOver:
             raise
-        except (ChatError, NoWorker, ServerUnreachable) as error:
+        except (ChatError, PlanError, NoWorker, ServerUnreachable, StoreError) as error:
             self.screen.note(f"error: {error}")
             self._failed += 1
             return
+        self._files.clear()
         await self.follow(said.turn, place)
+
+    # files
+
+    async def attach(self, typed: str) -> None:
+        """Add files to the next message, tell which there are, or (-) take them back.
+
+        Raises PlanError where nobody who answers takes them, naming who would.
+        """
+        if typed == "-":
+            self._files.clear()
+        elif typed:
+            try:
+                parts, notes = self._files.read(
+                    split(typed), None if self._terminal else Path.cwd()
+                )
+            except FileTrouble as error:
+                self.screen.note(f"error: {error}")
+                self._failed += 1
+                return
+            await self._taker((*self._files.parts, *parts))
+            self._files.add(parts)
+            for note in notes:
+                self.screen.note(f"note: {note}")
+        told = " ".join(self._files.labels) or "no files"
+        if not self._terminal or typed in ("", "-"):  # else the prompt shows them
+            self.screen.note(f"with the next message: {told}")
+
+    async def _find_taker(self, parts: Sequence[FileInlinePart]) -> None:
+        """Leave out from now on who does not take the files of the conversation and these."""
+        planned = await self._taker(parts)
+        if planned is not None:
+            await self.chat.use_agent(await planned.stored(self.chat.store))
+            asked = ", ".join(f"{one.provider} {one.model}" for one in planned.plan.candidates)
+            self.screen.note(f"note: who takes such files answers from now on: {asked}")
+
+    async def _taker(self, parts: Sequence[FileInlinePart]) -> PlannedAgent | None:
+        """Return who shall answer, where not all who do take such files. Raises PlanError."""
+        view = await self.chat.view()
+        kinds = tuple(dict.fromkeys((*view.files.kinds, *kinds_of(parts))))
+        now = await self.chat.store.get_model(view.plan, AgentPlan)
+        if self._plan.takes(now.candidates, kinds):
+            return None
+        named = ", ".join(part.name or part.mime_type for part in parts if kinds_of([part]))
+        return self._plan.taking(self._planned, kinds, named)
 
     async def follow(self, turn: int, place: int = 0) -> None:
         """Show a turn to its end. Ctrl-C stops the answer, a second one leaves."""
@@ -281,11 +352,17 @@ class Talk:
         self._answered += result.status is AgentStatus.COMPLETED
         self._failed += result.status not in (AgentStatus.COMPLETED, AgentStatus.CANCELLED)
         await show_result(self.chat, self.screen, result)
-        await note_turn(self._agent, self.chat.chat_id, result)
+        await note_turn(self._planned.agent, self.chat.chat_id, result)
 
     async def planned(self, model: str) -> AgentHeader:
-        """Return the agent with another model."""
+        """Return the agent with another model, which takes what the conversation shows.
+
+        Raises PlanError where it does not, naming who would.
+        """
         planned = self._plan(load_agent(self._wanted.file, given=given_model(model)))
-        header = await planned.stored(self.chat.store)
+        kinds = (*(await self.chat.view()).files.kinds, *self._files.kinds)
+        fitting = self._plan.taking(planned, kinds) if kinds else planned
+        header = await fitting.stored(self.chat.store)
+        self._planned = planned
         self._wanted = replace(self._wanted, model=model)
         return header

@@ -18,7 +18,7 @@ from temporalio.service import RPCError
 
 from client.cli.console import DONE, FAILED, Refusal, clean, run_async, say, stdout
 from client.cli.session import Session, open_session
-from client.cli.spelling import plural
+from client.cli.spelling import plural, size
 from client.connection import ServerUnreachable, connect
 from client.retention import Held, Leftovers, find_leftovers, held_by, remove
 from client.tenants import PREFIX as SERVERS
@@ -223,15 +223,3 @@ def age(text: str) -> timedelta:
     if match is None:
         raise Refusal(f"--older-than {text}: must be a number and m, h, d or w, such as 30d")
     return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
-
-
-def size(count: int) -> str:
-    """Return bytes as 870 bytes, 1.2 kB, 35.0 MB."""
-    if count < 1000:
-        return f"{count} bytes"
-    value, unit = count / 1000, "kB"
-    for unit in ("kB", "MB", "GB", "TB"):
-        if value < 999.95 or unit == "TB":
-            break
-        value /= 1000
-    return f"{value:,.1f} {unit}"

@@ -1,7 +1,7 @@
 """Where conversations of a command are held: the server that is there, else the embedded one."""
 
 import contextlib
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -15,8 +15,11 @@ from client.cli.preparing import SIMULATED, check_provider, simulation
 from client.cli.session import Session
 from client.connection import connect
 from client.embedded import Embedded
+from client.enclosing import takes, taking
+from client.planning import Planner
 from client.runs import Runs
 from config.agentfile import LoadedAgent
+from contracts.plans import Candidate
 
 WORKER_S = 30.0
 """For the worker of an embedded server that another process has just started."""
@@ -58,11 +61,23 @@ class Planning:
 
     def __call__(self, loaded: LoadedAgent) -> PlannedAgent:
         """Return the agent, planned. Raises PlanError, RouterError, Refusal."""
+        return plan_agent(loaded, self._planner())
+
+    def taking(self, planned: PlannedAgent, kinds: Sequence[str], named: str = "") -> PlannedAgent:
+        """Return the agent with those candidates that take files of all these kinds.
+
+        Raises PlanError naming who would, where nobody does; `named` are the files.
+        """
+        return taking(planned, self._planner().router.capabilities, kinds, named)
+
+    def takes(self, candidates: Iterable[Candidate], kinds: Sequence[str]) -> bool:
+        """Whether all candidates take files of all these kinds."""
+        table = self._planner().router.capabilities
+        return all(takes(table, one, kinds) for one in candidates)
+
+    def _planner(self) -> Planner:
         options = simulation(self.behaviour)
-        chosen = planner(
-            self.session.settings, self.provider, simulation=options, served=self.served
-        )
-        return plan_agent(loaded, chosen)
+        return planner(self.session.settings, self.provider, simulation=options, served=self.served)
 
 
 @contextlib.asynccontextmanager

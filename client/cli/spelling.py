@@ -82,3 +82,15 @@ def moment(when: datetime | None) -> str:
 def plural(count: int, noun: str) -> str:
     """Return "1 agent" or "3 agents"."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def size(count: int) -> str:
+    """Return bytes as 870 bytes, 1.2 kB, 35.0 MB."""
+    if count < 1000:
+        return f"{count} bytes"
+    value, unit = count / 1000, "kB"
+    for unit in ("kB", "MB", "GB", "TB"):
+        if value < 999.95 or unit == "TB":
+            break
+        value /= 1000
+    return f"{value:,.1f} {unit}"

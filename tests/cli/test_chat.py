@@ -210,3 +210,19 @@ def test_C25_at_a_terminal(terminal: Terminal) -> None:
     terminal.type("\x03")
     terminal.until("--session")
     assert terminal.process.wait(30) == 130
+
+
+def test_files_at_a_terminal(terminal: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "cat.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(34_000))
+    terminal.until("Ctrl-D")
+    terminal.until(">")
+    terminal.type(f"/file {tmp_path}/ca\t")
+    terminal.until("cat.png")
+    terminal.type("\r")
+    terminal.until("[picture cat.png, 34.0 kB]")
+    terminal.type("Briefly: it is a cat.\r")
+    terminal.until("[1/50 | ")
+    terminal.type("/history\r")
+    terminal.until("[picture cat.png, 34.0 kB]")
+    terminal.type("/file\r")
+    terminal.until("with the next message: no files")

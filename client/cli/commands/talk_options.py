@@ -63,6 +63,12 @@ MaxMessages = Annotated[
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Show what tools are given and give.")
 ]
+AddedFiles = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--file", "-f", metavar="PATH", help="Show this with the first message; repeatable."
+    ),
+]
 ListThem = Annotated[bool, typer.Option("--list", help="List the conversations.")]
 
 # test

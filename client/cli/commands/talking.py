@@ -62,6 +62,7 @@ def chat(
     model: given.OtherModel = None,
     max_messages: given.MaxMessages = 50,
     verbose: given.Verbose = False,
+    files: given.AddedFiles = None,
     show_list: given.ListThem = False,
 ) -> None:
     """Talk to an agent; the conversation can be come back to.
@@ -75,7 +76,9 @@ def chat(
         raise typer.Exit(chatting.list_chats(20))
     if file is None:
         raise typer.BadParameter("give the agent's file, or --list", param_hint="FILE")
-    wanted = chatting.ChatWanted(file, session, provider, simulation, model, max_messages, verbose)
+    wanted = chatting.ChatWanted(
+        file, session, provider, simulation, model, max_messages, verbose, files or ()
+    )
     raise typer.Exit(chatting.chat(wanted))
 
 
