@@ -31,6 +31,11 @@ def summary(plan: Plan) -> str:
     return f"{team.name}: {len(team.agents)} agents, at most ${team.cost_budget:.2f}"
 
 
+def summarised_team(line: str) -> str:
+    """Return the team that a `summary` names, or ""."""
+    return line.rpartition(": ")[0]
+
+
 def details(plan: Plan) -> str:
     """Return what its page says above the history, in Markdown."""
     lines = [plan.team.description or plan.team.name, ""]

@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
 
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.common import SearchAttributeKey, WorkflowIDConflictPolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
 
 from client.absence import NoServer, NoWorker, UnknownRun
-from client.announcing import attributes, details, stored_plan, summary
+from client.announcing import attributes, details, stored_plan, summarised_team, summary
 from client.run import ASK_LIMIT, ENDED, Run
 from client.run_ids import new_run_id
 from client.searchability import has_search_attributes
@@ -25,7 +26,11 @@ from contracts.teams import WorkflowStatus
 from stores.artifacts import ArtifactStore
 from stores.spooling import Spools
 
-__all__ = ["ASK_LIMIT", "NoWorker", "Run", "Runs", "UnknownRun", "new_run_id"]
+__all__ = ["ASK_LIMIT", "IdTaken", "NoWorker", "Run", "Runs", "UnknownRun", "new_run_id"]
+
+
+class IdTaken(Exception):
+    """What goes on under an id on the server is something else."""
 
 
 class Runs:
@@ -113,6 +118,26 @@ class Runs:
     def get(self, run_id: str) -> Run:
         """Return the run of an id, which need not exist."""
         return Run(self, run_id)
+
+    async def team_under_way(self, run_id: str) -> str | None:
+        """Return whose run goes on under an id, or None where none does.
+
+        "" where the server was not told. Raises IdTaken where what goes on is no run,
+        NoServer, RPCError.
+        """
+        try:
+            found = await self.client.get_workflow_handle(run_id).describe(
+                rpc_timeout=self.ask_limit
+            )
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return None
+            raise
+        if found.status is not WorkflowExecutionStatus.RUNNING:
+            return None
+        if found.workflow_type != RUN_WORKFLOW:
+            raise IdTaken(f"{run_id} is under way already, and no run")
+        return summarised_team(await found.static_summary() or "")
 
     async def latest(self, limit: int = 20, where: str = "") -> list[RunStatus]:
         """Return the most recent runs, newest first, without their steps.

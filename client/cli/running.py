@@ -220,8 +220,7 @@ async def _on_server(session: "Session", prepared: Prepared, manner: Manner) -> 
     link = ui_link(session.place.ui_url, run.run_id) if session.place else None
     if manner.detach:
         print(run.run_id)
-        ended = await run.record() is not None
-        how = "see how it ended" if ended else "started; follow it"
+        how = "see how it ended" if await run.record() is not None else "follow it"
         say(f"{how} with: python starter.py watch {run.run_id}")
         return DONE
     code = await follow_detachable(run, prepared.wanted.follow, manner, link)
@@ -273,22 +272,42 @@ def _confirm(prepared: Prepared, plan: "Plan", manner: Manner) -> None:
 
 
 async def _start(session: "Session", runs: "Runs", prepared: Prepared, plan: "Plan") -> "Run":
-    """Store the inputs and start; a run of that id which has ended is not run again."""
-    from client.runs import Runs
+    """Store the inputs and start; a run of that id which there is already is not run again."""
     from stores.values import store_value
 
     wanted = prepared.wanted.run_id
-    if wanted and await runs.get(wanted).record() is not None:
-        say(f"run {wanted} has ended before: this is its result, nothing was started")
-        return Runs(None, runs.store, runs.spools).get(wanted)
+    if wanted:
+        before = await _earlier(runs, wanted, plan.team.name)
+        if before is not None:
+            return before
     store = session.storage.store
     values = {
         name: await store_value(store, value.value, want_inline=True)
         for name, value in prepared.inputs.items()
     }
     run = await runs.start(plan, values, wanted)
-    say(f"run {run.run_id}, at most {cap(plan.team.cost_budget)}")
+    say(f"run {run.run_id} started, at most {cap(plan.team.cost_budget)}")
     return run
+
+
+async def _earlier(runs: "Runs", run_id: str, team: str) -> "Run | None":
+    """Return the run of that id that there is already. Raises Refusal for another team's."""
+    from client.runs import IdTaken, Runs
+
+    record = await runs.get(run_id).record()
+    try:
+        whose = record.team if record is not None else await runs.team_under_way(run_id)
+    except IdTaken as error:
+        raise Refusal(f"--run-id: {error}") from None
+    if whose is None:
+        return None
+    if whose and whose != team:
+        raise Refusal(f'--run-id {run_id}: is a run of team "{whose}"; choose another id')
+    if record is None:
+        say(f"run {run_id} goes on already: nothing was started")
+        return runs.get(run_id)
+    say(f"run {run_id} has ended before: this is its result, nothing was started")
+    return Runs(None, runs.store, runs.spools).get(run_id)
 
 
 async def _follow(
