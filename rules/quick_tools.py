@@ -1,12 +1,13 @@
 """Which calls of tools are made within the workflow's own task, without a queue between. Pure.
 
 A way through a queue and back takes longer than many tools do. But while a call is made within
-the workflow's task, the workflow hears of nothing else, and a worker that is lost makes the call
-again. So it is for tools that may be called twice and were quick the last time.
+the workflow's task, the workflow hears of nothing else. So it is for tools that were quick the last
+time. A worker that is lost then makes the call again, as it does by the queue: an unsafe one is
+begun once either way, since it leaves a note in the store first.
 
 | the tool | its next call |
 | --- | --- |
-| is unsafe, or belongs to a group of workers | by the queue |
+| belongs to a group of workers | by the queue |
 | was not called yet, or took longer than QUICK_S | by the queue |
 | took no longer | at once |
 """
@@ -19,6 +20,4 @@ QUICK_S = 0.05
 
 def may_be_at_once(fact: ToolFact, took_s: float | None) -> bool:
     """Whether a tool whose last call took so many seconds (None: there was none) is quick."""
-    if fact.effect == "unsafe" or fact.queue is not None:
-        return False
-    return took_s is not None and took_s <= QUICK_S
+    return fact.queue is None and took_s is not None and took_s <= QUICK_S

@@ -18,11 +18,8 @@ from contracts.chats import AgentHeader, AskedTool, Listed, PendingTool, ToolWor
 from contracts.tool_activities import ToolActivities
 from contracts.tools import ToolError, ToolOutcome, ToolRequest, tool_queue
 from workflows.outcome import HEARTBEAT_TIMEOUT
-from workflows.quick_tools import QuickTools
+from workflows.quick_tools import MARGIN, QuickTools
 from workflows.tool_endings import Asking, Ended, ended, lost, not_made, refused
-
-MARGIN = timedelta(seconds=15)
-"""Beside a tool's own time: for reading its arguments and storing what it gave."""
 
 SERVED_WITHIN = timedelta(seconds=60)
 """Tools that no worker takes up for so long are not served at all."""
@@ -84,6 +81,10 @@ class ToolCaller:
         `unit` is the call of the model that asks. Cancelled, it ends all of them and waits for
         that.
         """
+        for one in asked:
+            fact, toolbox, _ = self._facts.get(one.name, (None, None, False))
+            if fact is not None and toolbox is not None:
+                self._quick.foresee(fact, toolbox)
         gate = asyncio.Semaphore(self._agent.max_parallel_tools)
         tasks = [
             asyncio.create_task(self._gated(gate, one, f"{unit}.{number}"))

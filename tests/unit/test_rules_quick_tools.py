@@ -1,4 +1,4 @@
-"""Which tools are called at once: those that may be called twice, and were quick the last time."""
+"""Which tools are called at once: those that were quick the last time, unsafe ones too."""
 
 import pytest
 
@@ -15,8 +15,10 @@ pytestmark = pytest.mark.unit
         ({"effect": "idempotent"}, QUICK_S, True),
         ({"effect": "read"}, QUICK_S + 0.001, False),
         ({"effect": "read"}, None, False),
-        ({"effect": "unsafe"}, 0.001, False),
-        ({}, 0.001, False),
+        ({"effect": "unsafe"}, 0.001, True),
+        ({}, QUICK_S + 0.001, False),
+        ({}, None, False),
+        ({"queue": "gpu"}, 0.001, False),
         ({"effect": "read", "queue": "gpu"}, 0.001, False),
     ],
 )

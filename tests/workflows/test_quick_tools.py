@@ -49,24 +49,30 @@ tools:
 class Timed(RunTools):
     """Tools whose calls take the time that the test says, by their own clock.
 
-    `took` seconds each; of those named in `hang` nothing is heard where they are made at once.
+    `took` seconds each; of those named in `hang` nothing is heard for `silent_s` where they are
+    made at once.
     """
 
-    def __init__(self, took: float, hang: Container[str], *args: Any) -> None:
+    def __init__(self, took: float, hang: Container[str], silent_s: float, *args: Any) -> None:
         super().__init__(*args)
-        self._took, self._hang = timedelta(seconds=took), hang
+        self._took, self._hang, self._silent_s = timedelta(seconds=took), hang, silent_s
 
     @activity.defn(name="call_tool")
     async def call_tool(self, request: ToolRequest) -> ToolOutcome:
         outcome = await super().call_tool(request)
         if activity.info().is_local and request.call_id in self._hang:
-            await asyncio.sleep(60)
+            await asyncio.sleep(self._silent_s)
         return outcome.model_copy(update={"ended_at": outcome.started_at + self._took})
 
 
 class Open(Protocol):
     def __call__(
-        self, pages: int, effect: str = ..., took: float = ..., hang: Container[str] = ...
+        self,
+        pages: int,
+        effect: str = ...,
+        took: float = ...,
+        hang: Container[str] = ...,
+        silent_s: float = ...,
     ) -> AbstractAsyncContextManager[Talk]: ...
 
 
@@ -77,7 +83,11 @@ def opened(server: LocalServer, tmp_path: Path) -> Open:
 
     @asynccontextmanager
     async def open_it(
-        pages: int, effect: str = "read", took: float = 0.0, hang: Container[str] = ()
+        pages: int,
+        effect: str = "read",
+        took: float = 0.0,
+        hang: Container[str] = (),
+        silent_s: float = 60.0,
     ) -> AsyncIterator[Talk]:
         (tmp_path / "agent.yaml").write_text(FILE.format(effect=effect))
         spec = load_agent(tmp_path / "agent.yaml").agent
@@ -87,7 +97,7 @@ def opened(server: LocalServer, tmp_path: Path) -> Open:
         }
         asked["t2.1"] = [Say("You are welcome.")]
         script = Script({**asked, f"t1.{pages + 1}": [Say("I have read all of it.")]})
-        timed = partial(Timed, took, hang)
+        timed = partial(Timed, took, hang, silent_s)
         async with harness(server.address, tmp_path, script, tools=True, run_tools=timed) as h:
             yield await begin(h, await header(h, spec))
 
@@ -110,8 +120,11 @@ async def ways(one: Talk) -> Counter[str]:
     return made
 
 
-async def test_a_tool_that_was_quick_is_called_at_once(opened: Open, tmp_path: Path) -> None:
-    async with opened(6) as one:
+@pytest.mark.parametrize("effect", ["read", "unsafe"])
+async def test_a_tool_that_was_quick_is_called_at_once(
+    opened: Open, tmp_path: Path, effect: str
+) -> None:
+    async with opened(6, effect) as one:
         said = await one.chat.say("Read")
         events = [event async for event in one.chat.follow(said.turn)]
         made, messages = await ways(one), await one.chat.messages()
@@ -126,11 +139,11 @@ async def test_a_tool_that_was_quick_is_called_at_once(opened: Open, tmp_path: P
     assert told == ["started", "completed"] * 6
 
 
-@pytest.mark.parametrize(("effect", "took"), [("unsafe", 0.0), ("read", 0.3)])
-async def test_an_unsafe_tool_or_one_that_takes_its_time_goes_by_the_queue(
-    opened: Open, tmp_path: Path, effect: str, took: float
+@pytest.mark.parametrize("effect", ["read", "unsafe"])
+async def test_a_tool_that_takes_its_time_goes_by_the_queue(
+    opened: Open, tmp_path: Path, effect: str
 ) -> None:
-    async with opened(4, effect, took) as one:
+    async with opened(4, effect, took=0.3) as one:
         assert (await one.ask("Read")).status is AgentStatus.COMPLETED
         assert await ways(one) == Counter({"queue": 4})
     assert looked(tmp_path) == [1, 2, 3, 4]
@@ -153,6 +166,19 @@ async def test_a_quick_tool_that_hangs_is_called_again_by_the_queue(
     again = [one.event for one in told if one.call_id == "t1.3.1"]
     assert again == ["started", "completed"] * 2
     assert (told[-1].call_id, told[-1].event) == ("t1.5.1", "completed")
+
+
+async def test_an_unsafe_tool_that_is_slow_this_time_is_waited_for(
+    opened: Open, tmp_path: Path
+) -> None:
+    """It is not given up after the time that others have: nobody would know what it did."""
+    async with opened(4, "unsafe", hang={"t1.3.1"}, silent_s=4) as one:
+        result = await one.ask("Read")
+        made = await ways(one)
+    assert result.status is AgentStatus.COMPLETED, result.error
+    assert [t.status for t in result.tools] == ["completed"] * 4
+    assert looked(tmp_path) == [1, 2, 3, 4]
+    assert made == Counter({"queue": 1, "at once": 3})
 
 
 async def test_a_stop_is_heard_though_a_quick_tool_hangs(opened: Open, tmp_path: Path) -> None:
