@@ -48,7 +48,7 @@ from tests.support.agent_scenes import agent_steps, asking_tools
 from tests.support.compaction_scenes import compacted, summed_up
 from tests.support.found_scenes import chat_found
 from tests.support.harness import Harness, harness
-from tests.support.quick_scenes import quick_tools
+from tests.support.quick_scenes import quick_tools, unsafe_tools
 from tests.support.scripted import Say, Script
 from tests.support.server import local_server
 from tests.support.single_scenes import single, single_hands_over
@@ -353,6 +353,7 @@ SCENES: dict[str, Scene] = {
         *(told, moved),
         *(chat, chat_tools, asking_tools, agent_steps),
         *(single, single_hands_over, compacted, summed_up, chat_found, quick_tools),
+        unsafe_tools,
     )
 }
 
