@@ -45,7 +45,7 @@ def _is_plain(response: httpx2.Response) -> bool:
 class Frames:
     """Takes the frames off a chunked body, as long as they are regular."""
 
-    __slots__ = ("_held", "_left", "rest")
+    __slots__ = ("_held", "_left", "broken", "rest")
 
     def __init__(self) -> None:
         self._held = b""
@@ -55,13 +55,16 @@ class Frames:
         self.rest: bytes | None = None
         """What no regular frame begins with, from the first byte of the frame that is none."""
 
+        self.broken = False
+        """A frame did not end where it said: nothing after it is read any more."""
+
     def feed(self, data: bytes) -> bytes:
-        """Return what the frames hold. Raises `RemoteProtocolError` for one without its end."""
+        """Return what the frames hold, up to where they are regular."""
         if self._held:
             data, self._held = self._held + data, b""
         pieces: list[bytes] = []
         at, size = 0, len(data)
-        while at < size:
+        while at < size and not self.broken:
             if self._left == 0:
                 found = _FRAME.match(data, at)
                 length = int(found[1], 16) if found is not None else 0
@@ -85,7 +88,7 @@ class Frames:
                 return at
         tail = data[at : at + self._left]
         if tail != b"\r\n"[2 - self._left :][: len(tail)]:
-            raise httpx2.RemoteProtocolError("a frame of the body is longer than it says")
+            self.broken = True
         self._left -= len(tail)
         return at + len(tail)
 
@@ -109,6 +112,8 @@ async def _frames_off(
         while True:
             if data and (piece := frames.feed(data)):
                 yield piece
+            if frames.broken:
+                raise httpx2.RemoteProtocolError("a frame of the body is longer than it says")
             if frames.rest is not None:
                 break
             data = await connection.receive(timeout)
