@@ -3,8 +3,8 @@
 Composition root: settings → stores, providers → activities → one Temporal Worker per queue. The
 workflow queue has light activities, and tools for workflows that call them at once; each provider
 that can be used here has a queue of its own, so that a run can only be sent where its key is.
-SIGTERM and SIGINT stop it gracefully: streams go on to their end for `graceful_shutdown` seconds,
-the rest is handed back.
+The process around them is `client.worker_process`: told to stop, it lets streams go on to their end
+for `graceful_shutdown` seconds, and hands the rest back.
 """
 
 import asyncio
@@ -12,11 +12,9 @@ import contextlib
 import gc
 import logging
 import os
-import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -38,11 +36,12 @@ from activities.models import CallModel
 from activities.own_client import Limiter
 from activities.runs import RunWork
 from activities.tools import RunTools
-from client.connection import ServerUnreachable, configured_address, connect
+from client.connection import configured_address
 from client.leash import PARENT_VARIABLE
 from client.searchability import ensure_search_attributes
 from client.storage import open_storage
 from client.tenants import registered
+from client.worker_process import until_stopped
 from config.problems import ConfigError
 from config.settings import Settings, load_settings
 from contracts.activities import RunActivities, SliceActivities
@@ -52,8 +51,8 @@ from contracts.tool_activities import ToolActivities
 from contracts.tools import tool_queue
 from contracts.version import VERSION
 from providers import registry
-from providers.account_limits import AccountLimits, LimitsUnreachable
-from providers.accounts import open_limits, queue_rates
+from providers.account_limits import LimitsUnreachable
+from providers.accounts import Kept, keep_limits
 from providers.exceptions import RouterError
 from providers.policy import load_policy
 from providers.spi import LLMClient
@@ -78,7 +77,6 @@ A task that was taken has 10 s. When a hundred workflows start together on a slo
 last of a hundred tasks in one thread would be late, be given out again, and make the others later.
 """
 PASSED_THROUGH = ("contracts", "rules", "workflows", "cel", "annotated_types")
-CONNECT_LIMIT_S = 30.0
 READY = "callboard worker ready"
 """Printed on stdout once the workers were started."""
 
@@ -111,40 +109,35 @@ async def workers(
     provider's queue gives to all workers. `tasks_at_once` limits the workflow tasks taken from
     the server, where it is not the SDK's 100.
     """
-    limits = concurrency or {}
     storage = open_storage(settings)
     clients = clients or RegisteredClients()
-    asking = asking_activities(
-        CallModel(storage.store, storage.spools, clients),
-        CallTurn(storage.store, storage.spools, clients),
-    )
-    run_work = RunWork(storage.store)
     tools = RunTools(storage.store, storage.spools, os.environ)
-    executed = execution_activities(ExecutionWork(storage.store, clients))
-    grace = timedelta(seconds=settings.graceful_shutdown)
     made = [
-        Worker(
+        _worker(
             client,
-            task_queue=workflow_queue,
+            settings,
+            workflow_queue,
+            [*activities_of(RunWork(storage.store)), *tool_activities(tools)],
             workflows=WORKFLOWS,
-            activities=[*activities_of(run_work), *tool_activities(tools)],
             workflow_runner=runner or workflow_runner(),
             max_concurrent_workflow_tasks=tasks_at_once,
-            build_id=BUILD_ID,
-            max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
-            graceful_shutdown_timeout=grace,
         )
     ]
+    asking = [
+        *execution_activities(ExecutionWork(storage.store, clients)),
+        *asking_activities(
+            CallModel(storage.store, storage.spools, clients),
+            CallTurn(storage.store, storage.spools, clients),
+        ),
+    ]
     made += [
-        Worker(
+        _worker(
             client,
-            task_queue=provider_queue(name),
-            activities=[*executed, *asking],
-            max_concurrent_activities=limits.get(name, settings.concurrency),
+            settings,
+            provider_queue(name),
+            asking,
+            max_concurrent_activities=(concurrency or {}).get(name, settings.concurrency),
             max_task_queue_activities_per_second=(rates or {}).get(name),
-            build_id=BUILD_ID,
-            max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
-            graceful_shutdown_timeout=grace,
         )
         for name in providers
     ]
@@ -183,17 +176,34 @@ def _tool_workers(
     workflow_queue: str,
 ) -> list[Worker]:
     return [
-        Worker(
+        _worker(
             client,
-            task_queue=tool_queue(group, workflow_queue),
-            activities=tool_activities(tools),
+            settings,
+            tool_queue(group, workflow_queue),
+            tool_activities(tools),
             max_concurrent_activities=settings.concurrency,
-            build_id=BUILD_ID,
-            max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
-            graceful_shutdown_timeout=timedelta(seconds=settings.graceful_shutdown),
         )
         for group in groups
     ]
+
+
+def _worker(
+    client: Client,
+    settings: Settings,
+    queue: str,
+    activities: Sequence[Callable[..., Any]],
+    **more: Any,
+) -> Worker:
+    """Return a worker of one queue, with what all of ours have in common."""
+    return Worker(
+        client,
+        task_queue=queue,
+        activities=activities,
+        build_id=BUILD_ID,
+        max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
+        graceful_shutdown_timeout=timedelta(seconds=settings.graceful_shutdown),
+        **more,
+    )
 
 
 @contextlib.asynccontextmanager
@@ -272,30 +282,10 @@ def workflow_runner() -> WorkflowRunner:
     )
 
 
-@dataclass(frozen=True)
-class Kept:
-    """How a worker keeps the limits of the policy's provider accounts."""
-
-    accounts: Mapping[str, AccountLimits]
-    concurrency: Mapping[str, int]
-    rates: Mapping[str, float]
-
-
 def kept_limits(settings: Settings, alone: bool) -> Kept:
-    """Return how the persona policy's limits are kept. Raises RouterError.
-
-    In Redis where one is named; else by this process, and, where others may work beside it
-    (`alone` False), requests per minute by the rate of the queue that they share.
-    """
+    """Return how the persona policy's limits are kept. Raises RouterError."""
     policy, _ = load_policy(settings.persona_policy)
-    accounts = open_limits(policy, settings.redis_url)
-    concurrency = {
-        name: provider.limits.concurrency
-        for name, provider in policy.providers.items()
-        if provider.limits.concurrency is not None
-    }
-    shared = alone or settings.redis_url is not None
-    return Kept(accounts, concurrency, {} if shared else queue_rates(policy))
+    return keep_limits(policy, settings.redis_url, alone)
 
 
 async def serve(
@@ -307,27 +297,28 @@ async def serve(
 
     With `groups` it runs tools only: those of these groups, without any provider's key.
     """
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signum, stop.set)
-    leash = asyncio.create_task(_end_with_parent())
+    if groups is not None:
+        return await until_stopped(lambda client: _tools_alone(client, settings, groups))
     try:
         kept = kept_limits(settings, alone=bool(os.environ.get(PARENT_VARIABLE)))
-        client = await _connect(stop)
-    except (ServerUnreachable, RouterError) as error:
+    except RouterError as error:
         print(error, file=sys.stderr)
         return 2
-    if client is None:
-        return 0
-    if groups is not None:
-        names = ", ".join(group or "default" for group in groups)
-        async with tool_workers(client, settings, groups):
-            print(READY, "for tools:", names, flush=True)
-            await stop.wait()
-        leash.cancel()
-        await asyncio.sleep(0.05)
-        return 0
+    return await until_stopped(lambda client: _everything(client, settings, only, kept))
+
+
+@contextlib.asynccontextmanager
+async def _tools_alone(
+    client: Client, settings: Settings, groups: Sequence[str | None]
+) -> AsyncIterator[str]:
+    async with tool_workers(client, settings, groups):
+        yield f"{READY} for tools: {', '.join(group or 'default' for group in groups)}"
+
+
+@contextlib.asynccontextmanager
+async def _everything(
+    client: Client, settings: Settings, only: Sequence[str] | None, kept: Kept
+) -> AsyncIterator[str]:
     await ensure_search_attributes(client)
     await _note_limits_away(settings.redis_url)
     providers = usable_providers(only)
@@ -338,12 +329,8 @@ async def serve(
         # What a worker begins with stays. Each full collection would look through it, and hold up
         # all streams for a tenth of a second.
         gc.freeze()
-        print(READY, ", ".join(providers), flush=True)
-        await stop.wait()
+        yield f"{READY} {', '.join(providers)}"
         log.info("stopping: finishing what is in flight")
-    leash.cancel()
-    await asyncio.sleep(0.05)
-    return 0
 
 
 async def _note_limits_away(redis_url: str | None) -> None:
@@ -356,33 +343,6 @@ async def _note_limits_away(redis_url: str | None) -> None:
         await RedisServer(redis_url).ping()
     except LimitsUnreachable as error:
         log.warning("%s", error)
-
-
-async def _connect(stop: asyncio.Event) -> Client | None:
-    """Connect; None when told to stop before.
-
-    A server that is just being started is waited for; one that our parent starts (it may have
-    to build it first), for as long as that parent lives.
-    """
-    deadline = asyncio.get_running_loop().time() + CONNECT_LIMIT_S
-    while not stop.is_set():
-        try:
-            return await connect()
-        except ServerUnreachable:
-            late = asyncio.get_running_loop().time() > deadline
-            if late and not os.environ.get(PARENT_VARIABLE):
-                raise
-            await asyncio.sleep(0.05)
-    return None
-
-
-async def _end_with_parent() -> None:
-    """End when the process that keeps us is gone: its server went with it, nothing can be saved."""
-    parent = os.environ.get(PARENT_VARIABLE)
-    while parent:
-        await asyncio.sleep(1)
-        if os.getppid() != int(parent):
-            os._exit(1)
 
 
 def main() -> None:

@@ -6,7 +6,8 @@ itself.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from providers.account_limits import AccountLimits
 from providers.limits import Limiter
@@ -62,3 +63,30 @@ def open_limits(policy: Policy, redis_url: str | None = None) -> dict[str, Accou
 
     server = RedisServer(redis_url)
     return {name: server.limits(name, limits) for name, limits in limited.items()}
+
+
+@dataclass(frozen=True)
+class Kept:
+    """How a worker keeps the limits of its accounts, by provider.
+
+    `concurrency` is of open requests, `rates` are the tasks a second of queues that are shared.
+    """
+
+    accounts: Mapping[str, AccountLimits]
+    concurrency: Mapping[str, int]
+    rates: Mapping[str, float]
+
+
+def keep_limits(policy: Policy, redis_url: str | None, alone: bool) -> Kept:
+    """Return how a policy's limits are kept. Raises RouterError.
+
+    In Redis where one is named; else by this process, and, where others may work beside it
+    (`alone` False), requests per minute by the rate of the queue that they share.
+    """
+    concurrency = {
+        name: provider.limits.concurrency
+        for name, provider in policy.providers.items()
+        if provider.limits.concurrency is not None
+    }
+    shared = alone or redis_url is not None
+    return Kept(open_limits(policy, redis_url), concurrency, {} if shared else queue_rates(policy))
