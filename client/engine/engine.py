@@ -11,8 +11,13 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import partial
 from types import TracebackType
 from typing import Any
+
+from pydantic import ValidationError
+from temporalio.client import WorkflowUpdateFailedError
 
 from client.engine import monitoring
 from client.engine.agents import Agent
@@ -24,11 +29,13 @@ from client.engine.monitoring import Monitor, MonitorConfig
 from client.engine.place import Serving
 from client.engine.serving import Host
 from client.engine.translating import Asked, Translation, translate
+from client.engine.waiting import BudgetWaits, OnBudgetWait, budget_of
 from client.engine.workflows import Workflow
 from client.planning import SIMULATED
 from client.runs import Run, Runs, new_run_id
 from contracts.runs import OWN_CLIENT, provider_queue
 from contracts.teams import WorkflowStatus
+from contracts.updates import BudgetRaise
 from providers.spi import LLMClient
 from stores.values import store_value
 
@@ -71,8 +78,9 @@ class OrchestrationEngine:
     """Main orchestration engine.
 
     `llm_client` implements `complete` (seed 004), `chat` (seed 000) or `stream`; it stays the
-    caller's to close. `failure_handler` is told of every failed attempt. `serving` replaces how
-    runs are worked on, for tests. Belongs to one event loop. Also an asynchronous context
+    caller's to close. `failure_handler` is told of every failed attempt, `on_budget_wait(workflow,
+    why)` of every wait for money: see `client.engine.waiting`. `serving` replaces how runs are
+    worked on, for tests. Belongs to one event loop. Also an asynchronous context
     manager, which shuts down at its end.
     """
 
@@ -82,6 +90,7 @@ class OrchestrationEngine:
         config: EngineConfig | None = None,
         *,
         failure_handler: FailureHandler | None = None,
+        on_budget_wait: OnBudgetWait | None = None,
         serving: Serving | None = None,
     ) -> None:
         if not isinstance(llm_client, LLMClient):
@@ -94,6 +103,7 @@ class OrchestrationEngine:
         self.cost_tracker = CostTracker(self.config.cost_config)
         self.monitor = Monitor(self.config.monitor_config)
         self.failure_handler = failure_handler or FailureHandler(self.config.default_retry_policy)
+        self.on_budget_wait = on_budget_wait
         self._name = f"{OWN_CLIENT}{uuid.uuid4()}"
         open_calls = self.rate_limiter.config.concurrent_requests or OPEN_CALLS
         self._host = Host(self._name, llm_client, self.rate_limiter, open_calls, serving)
@@ -101,6 +111,7 @@ class OrchestrationEngine:
         self._workflows: dict[str, Workflow] = {}
         self._executions: dict[str, int] = {}
         self._running: dict[str, asyncio.Future[None]] = {}
+        self._runs: dict[str, Run] = {}
         self._publishing: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -168,13 +179,39 @@ class OrchestrationEngine:
                 raise result
         return [self._workflows[workflow_id] for workflow_id in workflow_ids]
 
+    async def raise_budget(self, workflow_id: str, dollars: float | Decimal) -> None:
+        """Raise a running workflow's `cost_budget` to so many dollars in all; it goes on at once.
+
+        Raises ValueError for a workflow that does not run, and for less than it has.
+        """
+        run, workflow = self._run_of(workflow_id), self._workflows[workflow_id]
+        to = budget_of(dollars)
+        try:
+            view = await run.raise_budget(BudgetRaise(to=to, request_id=str(uuid.uuid4())))
+        except ValidationError:
+            raise ValueError("the budget must be more than 0 dollars") from None
+        except WorkflowUpdateFailedError as error:
+            raise ValueError(f"workflow {workflow_id!r}: {error.cause}") from None
+        workflow.cost_budget, workflow.waits_for = float(view.budget), None
+        self.cost_tracker.set_workflow_budget(run.run_id, workflow.cost_budget)
+        self.monitor.record_event(
+            monitoring.BUDGET_RAISED, workflow_id=run.run_id, data={"to": workflow.cost_budget}
+        )
+
+    async def give_up(self, workflow_id: str) -> None:
+        """End a running workflow: what is in flight is stopped and settled, the rest cancelled.
+
+        `execute_workflow` returns it then. Raises ValueError for one that does not run.
+        """
+        await self._run_of(workflow_id).cancel()
+
     def get_workflow_status(self, workflow_id: str) -> dict[str, Any] | None:
         """Return how far a workflow is, as JSON can hold it; None for an unknown id."""
         workflow = self._workflows.get(workflow_id)
         if workflow is None:
             return None
         state = workflow.to_dict()
-        kept = ("workflow_id", "name", "status", "started_at", "completed_at", "error")
+        kept = ("workflow_id", "name", "status", "started_at", "completed_at", "error", "waits_for")
         return {
             **{name: state[name] for name in kept},
             **workflow.get_statistics(),
@@ -231,6 +268,24 @@ class OrchestrationEngine:
             raise ValueError(f"no workflow {workflow_id!r} is registered")
         return workflow
 
+    def _run_of(self, workflow_id: str) -> Run:
+        self._registered(workflow_id)
+        run = self._runs.get(workflow_id)
+        if run is None:
+            raise ValueError(f"workflow {workflow_id!r} is not running")
+        return run
+
+    def _observers(self, workflow_id: str, run: Run) -> Observers:
+        waits = BudgetWaits(
+            self._workflows[workflow_id],
+            run.run_id,
+            self.monitor,
+            self.on_budget_wait,
+            partial(self.raise_budget, workflow_id),
+            partial(self.give_up, workflow_id),
+        )
+        return Observers(self.monitor, self.cost_tracker, self.failure_handler, waits)
+
     def _translation(self, workflow: Workflow) -> Translation:
         client = self.llm_client
         asked = Asked(
@@ -249,7 +304,8 @@ class OrchestrationEngine:
             runs = await self._host.runs()
             self._publish()
             run = await self._start(runs, workflow_id, workflow, translation)
-            observers = Observers(self.monitor, self.cost_tracker, self.failure_handler)
+            self._runs[workflow_id] = run
+            observers = self._observers(workflow_id, run)
             crowd = self._running.__len__
             follower = Follower(workflow, run, runs.store, translation.agents, observers, crowd)
             await follower.to_end()
@@ -259,6 +315,8 @@ class OrchestrationEngine:
                 workflow.status = WorkflowStatus.CANCELLED if cancelled else WorkflowStatus.FAILED
                 workflow.error = str(error) or type(error).__name__
             raise
+        finally:
+            self._runs.pop(workflow_id, None)
 
     async def _start(
         self, runs: Runs, workflow_id: str, workflow: Workflow, translation: Translation

@@ -22,6 +22,7 @@ from client.engine.costs import CostEntry, CostTracker
 from client.engine.failures import FailureHandler
 from client.engine.monitoring import Monitor
 from client.engine.translating import agent_result, attempt_entry, output_of
+from client.engine.waiting import BudgetWaits
 from client.engine.workflows import Workflow
 from client.runs import NoWorker, Run
 from contracts.failures import FailureKind
@@ -64,6 +65,7 @@ class Observers:
     monitor: Monitor
     costs: CostTracker
     failures: FailureHandler
+    waits: BudgetWaits
 
 
 class Follower:
@@ -106,6 +108,7 @@ class Follower:
             raise
         finally:
             ending.cancel()
+            await self._observers.waits.close()
         await self._finish(result)
 
     async def _watch(self, ending: "asyncio.Task[RunResult]") -> RunResult:
@@ -133,6 +136,7 @@ class Follower:
         workflow = self._workflow
         workflow.started_at = status.started_at or workflow.started_at
         workflow.total_cost, workflow.total_tokens = float(status.cost), status.tokens
+        self._observers.waits.see(status.paused_for)
         for step in status.steps:
             agent = self._agents[step.name]
             agent.status, agent.retry_count = step.status, max(0, step.attempt - 1)
@@ -197,6 +201,7 @@ class Follower:
         workflow.total_cost, workflow.total_tokens = float(result.cost), result.tokens
         workflow.started_at, workflow.completed_at = started, completed
         workflow.error = result.error
+        self._observers.waits.ended(result.status)
         await self._take_attempts(attempts)
         await self._take_results(results, attempts)
         workflow.status = result.status

@@ -25,6 +25,8 @@ WORKFLOW_COMPLETED = "workflow_completed"
 WORKFLOW_PARTIALLY_COMPLETED = "workflow_partially_completed"
 WORKFLOW_FAILED = "workflow_failed"
 WORKFLOW_CANCELLED = "workflow_cancelled"
+WORKFLOW_WAITS = "workflow_waits_for_money"
+BUDGET_RAISED = "budget_raised"
 AGENT_STARTED = "agent_started"
 AGENT_COMPLETED = "agent_completed"
 AGENT_FAILED = "agent_failed"
@@ -37,6 +39,7 @@ _WORKFLOW_ENDS = (
     WORKFLOW_FAILED,
     WORKFLOW_CANCELLED,
 )
+_WARNED = (WORKFLOW_FAILED, AGENT_FAILED, ATTEMPT_FAILED, WORKFLOW_WAITS)
 _AGENT_ENDS = (AGENT_COMPLETED, AGENT_FAILED, AGENT_CANCELLED)
 
 
@@ -99,8 +102,7 @@ class Monitor:
         if self.config.enable_metrics:
             self._count(event_type, data)
         if self.config.enable_logging:
-            failed = event_type in (WORKFLOW_FAILED, AGENT_FAILED, ATTEMPT_FAILED)
-            level = logging.WARNING if failed else logging.DEBUG
+            level = logging.WARNING if event_type in _WARNED else logging.DEBUG
             log.log(level, "%s %s", event_type, _details(agent_id, workflow_id, data))
 
     def _count(self, event_type: str, data: dict[str, Any]) -> None:

@@ -126,6 +126,7 @@ def _team(workflow: Workflow, steps: Mapping[str, str]) -> TeamSpec:
             cost_budget=Decimal(str(workflow.cost_budget)),
             timeout=workflow.timeout,
             allow_partial_completion=workflow.allow_partial_completion,
+            on_budget=workflow.on_budget,
         )
     except ValidationError as error:
         path, message = explain(error, TeamSpec)[0]

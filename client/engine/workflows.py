@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from client.engine.agents import Agent, isoformat, positive
 from contracts.teams import AgentStatus, WorkflowStatus
@@ -20,7 +20,9 @@ class Workflow:
     """Workflow configuration and state.
 
     `cost_budget` is in dollars and never passed, `timeout` in seconds. `inputs` are values for
-    placeholders that are no agent's name. `error` says why a workflow failed as a whole.
+    placeholders that are no agent's name. `on_budget` "pause" waits for a raised budget where a
+    call is not affordable, "fail" ends its agent; `waits_for` says what a waiting one needs.
+    `error` says why a workflow failed as a whole.
     Raises ValueError, which names the field, for values and graphs that cannot be.
     """
 
@@ -32,6 +34,7 @@ class Workflow:
     timeout: float = 3600.0
     allow_partial_completion: bool = True
     inputs: dict[str, Any] = field(default_factory=dict)
+    on_budget: Literal["fail", "pause"] = "fail"
     status: WorkflowStatus = field(default=WorkflowStatus.PENDING, init=False)
     workflow_id: str | None = field(default=None, init=False)
     started_at: datetime | None = field(default=None, init=False)
@@ -39,6 +42,7 @@ class Workflow:
     total_cost: float = field(default=0.0, init=False)
     total_tokens: int = field(default=0, init=False)
     error: str | None = field(default=None, init=False)
+    waits_for: str | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.validate()
@@ -62,6 +66,8 @@ class Workflow:
             yield f"cost_budget must be more than 0 dollars, not {self.cost_budget!r}"
         if not positive(self.timeout):
             yield f"timeout must be more than 0 seconds, not {self.timeout!r}"
+        if self.on_budget not in ("fail", "pause"):
+            yield f"on_budget must be 'fail' or 'pause', not {self.on_budget!r}"
         for name, count in Counter(agent.name for agent in self.agents).items():
             if count > 1:
                 yield f"agents: {count} agents have the name {name!r}"
@@ -74,6 +80,7 @@ class Workflow:
         self.status = WorkflowStatus.PENDING
         self.started_at = self.completed_at = None
         self.total_cost, self.total_tokens, self.error = 0.0, 0, None
+        self.waits_for = None
         for agent in self.agents:
             agent.reset()
 
@@ -118,6 +125,7 @@ class Workflow:
             "timeout": self.timeout,
             "allow_partial_completion": self.allow_partial_completion,
             "inputs": dict(self.inputs),
+            "on_budget": self.on_budget,
             "status": self.status.value,
             "workflow_id": self.workflow_id,
             "started_at": isoformat(self.started_at),
@@ -125,4 +133,5 @@ class Workflow:
             "total_cost": self.total_cost,
             "total_tokens": self.total_tokens,
             "error": self.error,
+            "waits_for": self.waits_for,
         }

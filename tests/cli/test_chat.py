@@ -217,7 +217,7 @@ def test_files_at_a_terminal(terminal: Terminal, tmp_path: Path) -> None:
     terminal.until("Ctrl-D")
     terminal.until(">")
     terminal.type(f"/file {tmp_path}/ca\t")
-    terminal.until("cat.png")
+    terminal.until("t.png")
     terminal.type("\r")
     terminal.until("[picture cat.png, 34.0 kB]")
     terminal.type("Briefly: it is a cat.\r")
