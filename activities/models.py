@@ -9,6 +9,7 @@ the answer to the store, the reply holds references.
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from temporalio import activity
@@ -304,7 +305,7 @@ class Attempt:
 
     async def _reply(self, wanted: OutputSpec, reply: ChatReply) -> ModelReply:
         state = self._state
-        usage = reply.usage or self._estimated()
+        usage = self._counted(reply.usage)
         state.usage = usage
         notes = list(reply.notes)
         if reply.usage is None:
@@ -330,8 +331,16 @@ class Attempt:
         """Store what an answer came to."""
         return await keep(self._store, output, want_inline=self._call.want_inline)
 
-    def _estimated(self) -> Usage:
-        return Usage(self._call.input_bound, _tokens_seen(len(self._state.text)), estimated=True)
+    def _counted(self, told: Usage | None) -> Usage:
+        """Return what was reported; where the vendor gave no number, our own count stands in."""
+        seen = _tokens_seen(len(self._state.text))
+        if told is None:
+            return Usage(self._call.input_bound, seen, estimated=True)
+        if not told.estimated:
+            return told
+        prompt = told.prompt_tokens or self._call.input_bound
+        answer = max(told.completion_tokens, seen)
+        return replace(told, prompt_tokens=prompt, completion_tokens=answer, total_tokens=0)
 
     async def _output(self, wanted: OutputSpec, reply: ChatReply) -> object:
         text = self._state.text

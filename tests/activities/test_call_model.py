@@ -177,6 +177,26 @@ async def test_usage_that_is_not_reported_is_estimated_and_marked(tmp_path: Path
     assert reply.notes
 
 
+@pytest.mark.parametrize(
+    ("told", "counted"),
+    [
+        (Usage(estimated=True), (1000, 3)),
+        (Usage(40, estimated=True), (40, 3)),
+        (Usage(40, 9, reasoning_tokens=5, estimated=True), (40, 9)),
+        (Usage(40, 1, estimated=True), (40, 3)),
+        (Usage(40, 0), (40, 0)),
+    ],
+)
+async def test_numbers_that_a_vendor_leaves_out_are_counted_here(
+    tmp_path: Path, told: Usage, counted: tuple[int, int]
+) -> None:
+    bench = Bench(tmp_path, Script(default=Say("An answer.", usage=told)))
+    usage = (await bench.call()).usage
+    assert (usage.prompt_tokens, usage.completion_tokens) == counted
+    assert usage.total_tokens == sum(counted)
+    assert (usage.estimated, usage.reasoning_tokens) == (told.estimated, told.reasoning_tokens)
+
+
 async def test_a_prompt_beyond_its_reservation_is_not_sent(tmp_path: Path) -> None:
     made = bench(tmp_path)
     failure = await made.fail(plan(team(agent("a", "x" * 2000))), input_bound=1000)
