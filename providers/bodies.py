@@ -71,8 +71,13 @@ class Frames:
                 if found is None or length == 0:
                     self._stop(data[at:], found is None)
                     break
-                self._left = length + 2
                 at = found.end()
+                end = at + length
+                if data[end : end + 2] == b"\r\n":  # all of it is there, as a rule
+                    pieces.append(data[at:end])
+                    at = end + 2
+                    continue
+                self._left = length + 2
             at = self._within(data, at, pieces)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 

@@ -21,41 +21,80 @@ from anyio.abc import ByteStream
 MOST_BYTES = 256 * 1024
 """Received and not read yet. One read of asyncio's may go as far again beyond it."""
 
+EYEBALLS_S = 0.25
+"""Until a host's next address is tried as well (RFC 8305)."""
 
-class Arrivals(asyncio.Protocol):
-    """What has arrived at one socket, and the task that waits for more. For one event loop."""
 
-    __slots__ = (
-        "_chunks",
-        "_due",
-        "_loop",
-        "_paused",
-        "_size",
-        "_timer",
-        "_transport",
-        "_waiter",
-        "_writable",
-        "ended",
-        "error",
-    )
+class Socket(asyncio.Protocol, ByteStream):
+    """A connected socket. For one event loop, one reader and one writer at a time."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._transport: Any = None
         self._chunks: list[bytes] = []
         self._size = 0
-        self._paused = False
+        self._paused = self._ended = self._closed = False
+        self._error: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
         self._writable: asyncio.Event | None = None
-        self._transport: Any = None
-        self.ended = False
-        self.error: Exception | None = None
+        self.patience: float | None = None
+        """Seconds that a read may wait for the next bytes."""
+
+    @classmethod
+    async def connected(cls, host: str, port: int, local_address: str | None = None) -> "Socket":
+        """Connect to a host, by whichever of its addresses answers first. Raises OSError."""
+        local = (local_address, 0) if local_address is not None else None
+        _, socket = await asyncio.get_running_loop().create_connection(
+            cls, host, port, local_addr=local, happy_eyeballs_delay=EYEBALLS_S
+        )
+        return socket
+
+    def info(self, name: str) -> Any:
+        """Return what the transport tells of itself: "socket", "peername", "sockname"."""
+        return self._transport.get_extra_info(name)
 
     @property
-    def waiting(self) -> bool:
-        """Whether there are bytes to be taken."""
-        return bool(self._chunks)
+    def has_news(self) -> bool:
+        """Whether anything has come that nobody has read, the end included."""
+        return bool(self._chunks) or self._ended
+
+    async def receive(self, max_bytes: int = 65536) -> bytes:
+        """Return all that has arrived, however much it is: at least one byte."""
+        if not self._chunks and not self._ended:
+            waiter = self._waiter = self._loop.create_future()
+            if self.patience is not None:
+                self._watch(self.patience)
+            try:
+                await waiter
+            finally:
+                self._waiter = None
+        if self._chunks:
+            return self._taken()
+        if self._closed:
+            raise ClosedResourceError
+        if self._error is not None:
+            raise BrokenResourceError from self._error
+        raise EndOfStream
+
+    async def send(self, item: bytes) -> None:
+        """Write, and wait until the socket has taken it."""
+        self._check_open()
+        self._transport.write(item)
+        if self._writable is not None:
+            await self._writable.wait()
+        self._check_open()
+
+    async def send_eof(self) -> None:
+        with contextlib.suppress(OSError):
+            self._transport.write_eof()
+
+    async def aclose(self) -> None:
+        """Close at once, whatever is still to be read or written."""
+        self._closed = True
+        self._transport.abort()
+        await asyncio.sleep(0)
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
@@ -67,16 +106,17 @@ class Arrivals(asyncio.Protocol):
         if self._size > MOST_BYTES and not self._paused:
             self._paused = True
             self._transport.pause_reading()
-        self._wake()
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     def eof_received(self) -> bool:
-        self.ended = True
-        self._wake()
+        self._end()
         return True  # what is being written may still be
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.ended, self.error = True, self.error or exc
-        self._wake()
+        self._error = exc
+        self._end()
         self.resume_writing()
         if self._timer is not None:
             self._timer.cancel()
@@ -90,13 +130,12 @@ class Arrivals(asyncio.Protocol):
             self._writable.set()
             self._writable = None
 
-    async def written(self) -> None:
-        """Wait until the socket has taken what was written, or is gone."""
-        if self._writable is not None:
-            await self._writable.wait()
+    def _end(self) -> None:
+        self._ended = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
-    def take(self) -> bytes:
-        """Return all that has arrived; empty if nothing has."""
+    def _taken(self) -> bytes:
         chunks = self._chunks
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         chunks.clear()
@@ -107,24 +146,20 @@ class Arrivals(asyncio.Protocol):
                 self._transport.resume_reading()
         return data
 
-    async def arrival(self, patience: float | None) -> None:
-        """Wait for bytes or the end. Raises `httpcore2.ReadTimeout` after `patience` seconds."""
-        if self._chunks or self.ended:
-            return
-        waiter = self._waiter = self._loop.create_future()
-        if patience is not None:
-            self._due = self._loop.time() + patience
-            if self._timer is None or self._timer.when() > self._due:
-                self._set()
-        try:
-            await waiter
-        finally:
-            self._waiter = None
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedResourceError
+        if self._error is not None or self._transport.is_closing():
+            raise BrokenResourceError from self._error
 
-    def _set(self) -> None:
-        if self._timer is not None:
+    def _watch(self, patience: float) -> None:
+        """Bound the present wait."""
+        self._due = self._loop.time() + patience
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._due, self._look)
+        elif self._timer.when() > self._due:
             self._timer.cancel()
-        self._timer = self._loop.call_at(self._due, self._look)
+            self._timer = self._loop.call_at(self._due, self._look)
 
     def _look(self) -> None:
         self._timer = None
@@ -132,76 +167,6 @@ class Arrivals(asyncio.Protocol):
         if waiter is None or waiter.done():
             return  # the next wait sets the timer again
         if self._loop.time() < self._due:
-            self._set()
+            self._timer = self._loop.call_at(self._due, self._look)
         else:
             waiter.set_exception(httpcore2.ReadTimeout())
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-
-class Socket(ByteStream):
-    """A connected socket. For one reader and one writer at a time."""
-
-    def __init__(self, transport: asyncio.Transport, arrivals: Arrivals) -> None:
-        self._transport = transport
-        self._arrivals = arrivals
-        self._closed = False
-        self.patience: float | None = None
-        """Seconds that a read may wait for the next bytes."""
-
-    @classmethod
-    async def connected(cls, host: str, port: int, local_address: str | None = None) -> "Socket":
-        """Connect to a host, by whichever of its addresses answers first. Raises OSError."""
-        local = (local_address, 0) if local_address is not None else None
-        transport, arrivals = await asyncio.get_running_loop().create_connection(
-            Arrivals, host, port, local_addr=local, happy_eyeballs_delay=0.25
-        )
-        return cls(transport, arrivals)
-
-    def info(self, name: str) -> Any:
-        """Return what the transport tells of itself: "socket", "peername", "sockname"."""
-        return self._transport.get_extra_info(name)
-
-    @property
-    def has_news(self) -> bool:
-        """Whether anything has come that nobody has read, the end included."""
-        return self._arrivals.waiting or self._arrivals.ended
-
-    async def receive(self, max_bytes: int = 65536) -> bytes:
-        """Return what has arrived, however much it is: at least one byte."""
-        arrivals = self._arrivals
-        if not arrivals.waiting:
-            await arrivals.arrival(self.patience)
-        data = arrivals.take()
-        if data:
-            return data
-        if self._closed:
-            raise ClosedResourceError
-        if arrivals.error is not None:
-            raise BrokenResourceError from arrivals.error
-        raise EndOfStream
-
-    async def send(self, item: bytes) -> None:
-        """Write, and wait until the socket has taken it."""
-        self._check_open()
-        self._transport.write(item)
-        await self._arrivals.written()
-        self._check_open()
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise ClosedResourceError
-        if self._arrivals.error is not None or self._transport.is_closing():
-            raise BrokenResourceError from self._arrivals.error
-
-    async def send_eof(self) -> None:
-        with contextlib.suppress(OSError):
-            self._transport.write_eof()
-
-    async def aclose(self) -> None:
-        """Close at once, whatever is still to be read or written."""
-        self._closed = True
-        self._transport.abort()
-        await asyncio.sleep(0)

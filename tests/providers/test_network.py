@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from anyio import BrokenResourceError, ClosedResourceError, EndOfStream
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -17,7 +18,7 @@ from cryptography.x509.oid import NameOID
 
 from providers.bodies import body_of
 from providers.network import Network, by_own_sockets
-from providers.sockets import MOST_BYTES, Arrivals, Socket
+from providers.sockets import MOST_BYTES, Socket
 from providers.tls import tls_context
 from tests.providers.test_bodies import HEAD, TEXT, WHOLE, RawServer, framed, serving
 
@@ -235,14 +236,38 @@ async def test_who_sends_more_than_is_read_has_to_wait() -> None:
 
 
 async def test_a_wait_that_is_cancelled_loses_nothing() -> None:
-    arrivals = Arrivals()
-    waiting = asyncio.create_task(arrivals.arrival(None))
-    await asyncio.sleep(0)
-    waiting.cancel()
-    arrivals.data_received(b"ab")
-    with pytest.raises(asyncio.CancelledError):
-        await waiting
-    arrivals.data_received(b"cd")
-    await arrivals.arrival(None)
-    assert arrivals.take() == b"abcd"
-    assert arrivals.take() == b""
+    server = RawServer([b"ab", b"cd"], keep=True)
+    async with serving(server) as url:
+        socket = await Socket.connected("127.0.0.1", int(url.rsplit(":", 1)[1].strip("/")))
+        waiting = asyncio.create_task(socket.receive())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await socket.send(b"go\r\n\r\n")
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        found = b""
+        while len(found) < 4:
+            found += await socket.receive()
+        assert found == b"abcd"
+        await socket.aclose()
+
+
+async def test_what_was_closed_or_broken_says_so() -> None:
+    server = RawServer([b"ab"])
+    async with serving(server) as url:
+        port = int(url.rsplit(":", 1)[1].strip("/"))
+        socket = await Socket.connected("127.0.0.1", port)
+        await socket.send(b"go\r\n\r\n")
+        assert await socket.receive() == b"ab"
+        with pytest.raises(EndOfStream):
+            await socket.receive()
+        await socket.aclose()
+        with pytest.raises(ClosedResourceError):
+            await socket.send(b"more")
+        other = await Socket.connected("127.0.0.1", port)
+        other.connection_lost(ConnectionResetError())
+        with pytest.raises(BrokenResourceError):
+            await other.receive()
+        with pytest.raises(BrokenResourceError):
+            await other.send(b"more")
+        await other.aclose()
