@@ -204,10 +204,16 @@ def _line_data(line: Line) -> dict[str, Any]:
     return data
 
 
+USAGE = (
+    *("prompt_tokens", "cached_tokens", "cache_write_tokens", "cache_write_1h_tokens"),
+    *("completion_tokens", "reasoning_tokens", "total_tokens", "estimated"),
+)
+"""The fields of a usage that have a column: all but the wire's own object."""
+
 COLUMNS = (
     *("run", "attempt", "agent", "provider", "model", "outcome", "state"),
-    *("prompt_tokens", "cached_tokens", "cache_write_tokens", "completion_tokens"),
-    *("reasoning_tokens", "price_source", "price_version", "formula"),
+    *USAGE,
+    *("stored_token_hours", "price_source", "price_version", "formula"),
     *("cost_usd", "served_usd", "reserved_usd", "queued_at", "started_at", "ended_at"),
 )
 
@@ -222,8 +228,9 @@ def _write_csv(bill: Bill) -> None:
         writer.writerow(
             (
                 *(line.run_id, line.name, _names(line)[0], attempt.provider, attempt.model),
-                *(outcome(attempt), attempt.state, usage.prompt_tokens, usage.cached_tokens),
-                *(usage.cache_write_tokens, usage.completion_tokens, usage.reasoning_tokens),
+                *(outcome(attempt), attempt.state),
+                *(int(getattr(usage, field)) for field in USAGE),
+                attempt.stored_token_hours,
                 *((price.source, price.version) if price else ("", "")),
                 *(formula(line), f"{attempt.cost:f}", f"{attempt.served:f}"),
                 f"{attempt.reserved:f}",
