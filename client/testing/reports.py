@@ -35,7 +35,14 @@ def summary(suites: Sequence[SuiteResult]) -> str:
         count = sum(suite.count(outcome) for suite in suites)
         parts += [f"{count} {text}"] if count else []
     spent = sum((suite.spent for suite in suites), Decimal(0))
-    return f"{', '.join(parts)} ({pass_rate(suites):.0%}); ${spent:.4f} spent"
+    return f"{', '.join(parts)} ({pass_rate(suites):.0%}); {_money(spent, '${}')} spent"
+
+
+def _money(dollars: Decimal, form: str) -> str:
+    """Return dollars with four digits after the point; what is less than that is not nothing."""
+    if 0 < dollars < Decimal("0.00005"):
+        return "<" + form.format("0.0001")
+    return form.format(f"{dollars:.4f}")
 
 
 def _table(suite: SuiteResult) -> Iterator[str]:
@@ -47,7 +54,7 @@ def _table(suite: SuiteResult) -> Iterator[str]:
         )
         yield (
             f"| {MARKS[case.outcome]} | {_cell(case.name)} | {_cell(checks)} | {case.tokens:,} "
-            f"| {case.spent:.4f} USD | {case.seconds:.1f} s |"
+            f"| {_money(case.spent, '{} USD')} | {case.seconds:.1f} s |"
         )
 
 

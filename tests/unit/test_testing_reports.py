@@ -9,6 +9,7 @@ import pytest
 from junitparser import JUnitXml
 
 from client.cli.console import Refusal
+from client.cli.spelling import money
 from client.cli.verdict_gates import Gating
 from client.testing.junit import junit
 from client.testing.reports import data, markdown, summary
@@ -81,6 +82,15 @@ def test_the_summary_counts_all() -> None:
         "1 of 4 passed, 1 failed, 1 could not be run, 1 could not be judged (25%); $0.0120 spent"
     )
     assert pass_rate([]) == 0
+
+
+def test_little_money_is_not_nothing() -> None:
+    little = SuiteResult("a", Path("a.yaml"), (CaseResult("x", "passed", cost=Decimal("0.00002")),))
+    assert summary([little]).endswith("<$0.0001 spent")
+    assert "| <0.0001 USD |" in markdown([little])
+    assert [money(Decimal(d)) for d in ("0", "0.00002", "0.00005", "0.0012")] == [
+        *("$0.0000", "<$0.0001", "$0.0001", "$0.0012")
+    ]
 
 
 def test_a_suite_as_quality_fabric_takes_it() -> None:
