@@ -20,7 +20,7 @@ GLYPHS = {
 
 def money(dollars: Decimal) -> str:
     """Return dollars with four digits after the point; what is less than that is not nothing."""
-    if 0 < dollars < Decimal("0.00005"):
+    if 0 < dollars <= Decimal("0.00005"):
         return "<$0.0001"
     return f"${dollars:.4f}"
 

@@ -40,7 +40,7 @@ def summary(suites: Sequence[SuiteResult]) -> str:
 
 def _money(dollars: Decimal, form: str) -> str:
     """Return dollars with four digits after the point; what is less than that is not nothing."""
-    if 0 < dollars < Decimal("0.00005"):
+    if 0 < dollars <= Decimal("0.00005"):
         return "<" + form.format("0.0001")
     return form.format(f"{dollars:.4f}")
 

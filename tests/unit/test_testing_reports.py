@@ -88,7 +88,7 @@ def test_little_money_is_not_nothing() -> None:
     little = SuiteResult("a", Path("a.yaml"), (CaseResult("x", "passed", cost=Decimal("0.00002")),))
     assert summary([little]).endswith("<$0.0001 spent")
     assert "| <0.0001 USD |" in markdown([little])
-    assert [money(Decimal(d)) for d in ("0", "0.00002", "0.00005", "0.0012")] == [
+    assert [money(Decimal(d)) for d in ("0", "0.00005", "0.00006", "0.0012")] == [
         *("$0.0000", "<$0.0001", "$0.0001", "$0.0012")
     ]
 
