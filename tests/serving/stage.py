@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import uuid
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -173,3 +174,8 @@ async def stage(
     opened = harness(address, folder, script or Script(), tools=tools, cached_workflows=20)
     async with opened as h, serving(h, agents, **more) as running:
         yield running
+
+
+def once() -> dict[str, str]:
+    """Return the header of a request that is made once: the server outlives the test."""
+    return {"Idempotency-Key": uuid.uuid4().hex}

@@ -1,7 +1,6 @@
 """What a persona may be served by: candidates, their prices and models, and why others are not."""
 
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
@@ -14,24 +13,9 @@ from providers.exceptions import (
 )
 from providers.pricing import PriceOverride
 from providers.router import Needs, PersonaRouter
+from tests.unit.policies import KEYS, request
 
 pytestmark = pytest.mark.unit
-
-KEYS = {"EP_OPENAI_API_KEY": "k1", "EP_ANTHROPIC_API_KEY": "k2", "EP_GEMINI_API_KEY": "k3"}
-
-
-@pytest.fixture
-def write(tmp_path):
-    def write(text: str, name: str = "policy.yaml") -> Path:
-        path = tmp_path / name
-        path.write_text(text, encoding="utf-8")
-        return path
-
-    return write
-
-
-def request(**fields) -> ChatRequest:
-    return ChatRequest([Message("user", "Hello there")], **fields)
 
 
 def test_candidates_are_priced_and_ordered_by_preference():
@@ -75,23 +59,23 @@ def test_an_image_requires_vision():
     assert found[0].provider == "anthropic"
 
 
-def test_the_table_limits_what_the_policy_grants(write):
+def test_the_table_limits_what_the_policy_grants(write_policy):
     text = """
 providers:
   openai: {capabilities: [vision], default_model: gpt-4, models: [gpt-4.1]}
 personas: {x: {requires: [vision], provider_preferences: [openai]}}
 """
-    router = PersonaRouter(write(text), env=KEYS)
+    router = PersonaRouter(write_policy(text), env=KEYS)
     assert [c.model for c in router.candidates("x")] == ["gpt-4.1"]
     assert "the model lacks vision" in router.explain("x").verdicts[0].reasons
 
 
-def test_a_prompt_that_does_not_fit_the_window_rules_a_model_out(write):
+def test_a_prompt_that_does_not_fit_the_window_rules_a_model_out(write_policy):
     text = """
 providers: {openai: {default_model: gpt-4, models: [gpt-4.1]}}
 personas: {x: {provider_preferences: [openai]}}
 """
-    router = PersonaRouter(write(text), env=KEYS)
+    router = PersonaRouter(write_policy(text), env=KEYS)
     long = ChatRequest([Message("user", "word " * 20_000)], max_tokens=100)
     assert [c.model for c in router.candidates("x")] == ["gpt-4", "gpt-4.1"]
     assert [c.model for c in router.candidates("x", long)] == ["gpt-4.1"]
@@ -101,38 +85,38 @@ personas: {x: {provider_preferences: [openai]}}
     assert [c.model for c in router.candidates("x", request(max_tokens=20_000))] == ["gpt-4.1"]
 
 
-def test_a_temperature_out_of_range_rules_a_model_out_and_an_unused_one_is_noted(write):
+def test_a_temperature_out_of_range_rules_a_model_out_and_an_unused_one_is_noted(write_policy):
     text = """
 providers: {anthropic: {default_model: claude-haiku-4-5, models: [claude-sonnet-5-5]}}
 personas: {x: {provider_preferences: [anthropic]}}
 """
-    router = PersonaRouter(write(text), env=KEYS)
+    router = PersonaRouter(write_policy(text), env=KEYS)
     assert router.candidates("x", request(temperature=1.0))[0].model == "claude-haiku-4-5"
     (found,) = router.candidates("x", request(temperature=1.5))
     assert found.model == "claude-sonnet-5-5"
     assert found.notes == ("it takes no temperature",)
 
 
-def test_persona_limits_on_window_and_price(write):
+def test_persona_limits_on_window_and_price(write_policy):
     text = """
 providers: {openai: {default_model: gpt-4, models: [gpt-4.1, gpt-4.1-mini]}}
 personas:
   long: {provider_preferences: [openai], context_at_least: 100000}
   cheap: {provider_preferences: [openai], max_price_per_mtok: 2}
 """
-    router = PersonaRouter(write(text), env=KEYS)
+    router = PersonaRouter(write_policy(text), env=KEYS)
     assert [c.model for c in router.candidates("long")] == ["gpt-4.1", "gpt-4.1-mini"]
     assert [c.model for c in router.candidates("cheap")] == ["gpt-4.1-mini"]
     reasons = router.explain("cheap").verdicts[0].reasons
     assert reasons == ("$60 per million tokens is above the persona's $2",)
 
 
-def test_a_persona_names_its_models(write):
+def test_a_persona_names_its_models(write_policy):
     text = """
 providers: {openai: {}}
 personas: {x: {provider_preferences: [openai], models: {openai: [gpt-4.1, gpt-4o]}}}
 """
-    router = PersonaRouter(write(text), env=KEYS)
+    router = PersonaRouter(write_policy(text), env=KEYS)
     assert [c.model for c in router.candidates("x")] == ["gpt-4.1", "gpt-4o"]
 
 
@@ -152,7 +136,7 @@ def test_a_pinned_model_must_satisfy_the_persona():
         PersonaRouter(env=KEYS).candidates("qa_engineer", needs=Needs(model="gpt-4"))
 
 
-def test_an_unknown_model_is_refused_without_a_price_and_warned_about_with_one(write):
+def test_an_unknown_model_is_refused_without_a_price_and_warned_about_with_one(write_policy):
     router = PersonaRouter(env=KEYS)
     with pytest.raises(NoProviderError, match=r'prices: \{"openai/llama-9"'):
         router.candidates("qa_engineer", needs=Needs(model="llama-9"))
@@ -164,27 +148,27 @@ def test_an_unknown_model_is_refused_without_a_price_and_warned_about_with_one(w
     assert "does not know it" in found[0].why
 
 
-def test_prices_of_the_policy_are_used_and_can_be_replaced(write):
+def test_prices_of_the_policy_are_used_and_can_be_replaced(write_policy):
     text = """
 providers: {openai: {default_model: mine}}
 personas: {x: {provider_preferences: [openai]}}
 prices: {openai/mine: {input: 0.25, output: 2}}
 """
-    path = write(text)
+    path = write_policy(text)
     assert PersonaRouter(path, env=KEYS).candidates("x")[0].price.input.base == Decimal("0.25")
     other = {"openai/mine": PriceOverride(input=Decimal(7), output=Decimal(7))}
     found = PersonaRouter(path, env=KEYS, prices=other).candidates("x")
     assert found[0].price.input.base == 7
 
 
-def test_the_openai_persona_is_the_next_candidate(write):
+def test_the_openai_persona_is_the_next_candidate(write_policy):
     text = """
 providers: {anthropic: {capabilities: [system_prompts]}, openai: {capabilities: [system_prompts]}}
 personas:
   x: {requires: [system_prompts], provider_preferences: [anthropic]}
   x_openai: {provider_preferences: [openai]}
 """
-    found = PersonaRouter(write(text), env=KEYS).candidates("x")
+    found = PersonaRouter(write_policy(text), env=KEYS).candidates("x")
     assert [c.provider for c in found] == ["anthropic", "openai"]
     assert found[1].why.startswith("fallback persona x_openai")
 

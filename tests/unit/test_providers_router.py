@@ -1,11 +1,10 @@
 """Personas to providers: the policy file, selection, clients, the default provider."""
 
 import logging
-from pathlib import Path
 
 import pytest
 
-from contracts.messages import ChatChunk, ChatRequest, Message, ToolDefinition
+from contracts.messages import ChatChunk, ChatRequest, ToolDefinition
 from providers import registry
 from providers.exceptions import (
     NoProviderError,
@@ -16,10 +15,10 @@ from providers.exceptions import (
 from providers.policy import load_policy
 from providers.router import PersonaRouter
 from providers.spi import LLMClient
+from tests.unit.policies import KEYS, request
 
 pytestmark = pytest.mark.unit
 
-KEYS = {"EP_OPENAI_API_KEY": "k1", "EP_ANTHROPIC_API_KEY": "k2", "EP_GEMINI_API_KEY": "k3"}
 
 TWO = """
 providers:
@@ -63,33 +62,19 @@ class Named(LLMClient):
         yield ChatChunk(delta_text="ok", finish_reason="stop")
 
 
-@pytest.fixture
-def write(tmp_path):
-    def write(text: str, name: str = "policy.yaml") -> Path:
-        path = tmp_path / name
-        path.write_text(text, encoding="utf-8")
-        return path
-
-    return write
-
-
-def request(**fields) -> ChatRequest:
-    return ChatRequest([Message("user", "Hello there")], **fields)
-
-
 # --- selection by policy alone
 
 
-def test_A1_the_first_that_covers_all_not_the_best(write):
-    assert PersonaRouter(write(TWO % "a")).select_provider("x") == "p1"
+def test_A1_the_first_that_covers_all_not_the_best(write_policy):
+    assert PersonaRouter(write_policy(TWO % "a")).select_provider("x") == "p1"
 
 
-def test_A2_one_that_lacks_something_is_passed_over(write):
-    assert PersonaRouter(write(TWO % "b")).select_provider("x") == "p2"
+def test_A2_one_that_lacks_something_is_passed_over(write_policy):
+    assert PersonaRouter(write_policy(TWO % "b")).select_provider("x") == "p2"
 
 
-def test_A3_nobody_fits(write):
-    path = write(TWO % "c")
+def test_A3_nobody_fits(write_policy):
+    path = write_policy(TWO % "c")
     with pytest.raises(NoProviderError) as raised:
         PersonaRouter(path).select_provider("x")
     assert isinstance(raised.value, RouterError)
@@ -100,9 +85,9 @@ def test_A3_nobody_fits(write):
     assert str(path) in text
 
 
-def test_A4_unknown_persona_is_told_from_an_unserved_one(write):
+def test_A4_unknown_persona_is_told_from_an_unserved_one(write_policy):
     with pytest.raises(PersonaNotFoundError) as raised:
-        PersonaRouter(write(SEED)).select_provider("zz")
+        PersonaRouter(write_policy(SEED)).select_provider("zz")
     assert isinstance(raised.value, RouterError)
     assert isinstance(raised.value, ValueError)
     assert "'zz' is not defined" in str(raised.value)
@@ -116,7 +101,7 @@ def test_a_misspelt_persona_gets_a_suggestion():
 
 
 @pytest.mark.parametrize("requires", ["", "requires: []", "requires:"])
-def test_A5_nothing_required(write, requires):
+def test_A5_nothing_required(write_policy, requires):
     text = f"""
 providers: {{p1: {{capabilities: [a]}}, p2: {{capabilities: []}}}}
 personas:
@@ -124,7 +109,7 @@ personas:
     {requires}
     provider_preferences: [p2]
 """
-    assert PersonaRouter(write(text)).select_provider("x") == "p2"
+    assert PersonaRouter(write_policy(text)).select_provider("x") == "p2"
 
 
 @pytest.mark.parametrize(
@@ -143,14 +128,14 @@ def test_A6_the_shipped_policy(persona, provider):
     assert PersonaRouter(env={}).select_provider(persona) == provider
 
 
-def test_A6_the_seeds_gemini_snippet(write):
-    router = PersonaRouter(write(SEED))
+def test_A6_the_seeds_gemini_snippet(write_policy):
+    router = PersonaRouter(write_policy(SEED))
     assert router.select_provider("architect_gemini") == "gemini"
     assert router.select_provider("architect") == "claude_agent"
 
 
-def test_A7_a_policy_of_ones_own_replaces_the_shipped_one(write):
-    router = PersonaRouter(str(write(TWO % "a")))
+def test_A7_a_policy_of_ones_own_replaces_the_shipped_one(write_policy):
+    router = PersonaRouter(str(write_policy(TWO % "a")))
     assert router.select_provider("x") == "p1"
     with pytest.raises(PersonaNotFoundError):
         router.select_provider("architect")
@@ -181,8 +166,8 @@ def test_the_working_folders_policy_comes_before_the_shipped_one(tmp_path, monke
         ("prices:\n  m: {input: -1, output: 1}\n", ":2: prices.m.input: "),
     ],
 )
-def test_A8_a_broken_file_is_named_with_its_line(write, text, told):
-    path = write(text)
+def test_A8_a_broken_file_is_named_with_its_line(write_policy, text, told):
+    path = write_policy(text)
     with pytest.raises(RouterError) as raised:
         PersonaRouter(path)
     assert str(path) in str(raised.value)
@@ -191,8 +176,8 @@ def test_A8_a_broken_file_is_named_with_its_line(write, text, told):
     assert raised.value.__context__ is None or raised.value.__suppress_context__
 
 
-def test_A8_all_problems_are_told_at_once(write):
-    path = write("personas:\n  x:\n    colour: red\n  y:\n    temperature: 3\n")
+def test_A8_all_problems_are_told_at_once(write_policy):
+    path = write_policy("personas:\n  x:\n    colour: red\n  y:\n    temperature: 3\n")
     with pytest.raises(RouterError) as raised:
         PersonaRouter(path)
     assert len(str(raised.value).splitlines()) == 2
@@ -211,33 +196,33 @@ def test_A8_a_file_in_another_encoding(tmp_path):
         PersonaRouter(path)
 
 
-def test_A8_an_undeclared_provider_is_named_with_its_line(write):
-    path = write("personas:\n  x:\n    provider_preferences: [nope]\nproviders: {p1: {}}\n")
+def test_A8_an_undeclared_provider_is_named_with_its_line(write_policy):
+    path = write_policy("personas:\n  x:\n    provider_preferences: [nope]\nproviders: {p1: {}}\n")
     with pytest.raises(RouterError, match=r":3: .*'nope', which is not declared.*p1"):
         PersonaRouter(path)
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "personas:\nproviders:\n", "{}"])
-def test_A8_an_empty_policy_stays_empty(write, text):
-    router = PersonaRouter(write(text))
+def test_A8_an_empty_policy_stays_empty(write_policy, text):
+    router = PersonaRouter(write_policy(text))
     with pytest.raises(PersonaNotFoundError):
         router.select_provider("architect")
 
 
-def test_a_changed_file_is_read_again(write):
-    assert PersonaRouter(write(TWO % "a")).select_provider("x") == "p1"
-    assert PersonaRouter(write(TWO % "b ")).select_provider("x") == "p2"
+def test_a_changed_file_is_read_again(write_policy):
+    assert PersonaRouter(write_policy(TWO % "a")).select_provider("x") == "p1"
+    assert PersonaRouter(write_policy(TWO % "b ")).select_provider("x") == "p2"
 
 
-def test_a_persona_brings_its_own_settings(write):
-    path = write("personas: {x: {system: Be brief., max_tokens: 99, temperature: 0.1}}")
+def test_a_persona_brings_its_own_settings(write_policy):
+    path = write_policy("personas: {x: {system: Be brief., max_tokens: 99, temperature: 0.1}}")
     profile = PersonaRouter(path).profile("x")
     assert (profile.system, profile.max_tokens, profile.temperature) == ("Be brief.", 99, 0.1)
 
 
-def test_limits_are_read(write):
+def test_limits_are_read(write_policy):
     text = "providers: {p1: {limits: {requests_per_minute: 5, concurrency: 2}}}"
-    limits = load_policy(write(text))[0].providers["p1"].limits
+    limits = load_policy(write_policy(text))[0].providers["p1"].limits
     assert (limits.requests_per_minute, limits.concurrency) == (5, 2)
     assert limits.tokens_per_minute is None
 
@@ -270,7 +255,7 @@ def test_A9_a_bad_key_is_not_shown():
     assert "secret" not in str(raised.value)
 
 
-def test_an_unusable_provider_is_passed_over_with_a_warning(write, caplog):
+def test_an_unusable_provider_is_passed_over_with_a_warning(write_policy, caplog):
     text = """
 providers: {openai: {capabilities: []}, named: {capabilities: [], default_model: m-7}}
 personas: {x: {provider_preferences: [openai, named]}}
@@ -278,7 +263,7 @@ personas: {x: {provider_preferences: [openai, named]}}
     registry.register("named", Named)
     try:
         with caplog.at_level(logging.WARNING):
-            client = PersonaRouter(write(text), env={}).get_client("x")
+            client = PersonaRouter(write_policy(text), env={}).get_client("x")
     finally:
         registry.unregister("named")
     assert isinstance(client, Named)
@@ -287,10 +272,10 @@ personas: {x: {provider_preferences: [openai, named]}}
     assert "EP_OPENAI_API_KEY" in caplog.text
 
 
-def test_an_own_provider_needs_no_model(write):
+def test_an_own_provider_needs_no_model(write_policy):
     registry.register("p1", Named)
     try:
-        client = PersonaRouter(write(TWO % "a")).get_client("x")
+        client = PersonaRouter(write_policy(TWO % "a")).get_client("x")
     finally:
         registry.unregister("p1")
     assert isinstance(client, Named)
@@ -306,12 +291,12 @@ def test_A17_tools_go_to_the_next_preference_that_has_them():
     assert router.get_client("code_writer").provider == "claude_agent"
 
 
-def test_A17_tools_that_nobody_has_are_an_error_before_the_call(write):
+def test_A17_tools_that_nobody_has_are_an_error_before_the_call(write_policy):
     text = """
 providers: {claude_agent: {capabilities: [system_prompts, streaming]}}
 personas: {x: {provider_preferences: [claude_agent]}}
 """
-    router = PersonaRouter(write(text), env=KEYS)
+    router = PersonaRouter(write_policy(text), env=KEYS)
     needs_tools = request(tools=[ToolDefinition("t")])
     with pytest.raises(NoProviderError, match="tool_calling"):
         router.candidates("x", needs_tools)
@@ -331,8 +316,8 @@ personas: {x: {requires: [system_prompts]}}
 """
 
 
-def test_the_default_provider_comes_first_without_preferences(write):
-    path = write(NO_PREFERENCES)
+def test_the_default_provider_comes_first_without_preferences(write_policy):
+    path = write_policy(NO_PREFERENCES)
     assert PersonaRouter(path, env={}).select_provider("x") == "gemini"
     env = {"EP_DEFAULT_PROVIDER": "openai", **KEYS}
     router = PersonaRouter(path, env=env)
@@ -340,8 +325,8 @@ def test_the_default_provider_comes_first_without_preferences(write):
     assert {c.provider for c in router.candidates("x")} == {"openai", "gemini"}
 
 
-def test_simulated_is_never_chosen_by_itself(write):
-    path = write(NO_PREFERENCES)
+def test_simulated_is_never_chosen_by_itself(write_policy):
+    path = write_policy(NO_PREFERENCES)
     with pytest.raises(NoProviderError):
         PersonaRouter(path, env={}).candidates("x")
     router = PersonaRouter(path, env={"EP_DEFAULT_PROVIDER": "simulated"})
@@ -353,7 +338,7 @@ def test_the_default_provider_is_ignored_where_there_are_preferences():
     assert router.select_provider("qa_engineer") == "openai"
 
 
-def test_an_unknown_default_provider_is_named(write):
-    router = PersonaRouter(write(NO_PREFERENCES), env={"EP_DEFAULT_PROVIDER": "nope"})
+def test_an_unknown_default_provider_is_named(write_policy):
+    router = PersonaRouter(write_policy(NO_PREFERENCES), env={"EP_DEFAULT_PROVIDER": "nope"})
     with pytest.raises(RouterError, match=r"EP_DEFAULT_PROVIDER names 'nope'"):
         router.select_provider("x")

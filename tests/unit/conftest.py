@@ -1,0 +1,26 @@
+"""What several unit tests begin with."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from stores.spools import FileSpools
+
+
+@pytest.fixture
+def spools(tmp_path: Path) -> FileSpools:
+    """A folder of spools in which nothing stands yet."""
+    return FileSpools(tmp_path / "spools")
+
+
+@pytest.fixture
+def write_policy(tmp_path: Path) -> Callable[..., Path]:
+    """Writes the text of a persona policy; gives its path."""
+
+    def write(text: str, name: str = "policy.yaml") -> Path:
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
