@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
+from benchmarks._candidates import openai_candidate
 from benchmarks._clocked import vendor
 from client.agent_plans import plan_own
 from client.chats import Chats
@@ -24,22 +25,12 @@ from config.settings import Settings
 from contracts import search
 from contracts.agents import AgentBudget, AgentModel, AgentSpec
 from contracts.chats import AgentHeader
-from contracts.plans import Candidate
-from contracts.prices import Price, Rate
 from contracts.retry import RetryRule
-from contracts.runs import provider_queue
 from contracts.teams import ModelParams
 from worker import READY
 
 ROOT = Path(__file__).resolve().parent.parent
 MOST_OPEN = 300
-PRICE = Price(
-    model="clocked",
-    input=Rate(base=Decimal(1)),
-    output=Rate(base=Decimal(2)),
-    source="benchmark",
-    version="1",
-)
 
 
 @dataclass(frozen=True)
@@ -58,13 +49,7 @@ class Stage:
             model=AgentModel(provider="openai", params=ModelParams(model=model, max_tokens=2000)),
             budget=AgentBudget(session=Decimal(1000), turn=Decimal(1000)),
         )
-        candidate = Candidate(
-            provider="openai",
-            model=model,
-            queue=provider_queue("openai"),
-            price=PRICE,
-            options={"api": "chat"},
-        )
+        candidate = openai_candidate(model)
         loaded = LoadedAgent(agent, Path("agent.yaml"), {})
         planned = plan_own(loaded, lambda _: candidate, RetryRule(max_retries=0))
         return await planned.stored(self.chats.runs.store)

@@ -19,10 +19,10 @@ import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 
 from benchmarks._apart import served
+from benchmarks._candidates import openai_candidate
 from benchmarks._limited import REQUESTS, TOKENS
 from client.connection import connect
 from client.devserver import find_server
@@ -31,9 +31,7 @@ from client.runs import Runs
 from client.storage import open_storage
 from config.settings import Settings
 from contracts import search
-from contracts.plans import Candidate, Plan
-from contracts.prices import Price, Rate
-from contracts.runs import provider_queue
+from contracts.plans import Plan
 from contracts.teams import ModelParams, ModelStep, TeamSpec
 from tests.support.redis import running_redis
 from worker import READY
@@ -43,13 +41,6 @@ WORKERS, RUNS, AGENTS, PARALLEL = 4, 8, 280, 50
 MINUTES = 3
 TARGET = 0.90
 PROMPT = "Read this, and say yes. " * 10
-PRICE = Price(
-    model="limited",
-    input=Rate(base=Decimal(1)),
-    output=Rate(base=Decimal(2)),
-    source="benchmark",
-    version="1",
-)
 POLICY = f"""
 providers:
   openai:
@@ -81,13 +72,7 @@ def plan() -> Plan:
         )
         for number in range(AGENTS)
     )
-    candidate = Candidate(
-        provider="openai",
-        model="limited",
-        queue=provider_queue("openai"),
-        price=PRICE,
-        options={"api": "chat"},
-    )
+    candidate = openai_candidate("limited")
     return Plan(
         team=TeamSpec(name="limits", agents=steps, max_parallel_agents=PARALLEL),
         candidates=(candidate,),

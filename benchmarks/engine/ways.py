@@ -10,7 +10,6 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
@@ -18,15 +17,14 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from benchmarks._candidates import openai_candidate
 from benchmarks.engine.bare import QUEUE, Asking, BareGraph, Graph
 from benchmarks.engine.graph import MAX_TOKENS, Agent
 from client.runs import Runs
 from client.storage import open_storage
 from config.settings import Settings
 from contracts.messages import ChatRequest, Message
-from contracts.plans import Candidate, Plan
-from contracts.prices import Price, Rate
-from contracts.runs import provider_queue
+from contracts.plans import Plan
 from contracts.teams import ModelParams, ModelStep, TeamSpec, WorkflowStatus
 from providers import registry
 from providers.spi import LLMClient, Timeouts
@@ -34,13 +32,6 @@ from worker import HEARTBEAT_THROTTLE, PASSED_THROUGH, workers
 
 PARALLEL = 10
 PROVIDER = "openai"
-PRICE = Price(
-    model="benchmark",
-    input=Rate(base=Decimal(1)),
-    output=Rate(base=Decimal(2)),
-    source="benchmark",
-    version="1",
-)
 
 
 @dataclass(frozen=True)
@@ -120,13 +111,7 @@ def plan_of(agents: tuple[Agent, ...], model: str) -> Plan:
         )
         for agent in agents
     )
-    candidate = Candidate(
-        provider=PROVIDER,
-        model=model,
-        queue=provider_queue(PROVIDER),
-        price=PRICE,
-        options={"api": "chat"},
-    )
+    candidate = openai_candidate(model)
     return Plan(
         team=TeamSpec(name="benchmark", agents=steps, max_parallel_agents=PARALLEL),
         candidates=(candidate,),
