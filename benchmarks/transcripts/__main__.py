@@ -9,6 +9,7 @@ at the first run; `--no-peers` leaves them out.
 
 import asyncio
 import os
+import statistics
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -21,8 +22,8 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 
 from benchmarks.transcripts import long, story
 from benchmarks.transcripts.peers import environment
-from benchmarks.transcripts.tables import OURS, REFERENCE, heading, row
-from benchmarks.transcripts.ways import PEERS, Sample, Unanswered, UpTo, Way, all_ways
+from benchmarks.transcripts.tables import OURS, OURS_UNSAFE, REFERENCE, heading, row
+from benchmarks.transcripts.ways import PEERS, Sample, Slope, Unanswered, Way, all_ways
 from client.devserver.binary import find_server
 from client.devserver.server import DevServer
 from client.searchability import ensure_search_attributes
@@ -39,8 +40,10 @@ REPLAYS = {30: 3, 150: 2}
 HISTORY_BYTES = 2_048
 
 LONG = 400
-EARLY, LATE = (10, 150), (150, LONG)
-SLOPE_REPLAYS = 5
+EARLY, LATE = (10, 200), (200, 390)
+"""Equally many turns. What comes after is the conversation's end."""
+
+SLOPE_REPLAYS = 11
 FLAT = 1.05
 """What a late turn may cost, by an early one."""
 
@@ -124,33 +127,45 @@ def _events(sample: Sample) -> float:
 async def measure_slope(bench: Bench) -> None:
     """Measure what a turn adds to a replay and to the history, early and late in a conversation.
 
-    One conversation a way, replayed up to each of its turns: the same work is compared.
+    One conversation a way. Its time is read on the way of a whole replay, early and late turns
+    in the same one, and their ratio is the median of the replays': the same work is compared, and
+    what else the machine does happens to both.
     """
     print("\n| what a turn adds | replay, ms | functions called in it | history, bytes |")
     print("| --- | ---: | ---: | ---: |")
-    for name in (OURS, REFERENCE):
+    ends = []
+    for name in (OURS, OURS_UNSAFE, REFERENCE):
         if name not in bench.ways:
             continue
         way = bench.ways[name]
         sample = await way.sample(LONG, SIZE)
-        begun = await way.up_to(sample, sorted({*EARLY, *LATE}), bench.folder, SLOPE_REPLAYS)
-        early, late = _added(begun, EARLY), _added(begun, LATE)
-        for part, (few, many), added in (("early", EARLY, early), ("late", LATE, late)):
-            said = f"{added[0] * 1000:.2f} | {added[1]:,.1f} | {added[2]:,.0f} |"
+        marks = sorted({*EARLY, *LATE})
+        slope = await way.slope(sample, marks, bench.folder, SLOPE_REPLAYS)
+        early, late = (_seconds(slope, marks, part) for part in (EARLY, LATE))
+        for part, (few, many), times in (("early", EARLY, early), ("late", LATE, late)):
+            calls, size = _added(slope, (few, many))
+            said = f"{statistics.median(times) * 1000:.2f} | {calls:,.1f} | {size:,.0f} |"
             print(f"| {name}: {part}, turns {few} to {many} | {said}")
-        ratios = [b / a for a, b in zip(early, late, strict=True)]
-        judged = "".join(f" {r:.3f}{_flat(r) if name == OURS else ''} |" for r in ratios)
+        ratios = [statistics.median(b / a for a, b in zip(early, late, strict=True))]
+        ratios += [b / a for a, b in zip(_added(slope, EARLY), _added(slope, LATE), strict=True)]
+        judged = "".join(f" {r:.3f}{_flat(r) if name != REFERENCE else ''} |" for r in ratios)
         print(f"| {name}: late by early |{judged}", flush=True)
+        rest = statistics.median(one[-1] - one[-2] for one in slope.reached)
+        ends.append(f"{name} {rest * 1000:.0f} ms")
+    print(f"\nThe last {LONG - LATE[1]} turns with the conversation's end: {', '.join(ends)}.")
 
 
-def _added(begun: dict[int, UpTo], part: tuple[int, int]) -> tuple[float, float, float]:
-    """Return what a turn of a part adds: seconds, calls of functions, bytes."""
-    (few, many), turns = (begun[n] for n in part), part[1] - part[0]
-    return (
-        (many.cpu_s - few.cpu_s) / turns,
-        (many.calls - few.calls) / turns,
-        (many.history_bytes - few.history_bytes) / turns,
-    )
+def _seconds(slope: Slope, marks: Sequence[int], part: tuple[int, int]) -> list[float]:
+    """Return what a turn of a part adds to each replay."""
+    few, many = (marks.index(turn) for turn in part)
+    return [(one[many] - one[few]) / (part[1] - part[0]) for one in slope.reached]
+
+
+def _added(slope: Slope, part: tuple[int, int]) -> tuple[float, float]:
+    """Return what a turn of a part adds: calls of functions, bytes."""
+    (few, many), turns = (slope.parts[n] for n in part), part[1] - part[0]
+    calls, size = many.calls - few.calls, many.history_bytes - few.history_bytes
+    return calls / turns, size / turns
 
 
 def _flat(ratio: float) -> str:

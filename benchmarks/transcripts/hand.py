@@ -30,6 +30,7 @@ with workflow.unsafe.imports_passed_through():
     from pydantic import BaseModel
 
     from benchmarks.transcripts import story
+    from benchmarks.transcripts.clocks import Watched, as_it_is
     from contracts.artifacts import ArtifactRef
     from contracts.messages import ChatRequest, Message, ToolDefinition
 
@@ -232,11 +233,11 @@ def _sandbox() -> SandboxedWorkflowRunner:
     return SandboxedWorkflowRunner(restrictions=restrictions)
 
 
-def replayer() -> Replayer:
+def replayer(watched: Watched = as_it_is) -> Replayer:
     """Return what replays its histories."""
     return Replayer(
         workflows=[HandAgent],
-        workflow_runner=_sandbox(),
+        workflow_runner=watched(_sandbox()),
         data_converter=pydantic_data_converter,
     )
 

@@ -25,13 +25,13 @@ async def measure(client: Client, ways: dict[str, Way], folder: Path) -> None:
     print(f"\n| {TURNS} turns, 10 kB results | turns made | history, MB | seconds | how it ended |")
     print("| --- | ---: | ---: | ---: | --- |")
     for name, way in ways.items():
-        print(f"| {name} | {await _attempt(client, way)} |")
+        print(f"| {name} | {await _attempt(client, way, f'long-{name}')} |")
         sys.stdout.flush()
 
 
-async def _attempt(client: Client, way: Way) -> str:
+async def _attempt(client: Client, way: Way, workflow_id: str) -> str:
     await way.prepare(TURNS)
-    workflow_id, started = f"long-{way.queue}", time.perf_counter()
+    started = time.perf_counter()
     holding = asyncio.create_task(way.hold(workflow_id, TURNS, SIZE))
     watching = asyncio.create_task(_stuck(client, workflow_id))
     await asyncio.wait({holding, watching}, return_when=asyncio.FIRST_COMPLETED)

@@ -11,6 +11,7 @@ from temporalio.client import Client
 from temporalio.worker import Replayer
 
 from benchmarks.transcripts import story
+from benchmarks.transcripts.clocks import Watched, as_it_is
 from benchmarks.transcripts.stub import StubClients
 from client.agent_plans import plan_own
 from client.encryption import data_converter
@@ -23,7 +24,7 @@ from contracts.prices import Price, Rate
 from contracts.retry import RetryRule
 from contracts.runs import provider_queue
 from contracts.teams import ModelParams
-from contracts.tools import BuiltinTool
+from contracts.tools import BuiltinTool, Effect
 from stores.artifacts import ArtifactStore
 from worker import WORKFLOWS, workers, workflow_runner
 
@@ -38,8 +39,8 @@ PRICE = Price(
 BUDGET = Decimal(1000)
 
 
-async def header(store: ArtifactStore, folder: Path, turns: int) -> AgentHeader:
-    """Store the agent; return what a conversation is started with."""
+async def header(store: ArtifactStore, folder: Path, turns: int, effect: Effect) -> AgentHeader:
+    """Store the agent, whose tool has that effect; return what a conversation is started with."""
     agent = AgentSpec(
         name="reader",
         instructions=story.INSTRUCTIONS,
@@ -50,7 +51,7 @@ async def header(store: ArtifactStore, folder: Path, turns: int) -> AgentHeader:
                 description=story.DESCRIPTION,
                 builtin="read_file",
                 root=str(folder),
-                effect="read",
+                effect=effect,
             ),
         ),
         budget=AgentBudget(session=BUDGET, turn=BUDGET),
@@ -75,11 +76,11 @@ async def working(address: str, queue: str) -> AsyncIterator[None]:
         yield
 
 
-def replayer() -> Replayer:
+def replayer(watched: Watched = as_it_is) -> Replayer:
     """Return what replays its histories."""
     return Replayer(
         workflows=WORKFLOWS,
-        workflow_runner=workflow_runner(),
+        workflow_runner=watched(workflow_runner()),
         data_converter=data_converter(),
     )
 

@@ -2,8 +2,10 @@
 
 Its own lines begin with MARK; the SDK's log may come between them. "ready" comes when it works.
 `cpu` is answered with the seconds of processor time so far; `replay FILE COUNT` with a JSON list:
-the seconds of processor time of each replay of an exported history; `calls FILE` with the number of
-functions that its workflow code calls in a replay. The end of the input ends it.
+the seconds of processor time of each replay of an exported history; `clock FILE COUNT EVENT …` with
+such a list of lists: of each replay, what it took up to each of these events and to its end;
+`calls FILE` with the number of functions that its workflow code calls in a replay. The end of the
+input ends it.
 Standard library and temporalio only.
 """
 
@@ -14,12 +16,14 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
+
+from benchmarks.transcripts.clocks import Clock
 
 MARK = "= "
 
@@ -27,7 +31,7 @@ Working = Callable[[str, str], AbstractAsyncContextManager[object]]
 """From the server's address and a task queue to a worker that works while the context lasts."""
 
 
-def serve(working: Working, replayer: Callable[[], Replayer]) -> None:
+def serve(working: Working, replayer: Callable[..., Replayer]) -> None:
     """Work as the command line says: `ADDRESS QUEUE`. Does not return."""
     asyncio.run(_serve(working, replayer, *sys.argv[1:]))
     sys.stdout.flush()
@@ -35,7 +39,7 @@ def serve(working: Working, replayer: Callable[[], Replayer]) -> None:
 
 
 async def _serve(
-    working: Working, replayer: Callable[[], Replayer], address: str, queue: str
+    working: Working, replayer: Callable[..., Replayer], address: str, queue: str
 ) -> None:
     loop = asyncio.get_running_loop()
     async with working(address, queue):
@@ -46,6 +50,9 @@ async def _serve(
                     _say(str(time.process_time()))
                 case ["replay", path, count]:
                     _say(json.dumps(await _replays(replayer, Path(path), int(count))))
+                case ["clock", path, count, *events]:
+                    read = await _clocked(replayer, Path(path), int(count), [*map(int, events)])
+                    _say(json.dumps(read))
                 case ["calls", path]:
                     _say(str(await _calls(replayer, Path(path))))
 
@@ -54,7 +61,7 @@ def _say(line: str) -> None:
     print(f"{MARK}{line}", flush=True)
 
 
-async def _replays(replayer: Callable[[], Replayer], path: Path, count: int) -> list[float]:
+async def _replays(replayer: Callable[..., Replayer], path: Path, count: int) -> list[float]:
     """Replay a history some times, and once before that does not count."""
     history = WorkflowHistory.from_json("replayed", path.read_text())
     found = []
@@ -66,7 +73,21 @@ async def _replays(replayer: Callable[[], Replayer], path: Path, count: int) -> 
     return found[1:]
 
 
-async def _calls(replayer: Callable[[], Replayer], path: Path) -> int:
+async def _clocked(
+    replayer: Callable[..., Replayer], path: Path, count: int, events: Sequence[int]
+) -> list[list[float]]:
+    """Replay a history some times with a clock, and once before that does not count."""
+    history = WorkflowHistory.from_json("replayed", path.read_text())
+    found = []
+    for _ in range(count + 1):
+        gc.collect()
+        clock, begun = Clock(events), time.process_time()
+        await replayer(clock.around).replay_workflow(history)
+        found.append([read - begun for read in (*clock.read, time.process_time())])
+    return found[1:]
+
+
+async def _calls(replayer: Callable[..., Replayer], path: Path) -> int:
     """Count the calls of Python functions in a replay's threads: the same on any machine."""
     history = WorkflowHistory.from_json("replayed", path.read_text())
     counted = 0

@@ -6,8 +6,8 @@ worker, its history. The caller is this process: it counts for nobody's processo
 
 import asyncio
 import contextlib
+import json
 import os
-import statistics
 import sys
 import time
 import uuid
@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, WorkflowHistory
@@ -28,6 +29,7 @@ from client.storage import open_storage
 from config.settings import Settings
 from contracts.plans import AgentHeader
 from contracts.teams import AgentStatus
+from contracts.tools import Effect
 
 HERE = "benchmarks.transcripts"
 READY_S = 120
@@ -59,14 +61,22 @@ class Sample:
 
 @dataclass(frozen=True)
 class UpTo:
-    """A part of a conversation: the seconds of its replays (median), its calls of functions, bytes.
+    """A part of a conversation: its calls of functions in a replay of its own, its bytes."""
 
-    The median, since the least of some short replays is found on a busy machine, of long ones not.
-    """
-
-    cpu_s: float
     calls: int
     history_bytes: int
+
+
+@dataclass(frozen=True)
+class Slope:
+    """Replays of one conversation up to some of its turns.
+
+    `reached`, of each replay: the seconds of processor time up to each of these turns, and to
+    the end.
+    """
+
+    reached: list[list[float]]
+    parts: dict[int, UpTo]
 
 
 class WorkerProcess:
@@ -184,48 +194,41 @@ class Way(ABC):
 
     async def replays(self, sample: Sample, folder: Path, count: int) -> list[float]:
         """Return the seconds of processor time of so many replays of a conversation."""
-        return await self._replayed(await self._history(sample), folder, count)
+        history = await self._history(sample)
+        found: list[float] = await self._asked(history, folder, f"replay {{}} {count}")
+        return found
 
-    async def up_to(
+    async def slope(
         self, sample: Sample, lengths: Sequence[int], folder: Path, count: int
-    ) -> dict[int, "UpTo"]:
-        """Return what a conversation's replays take up to its answers after so many tool turns.
+    ) -> Slope:
+        """Replay a conversation, read on its way at its answers after so many tool turns.
 
-        By length, replayed in turns: what else the machine does happens to all. What ends a
-        conversation is left out: after a long turn it goes on in a new history, which takes its
-        memory along.
+        In its end a conversation goes over all of its turns once, after a long turn it goes on in
+        a new history, which takes its memory along: no turn adds that.
         """
-        events = (await self._history(sample)).events
-        ends = _answers(events)
-        parts = {n: WorkflowHistory("turns", events[: ends[n] + 1]) for n in lengths}
-        times: dict[int, list[float]] = {n: [] for n in lengths}
-        for length in [*lengths] * count:
-            times[length] += await self._replayed(parts[length], folder, 1)
-        return {
-            n: UpTo(
-                statistics.median(times[n]), await self._calls(part, folder), _size(part.events)
-            )
-            for n, part in parts.items()
-        }
-
-    async def _calls(self, history: WorkflowHistory, folder: Path) -> int:
-        path = folder / f"{uuid.uuid4()}.json"
-        path.write_text(history.to_json())
-        try:
-            return int(await self.worker.ask(f"calls {path}"))
-        finally:
-            path.unlink()
+        history = await self._history(sample)
+        events, ends = history.events, _answers(history.events)
+        marks = " ".join(str(ends[n] + 1) for n in lengths)
+        reached = await self._asked(history, folder, f"clock {{}} {count} {marks}")
+        parts = {}
+        for n in lengths:
+            part = WorkflowHistory("turns", events[: ends[n] + 1])
+            calls = await self._asked(part, folder, "calls {}")
+            parts[n] = UpTo(calls, _size(part.events))
+        return Slope(reached, parts)
 
     async def _history(self, sample: Sample) -> WorkflowHistory:
         handle = self._client.get_workflow_handle(sample.workflow_id, run_id=sample.run_id)
         return await handle.fetch_history()
 
-    async def _replayed(self, history: WorkflowHistory, folder: Path, count: int) -> list[float]:
+    async def _asked(self, history: WorkflowHistory, folder: Path, line: str) -> Any:
+        """Return the worker's answer to a line about a history, whose file stands for {}."""
         path = folder / f"{uuid.uuid4()}.json"
         path.write_text(history.to_json())
-        answer = await self.worker.ask(f"replay {path} {count}")
-        path.unlink()
-        return [float(each) for each in answer.strip("[]").split(",")]
+        try:
+            return json.loads(await self.worker.ask(line.format(path)))
+        finally:
+            path.unlink()
 
 
 def _size(events: Sequence[HistoryEvent]) -> int:
@@ -265,19 +268,26 @@ class Plain(Way):
 
 
 class Callboard(Way):
-    """A chat with one message."""
+    """A chat with one message; what its tool does twice has that effect."""
 
     def __init__(
-        self, client: Client, worker: WorkerProcess, queue: str, home: Path, entries: Path
+        self,
+        client: Client,
+        worker: WorkerProcess,
+        queue: str,
+        home: Path,
+        entries: Path,
+        effect: Effect,
     ) -> None:
         super().__init__(client, worker, queue)
+        self._effect: Effect = effect
         storage = open_storage(Settings(home=home))
         self._entries, self._store = entries, storage.store
         self._chats = Chats(Runs(client, storage.store, storage.spools), queue)
         self._header: AgentHeader | None = None
 
     async def prepare(self, turns: int) -> None:
-        self._header = await ours.header(self._store, self._entries, turns)
+        self._header = await ours.header(self._store, self._entries, turns, self._effect)
 
     async def hold(self, workflow_id: str, turns: int, size: int) -> None:
         assert self._header is not None
@@ -326,7 +336,10 @@ async def all_ways(
         if "callboard" in wanted:
             worker = await started("callboard", "ours", here)
             home, entries = folder / "callboard", folder / "entries"
-            ways["callboard"] = Callboard(client, worker, "callboard", home, entries)
+            ways["callboard"] = Callboard(client, worker, "callboard", home, entries, "read")
+            ways["callboard-unsafe"] = Callboard(
+                client, worker, "callboard", home, entries, "unsafe"
+            )
         for name in ("by-hand", "by-hand-apart"):
             if name in wanted:
                 ways[name] = Plain(client, await started(name, "hand", here), name)
