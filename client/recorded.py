@@ -46,6 +46,7 @@ def recorded_result(run_id: str, record: RunRecord) -> RunResult:
         cost=record.cost,
         tokens=record.tokens,
         error=record.error,
+        uncertain=record.uncertain,
     )
 
 

@@ -25,10 +25,13 @@ def provider_queue(provider: str) -> str:
     return f"{WORKFLOW_QUEUE}-{provider.replace('_', '-')}"
 
 
-RUN_SHAPE = 1
+RUN_SHAPE = 2
 """What a new run's workflow does as a matter of course; histories without the number have none.
 
 1: a list of more than a history's items is cut into slices, however it travels.
+2: a paused run starts no agent, where it let them wait for a slot before; a team within a team
+   keeps to its own `cost_budget`, where it is granted more; a run that pauses for money does so
+   before a team within it, too.
 
 It stands in for `workflow.patched` where that may be asked for before anything but local
 activities has ended. A run that is queried at that time has a workflow task of its own for what
@@ -39,7 +42,8 @@ follows, the SDK tells of that task's patches too late when it replays, and the 
 class RunRequest(Frozen):
     """Starts a run. `run_id` is the workflow id too.
 
-    `budget`, for a child run, is its grant in place of its own `cost_budget`.
+    `budget`, for a child run, is its grant: it spends neither more than that nor than its own
+    `cost_budget`.
     `carried` is what the run's history before this one had stored, where it had one.
     `searchable` says that the namespace knows our search attributes: an unknown one would fail
     the workflow's task for ever.
@@ -223,7 +227,10 @@ class RunCost(Frozen):
 
 
 class RunResult(Frozen):
-    """What a run's workflow returns: small, the rest is in the run artifact."""
+    """What a run's workflow returns: small, the rest is in the run artifact.
+
+    `uncertain` is the "at most" part of `cost`.
+    """
 
     run_id: str
     team: str
@@ -233,6 +240,7 @@ class RunResult(Frozen):
     tokens: int = 0
     error: str | None = None
     artifact: ArtifactRef | None = None
+    uncertain: Decimal = Decimal(0)
 
 
 class RecordQuery(Frozen):

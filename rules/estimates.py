@@ -340,9 +340,12 @@ def _agent_calls(ahead: Foresight, number: int, node: StepNode, most: int) -> De
 def _team(ahead: Foresight, number: int, node: StepNode) -> StepEstimate:
     """Estimate a team within the team: its own budget is what its step grants."""
     child, rounds = ahead.child(node), ahead.rounds[number]
-    inner = _estimate(child, node.cost_limit) if child is not None else None
+    inner = None
+    if child is not None:
+        inner = _estimate(child, min(node.cost_limit, child.plan.team.cost_budget))
     known = ahead.usual.steps.get(node.name)
     likely_rounds = known.calls if known else Decimal(-(-rounds // LIKELY_SHARE))
+    seconds = inner.path_seconds * float(likely_rounds) if inner else 0.0
     most = min(inner.most * rounds, node.cost_limit) if inner else node.cost_limit
     expected = known.cost if known else inner.expected * likely_rounds if inner else ZERO
     return StepEstimate(
@@ -362,11 +365,7 @@ def _team(ahead: Foresight, number: int, node: StepNode) -> StepEstimate:
         most=most,
         binds=most == node.cost_limit,
         unknown=() if inner else (f"team {node.name}",),
-        seconds=known.seconds
-        if known
-        else inner.path_seconds * float(likely_rounds)
-        if inner
-        else 0.0,
+        seconds=known.seconds if known else seconds,
         team=inner,
     )
 

@@ -48,8 +48,11 @@ class ChildTeamRun:
         if node.child_plan is None:
             return self._ended(AgentStatus.FAILED, "the team's plan is missing")
         inputs = await self._inputs()
+        may_pause = self._state.request.shape >= 2
         try:
-            grant = await self._reserver.grant(node.name, node.cost_limit, self._number)
+            grant = await self._reserver.grant(
+                node.name, node.cost_limit, self._number, may_pause=may_pause
+            )
         except Unaffordable as error:
             return self._ended(AgentStatus.BUDGET_EXCEEDED, str(error))
         state = self._state
@@ -120,8 +123,8 @@ class ChildTeamRun:
     def _settle(self, record: AttemptRecord, result: RunResult | str | None) -> None:
         """Count what the child counted; where nobody knows, its whole grant."""
         if isinstance(result, RunResult):
-            self._reserver.settle(record.id, result.cost)
-            cost, served, state = result.cost, result.cost, "settled"
+            cost, served, state = result.cost, result.cost - result.uncertain, "settled"
+            self._reserver.settle_child(record.id, cost, served)
             usage = Usage(total_tokens=result.tokens)
             outcome = result.status.value
         else:

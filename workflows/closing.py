@@ -136,6 +136,7 @@ def close(state: RunState, artifact: ArtifactRef | None, now: datetime) -> RunRe
         tokens=state.tokens,
         error=state.error,
         artifact=artifact,
+        uncertain=state.ledger.uncertain,
     )
     if state.status is WorkflowStatus.FAILED:
         raise ApplicationError(

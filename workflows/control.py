@@ -56,6 +56,12 @@ class Control:
             raise ValueError(f"the budget is {state.ledger.cap} already; it can only be raised")
         if (wrong := misfit(raised.to)) is not None:
             raise ValueError(f"the budget {wrong}")
+        granted = state.request.budget
+        if granted is not None and raised.to > granted:
+            raise ValueError(
+                f"the run is a step of another, which gave it {granted} dollars: that cannot be "
+                "raised"
+            )
 
     @workflow.update(name="answer")
     def answer(self, answer: Answer) -> Accepted:

@@ -24,7 +24,7 @@ Count = Callable[[], Awaitable[int | None]]
 
 
 class Budgeted(Protocol):
-    """What was asked for, and with how much money in place of its own budget."""
+    """What was asked for, and with how much money of another run."""
 
     @property
     def budget(self) -> Decimal | None:
@@ -203,18 +203,28 @@ class Reserver:
         try:
             await workflow.wait_condition(lambda: ledger.cap > cap)
         finally:
-            state.paused_for = None
+            if state.paused_for == message:  # else another agent waits for money, too
+                state.paused_for = None
 
-    async def grant(self, name: str, limit: Decimal, number: int = 1) -> Decimal:
-        """Hold a child run's share: its limit, or what is left. Raises Unaffordable."""
+    async def grant(
+        self, name: str, limit: Decimal, number: int = 1, *, may_pause: bool = True
+    ) -> Decimal:
+        """Hold a child run's share: its limit, or what is left. Raises Unaffordable.
+
+        Where nothing is left, the run pauses for more if its team says so and it `may_pause`.
+        """
         ledger = self._state.ledger
         while True:
             amount = min(limit, ledger.affordable_eventually(name, limit))
             if amount <= 0:
-                raise Unaffordable(
+                message = (
                     f"cost_budget {ledger.cap}: {ledger.counted} is spent, nothing is left for "
                     f"the team {name}; raise cost_budget"
                 )
+                if not may_pause or ledger.spent_by(name) >= limit:
+                    raise Unaffordable(message)
+                await self.out_of_money(message)
+                continue
             answer = ledger.ask(f"{name}#{number}", name, amount, limit)
             if isinstance(answer, Granted) or (
                 not isinstance(answer, Refused) and await self._wait(f"{name}#{number}")

@@ -29,6 +29,7 @@ with workflow.unsafe.imports_passed_through():
         step_of,
     )
     from contracts.teams import AgentStatus, WorkflowStatus
+    from rules.ledger import Ledger
     from workflows import carrying, closing, light
     from workflows.control import Control
     from workflows.reserving import Reserver
@@ -39,10 +40,6 @@ with workflow.unsafe.imports_passed_through():
 
 MOST_PAGES_AT_ONCE = 64
 """Pages of a plan in one workflow task: what it reports to the server may not exceed 4 MB."""
-
-
-HELD_BACK = "pause-holds-back"
-"""Histories with this mark start no agent while they are paused."""
 
 
 @workflow.defn(name=RUN_WORKFLOW)
@@ -120,7 +117,11 @@ class RunWorkflow(Control):
             )
         )
         nodes: list[StepNode] = [node for page in (first, *rest) for node in page.nodes]
-        return RunState(request, header, nodes)
+        state = RunState(request, header, nodes)
+        granted, own = request.budget, header.cost_budget
+        if granted is not None and own < granted and request.shape >= 2:
+            state.ledger = Ledger(own)
+        return state
 
     async def _page(self, request: RunRequest, number: int, *, by_queue: bool = False) -> PlanPage:
         asked = PageRequest(plan=request.plan, number=number)
@@ -183,13 +184,12 @@ class RunWorkflow(Control):
     def _holds_back(self, state: RunState) -> bool:
         """Whether a pause keeps agents that are ready from being started.
 
-        They stay pending, so that a person can skip them or give them another prompt. Histories
-        from before that started them, and let them wait for a slot.
+        They stay pending, so that a person can skip them or give them another prompt.
         """
-        if not state.paused:
+        if not state.paused or state.request.shape < 2:
             return False
         ready = (state.nodes[name].kind for name in state.frontier.ready(len(state.names)))
-        return any(kind in WORKING_KINDS for kind in ready) and workflow.patched(HELD_BACK)
+        return any(kind in WORKING_KINDS for kind in ready)
 
     def _launch(self, name: str, work: Coroutine[Any, Any, StepResult]) -> None:
         task = asyncio.create_task(work)

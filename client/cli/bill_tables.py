@@ -74,7 +74,9 @@ def reused(bill: Bill) -> list[str]:
 
 def most(line: Line) -> str:
     """Return the mark of an amount that may be less: its usage was not reported in full."""
-    return "≤ " if line.attempt.state == "uncertain" else ""
+    attempt = line.attempt
+    unsure = attempt.state == "uncertain" or (line.is_sum and attempt.served < attempt.cost)
+    return "≤ " if unsure else ""
 
 
 def prices_table(prices: dict[str, Price]) -> Table:

@@ -139,14 +139,16 @@ def test_a_handler_is_not_expected_to_be_needed() -> None:
     assert found.steps[1].most > 0
 
 
-def test_a_team_within_spends_what_its_step_grants() -> None:
-    child = plan(team(agent("x"), agent("y"), cost_budget=Decimal("0.001")), retry=ONCE)
+def test_a_team_within_spends_what_its_step_grants_and_no_more_than_its_own_budget() -> None:
+    child = plan(team(agent("x"), agent("y"), cost_budget=CALL * 2), retry=ONCE)
     step = TeamStep(name="sub", file="x.yaml", inputs={}, cost_limit=Decimal(1))
     found = only(guess(plan(team(step), children={"sub": child})))
     assert found.team is not None
     assert found.most == CALL * 2
     tight = step.model_copy(update={"cost_limit": CALL})
     assert only(guess(plan(team(tight), children={"sub": child}))).most == CALL
+    poor = plan(team(agent("x"), agent("y"), cost_budget=CALL), retry=ONCE)
+    assert only(guess(plan(team(step), children={"sub": poor}))).most == CALL
 
 
 def test_earlier_runs_take_the_place_of_guesses() -> None:

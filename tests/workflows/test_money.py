@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from temporalio.client import WorkflowUpdateFailedError
 
 from activities.clients import RegisteredClients
 from client.cli.bills import load_bill
@@ -28,7 +29,7 @@ from contracts.teams import (
     TeamStep,
     WorkflowStatus,
 )
-from contracts.updates import Answer, RetryRequest
+from contracts.updates import Answer, BudgetRaise, RetryRequest
 from providers.exceptions import AuthenticationFailed
 from rules.billing import Bill, all_lines, calls, differences
 from rules.estimates import Estimate, estimate
@@ -271,3 +272,98 @@ async def test_usage_that_nobody_reported_is_at_most_its_reservation(opened: Ope
     assert first.attempt.state == "uncertain"
     assert first.attempt.cost == first.reserved > first.served
     assert bill.cost.uncertain == first.attempt.cost - first.attempt.served
+
+
+async def test_a_team_keeps_to_its_own_budget_where_it_is_granted_more(opened: Open) -> None:
+    """Each of its calls costs 0.006; its step grants a dollar."""
+    inner = inner_team().model_copy(update={"cost_budget": Decimal("0.0100")})
+    planned = plan(team(agent("a"), sub_step()), children={"sub": plan(inner)})
+    guess = foreseen(planned, {})
+    async with opened(Script()) as running:
+        run = await running.start(planned)
+        await run.wait()
+        bill = await billed(run)
+    assert guess.steps[1].most == Decimal("0.0100")
+    assert bill.cost.cost == Decimal("0.012")
+
+
+async def test_what_a_team_is_not_sure_of_its_run_is_not_sure_of_either(opened: Open) -> None:
+    script = Script({"inner": [Say("half an", usage=None, finish=None), Say("whole")]})
+    children = {"sub": plan(inner_team(), retry=AT_ONCE)}
+    planned = plan(team(agent("a"), sub_step()), children=children)
+    async with opened(script) as running:
+        run = await running.start(planned)
+        result = await run.wait()
+        bill = await billed(run)
+    inner = bill.lines[1].inner
+    assert inner is not None
+    assert inner.cost.uncertain > 0
+    assert bill.cost.uncertain == inner.cost.uncertain == result.uncertain
+    assert bill.cost.served == inner.cost.served + Decimal("0.006")
+    assert bill.lines[1].attempt.served < bill.lines[1].attempt.cost
+
+
+async def test_a_team_within_a_team_is_not_given_more_than_its_step_has(
+    server: LocalServer, tmp_path: Path
+) -> None:
+    """What a person adds to the inner run would be spent beyond the outer one's budget."""
+    script = Script({"inner": [Say("in the midst of it", held=1)]})
+    planned = plan(team(agent("a"), sub_step()), children={"sub": plan(inner_team())})
+    async with harness(server.address, tmp_path, script, cached_workflows=10) as running:
+        run = await running.start(planned)
+        while script.count("inner") == 0:
+            await asyncio.sleep(0.02)
+        inner = running.runs.get(f"{run.run_id}/sub")
+        with pytest.raises(WorkflowUpdateFailedError) as refused:
+            await inner.raise_budget(BudgetRaise(to=Decimal(50)))
+        assert "step of another, which gave it 1" in str(refused.value.cause)
+        script.go.set()
+        await run.wait()
+
+
+async def test_a_run_pauses_where_nothing_is_left_for_a_team(
+    server: LocalServer, tmp_path: Path
+) -> None:
+    spec = team(
+        agent("a", llm_config={"max_tokens": 50}),
+        sub_step(),
+        cost_budget=Decimal("0.006"),
+        on_budget="pause",
+    )
+    planned = plan(spec, candidate(), children={"sub": plan(inner_team())})
+    async with harness(server.address, tmp_path, Script(), cached_workflows=10) as running:
+        run = await running.start(planned)
+        await waiting(run, "nothing is left for the team sub")
+        await run.raise_budget(BudgetRaise(to=Decimal(1)))
+        assert (await run.wait()).status is WorkflowStatus.COMPLETED
+        assert {s.agent_id: s.status.value for s in await run.results()}["sub"] == "completed"
+
+
+async def test_a_raise_that_helps_one_agent_leaves_the_other_known_to_wait(
+    server: LocalServer, tmp_path: Path
+) -> None:
+    """Both wait for money; what was raised pays for the one that was told of last."""
+    spec = team(
+        agent("dear", llm_config={"max_tokens": 5000}, min_output_tokens=5000),
+        agent("cheap", llm_config={"max_tokens": 100}, min_output_tokens=100),
+        cost_budget=Decimal("0.001"),
+        on_budget="pause",
+    )
+    async with harness(server.address, tmp_path, Script(), cached_workflows=10) as running:
+        run = await running.start(plan(spec))
+        await waiting(run, "cost_budget")
+        await run.raise_budget(BudgetRaise(to=Decimal("0.05")))
+        await until(run, "cheap", "completed")
+        await waiting(run, "dear on")
+        await run.raise_budget(BudgetRaise(to=Decimal(1)))
+        assert (await run.wait()).status is WorkflowStatus.COMPLETED
+
+
+async def waiting(run: Run, text: str) -> None:
+    """Wait until a run says what a person has to do."""
+    for _ in range(400):
+        said = (await run.status()).paused_for
+        if text in (said or ""):
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(said)
