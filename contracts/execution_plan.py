@@ -66,7 +66,9 @@ class CachePlan(Strict):
     `ttl_s` in seconds. No cache is made where the estimate says with at least `confidence` that
     the prompt is smaller than `floor_tokens` (vendors refuse small ones), nor, with
     `first_turn_only`, for a conversation that goes on. `reuse_only` takes one that is there.
-    `keep` leaves it to its time to live; else it is deleted at the end.
+    `keep` leaves it to its time to live; else it is deleted at the end. `lasts_s`: for so many
+    seconds from its last use on a prefix is to be there, as far as the vendor leaves a choice,
+    which may make it dearer to write; None: for as long as vendors keep one anyway.
     """
 
     reuse_only: bool = False
@@ -76,6 +78,7 @@ class CachePlan(Strict):
     confidence: float = Field(default=0.85, ge=0, le=1)
     first_turn_only: bool = False
     keep: bool = True
+    lasts_s: float | None = Field(default=None, gt=0)
 
 
 class TokenEstimate(Strict):

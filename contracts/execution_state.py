@@ -17,7 +17,7 @@ class CacheRef(Strict):
     """A cache in use. `key` is the digest of what it holds, where we know.
 
     `resends` says that the vendor wants the cached prefix sent again with each request. `tokens`
-    is its size, where the vendor told it.
+    is its size, where the vendor told it. `lasts_s` is the plan's.
     """
 
     name: str | None = None
@@ -25,6 +25,7 @@ class CacheRef(Strict):
     key: str = ""
     resends: bool = False
     tokens: int | None = None
+    lasts_s: float | None = None
 
     @model_validator(mode="after")
     def _named_is_applied(self) -> Self:

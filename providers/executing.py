@@ -61,6 +61,7 @@ async def chat_request(
         _messages(lambda: messages_of(shared, own, cache)),
         call.settings,
         cache_key=cache.name if cache is not None else None,
+        cache_lasts_s=cache.lasts_s if cache is not None and cache.name else None,
         metadata={
             "run": call.execution_id,
             "agent": f"call[{call.index}]",

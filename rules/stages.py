@@ -193,7 +193,8 @@ class CacheStage:
         found = _named(outcomes)
         if found is None:
             return state.but(declined=(*state.declined, self.name))
-        return state.but(cache=found)
+        lasts = state.plan.cache.lasts_s if state.plan.cache is not None else None
+        return state.but(cache=found.model_copy(update={"lasts_s": lasts}))
 
 
 def _cache_effect(state: ExecutionState, *, create: bool) -> CacheEffect:

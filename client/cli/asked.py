@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
+from client.cli.ask_caching import caching_line
 from client.cli.console import Refusal
 from client.cli.preparing import SIMULATED, check_provider, dollars
 from client.cli.spelling import at_most, cap
@@ -37,10 +38,16 @@ from providers.router import Needs, PersonaRouter, RoutedCandidate
 from rules import bounds, prices
 from rules.execution import RETRIES
 
+KEPT_S = 3600.0
+"""What --keep means without --ttl."""
+
 
 @dataclass(frozen=True)
 class Question:
-    """What was asked for on the command line. `at_once`: how many prompts may be open."""
+    """What was asked for on the command line. `at_once`: how many prompts may be open.
+
+    `ttl_s`: for so long a cache is to last.
+    """
 
     prompts: Sequence[str]
     files: Sequence[Path]
@@ -52,8 +59,22 @@ class Question:
     budget: str | None = None
     upload: bool = False
     keep: bool = False
+    ttl_s: float | None = None
     reuse_s: float = 0.0
     at_once: int | None = None
+
+    @property
+    def caches(self) -> bool:
+        """Whether the files are cached: where that can pay, or somebody wants it."""
+        wanted = len(self.prompts) > 1 or self.keep or self.ttl_s is not None
+        return bool(self.files) and wanted
+
+    @property
+    def lasts_s(self) -> float | None:
+        """For how long a cached prefix is to be there; None: as long as vendors keep one anyway."""
+        if not self.caches:
+            return None
+        return self.ttl_s or (KEPT_S if self.keep else None)
 
     @property
     def simulated(self) -> bool:
@@ -82,19 +103,25 @@ class Described:
 
 @dataclass(frozen=True)
 class Asked:
-    """A question that may be asked: of whom, how, and for how much at most."""
+    """A question that may be asked: of whom, how, and for how much at most.
+
+    `caching` tells people how the files are cached, and what that costs; "" where they are not.
+    """
 
     provider: str
     candidate: RoutedCandidate
     plan: ExecutionPlan
     worst: Decimal
     budget: Decimal
+    caching: str = ""
 
 
 def describe(question: Question) -> Described:
     """Look at the files. Raises Refusal naming the first that cannot be asked about."""
     if not all(prompt.strip() for prompt in question.prompts):
         raise Refusal("a question is empty")
+    if question.ttl_s is not None and not question.files:
+        raise Refusal("--ttl: there are no files to cache")
     given: dict[SourceFile, Path] = {}
     try:
         for path in question.files:
@@ -148,7 +175,9 @@ def prepare_question(
             f"this could cost {at_most(worst)} if every answer is long and every retry is needed, "
             f"more than {cap(limit)}: raise --budget, or lower --max-tokens"
         )
-    return Asked(provider, candidate, plan, worst, limit)
+    facts = router.capabilities.caching(provider, candidate.model)
+    told = caching_line(plan, candidate.price, facts)
+    return Asked(provider, candidate, plan, worst, limit, told)
 
 
 def _chosen(
@@ -167,6 +196,7 @@ def _chosen(
         model=question.model,
         available_only=served is None and not question.simulated,
         modalities=tuple(kinds),
+        cache_lasts_s=question.lasts_s,
     )
     try:
         found = router.candidates(question.persona or DEFAULT_PERSONA, needs=needs)
@@ -215,12 +245,15 @@ def _plan(
 
     With a cache one prompt follows the other, so that each finds what the first has warmed.
     """
-    cached = bool(paths) and (len(question.prompts) > 1 or question.keep)
+    cached = question.caches
+    cache = CachePlan(keep=question.keep, ttl_s=question.ttl_s or KEPT_S)
+    if candidate.price.cache_write_1h is not None:  # else it makes no difference
+        cache = cache.model_copy(update={"lasts_s": question.lasts_s})
     options = ExecutionOptions(
         model=candidate.model,
         provider=provider,
         settings=call,
-        cache=CachePlan(keep=question.keep) if cached else False,
+        cache=cache if cached else False,
         reuse_s=question.reuse_s,
         uploads="required" if question.upload else "auto",
         concurrency=question.at_once or (1 if cached else None),

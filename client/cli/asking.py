@@ -106,6 +106,8 @@ async def answer(
     stands_in = f" as {asked.candidate.provider}" if asked.provider == SIMULATED else ""
     say(f"{name}: {asked.provider}{stands_in} {asked.candidate.model}, at most "
         f"{at_most(asked.worst)}")  # fmt: skip
+    if asked.caching:
+        say(asked.caching)
     handler = APIHandler(
         asked.provider, runs=runs, budget=asked.budget, price=lambda *_: asked.candidate.price
     )

@@ -27,6 +27,7 @@ from contracts.plans import DEFAULT_MAX_TOKENS
 from contracts.prices import Price
 from providers import media
 from providers.capabilities import load_capabilities
+from providers.prefixes import SHORT_LIFE_S
 from rules import bounds
 from rules.planning import TOOLS_ALLOWANCE
 
@@ -58,6 +59,7 @@ def _tariff(plan: ExecutionPlan, provider: str, quote: Quote) -> Tariff:
             f"budget: no price is known for model {plan.model!r} of provider {provider!r}; "
             "give APIHandler(price=…)"
         )
+    _check_lasting(plan, price)
     sizes = _Sizes(plan, provider)
     shared = sizes.all(plan.shared_parts)
     return Tariff(
@@ -66,6 +68,16 @@ def _tariff(plan: ExecutionPlan, provider: str, quote: Quote) -> Tariff:
         bounds=tuple(shared + sizes.call(call) for call in plan.calls),
         shared_bound=bounds.input_bound(shared + sizes.systems(), ()),
     )
+
+
+def _check_lasting(plan: ExecutionPlan, price: Price) -> None:
+    """Refuse a prefix that lasts longer at a rate that is not known."""
+    lasts = plan.cache.lasts_s if plan.cache is not None else None
+    if (lasts or 0) > SHORT_LIFE_S and price.cache_write and not price.cache_write_1h:
+        raise OptionsError(
+            f"cache.lasts_s: what model {plan.model!r} asks for a prefix that lasts an hour is not "
+            "in its price; give APIHandler(price=…)"
+        )
 
 
 class _Sizes:

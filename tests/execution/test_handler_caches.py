@@ -56,6 +56,15 @@ async def test_a_vendor_that_wants_its_prefix_again_gets_it() -> None:
     assert [message.content for message in request.messages] == ["The book", "Analyze"]
 
 
+async def test_how_long_a_prefix_is_to_last_goes_with_each_request() -> None:
+    client = CachingClient()
+    client.resends_prefix = True  # type: ignore[attr-defined]
+    long = shared_plan().model_copy(update={"cache": CachePlan(lasts_s=3600.0)})
+    await execute(client, long)
+    await execute(client, shared_plan())
+    assert [request.cache_lasts_s for request in client.requests] == [3600.0, None]
+
+
 async def test_B12_another_content_is_another_cache(tmp_path: Path) -> None:
     client, file = CachingClient(), tmp_path / "a.pdf"
     handler = APIHandler(client)

@@ -32,7 +32,18 @@ MostDollars = Annotated[
 Upload = Annotated[
     bool, typer.Option("--upload", help="Upload the files, or fail: none is sent inline.")
 ]
-Keep = Annotated[bool, typer.Option("--keep", help="Leave the cache at the vendor for an hour.")]
+Keep = Annotated[
+    bool, typer.Option("--keep", help="Leave the cache at the vendor, for an hour or --ttl.")
+]
+Ttl = Annotated[
+    float | None,
+    typer.Option(
+        "--ttl",
+        min=1,
+        metavar="SECONDS",
+        help="How long the cache is to last. Anthropic: over 300 an hour, dearer to write.",
+    ),
+]
 Reuse = Annotated[
     float,
     typer.Option("--reuse", min=0, metavar="SECONDS", help="Take an answer that is no older."),

@@ -24,6 +24,7 @@ def ask(
     budget: given.MostDollars = None,
     upload: given.Upload = False,
     keep: given.Keep = False,
+    ttl: given.Ttl = None,
     reuse: given.Reuse = 0.0,
     at_once: given.AtOnce = None,
     as_json: AsJson = False,
@@ -47,6 +48,7 @@ def ask(
         budget=budget,
         upload=upload,
         keep=keep,
+        ttl_s=ttl,
         reuse_s=reuse,
         at_once=at_once,
     )
