@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 import pytest
 from temporalio import activity
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.worker import Replayer
 
 from activities.tools import RunTools
 from config.agentfile import load_agent
@@ -22,6 +24,7 @@ from tests.support.harness import harness
 from tests.support.scripted import Say, Script
 from tests.support.server import LocalServer
 from tests.support.talks import Talk, begin, header
+from worker import WORKFLOWS, workflow_runner
 
 pytestmark = pytest.mark.integration
 
@@ -78,7 +81,7 @@ class Open(Protocol):
 
 @pytest.fixture
 def opened(server: LocalServer, tmp_path: Path) -> Open:
-    """Open a conversation with an agent that looks at one page after the other."""
+    """Open a conversation with an agent that looks at one page after the other; replay it."""
     (tmp_path / "tools.py").write_text(CODE)
 
     @asynccontextmanager
@@ -99,9 +102,22 @@ def opened(server: LocalServer, tmp_path: Path) -> Open:
         script = Script({**asked, f"t1.{pages + 1}": [Say("I have read all of it.")]})
         timed = partial(Timed, took, hang, silent_s)
         async with harness(server.address, tmp_path, script, tools=True, run_tools=timed) as h:
-            yield await begin(h, await header(h, spec))
+            talk = await begin(h, await header(h, spec))
+            yield talk
+            await replay(talk)
 
     return open_it
+
+
+async def replay(one: Talk) -> None:
+    """Replay a conversation: what is called at once is found in its history."""
+    replayer = Replayer(
+        workflows=WORKFLOWS,
+        data_converter=pydantic_data_converter,
+        workflow_runner=workflow_runner(),
+        debug_mode=True,
+    )
+    await replayer.replay_workflow(await one.chat.handle.fetch_history())
 
 
 def looked(folder: Path) -> list[int]:
@@ -181,8 +197,11 @@ async def test_an_unsafe_tool_that_is_slow_this_time_is_waited_for(
     assert made == Counter({"queue": 1, "at once": 3})
 
 
-async def test_a_stop_is_heard_though_a_quick_tool_hangs(opened: Open, tmp_path: Path) -> None:
-    async with opened(10, hang={"t1.3.1"}) as one:
+@pytest.mark.parametrize("effect", ["read", pytest.param("unsafe", marks=pytest.mark.slow)])
+async def test_a_stop_is_heard_though_a_quick_tool_hangs(
+    opened: Open, tmp_path: Path, effect: str
+) -> None:
+    async with opened(10, effect, hang={"t1.3.1"}) as one:
         said = await one.chat.say("Read")
         async with asyncio.timeout(60):
             while not (tmp_path / "log").exists() or 3 not in looked(tmp_path):
