@@ -43,6 +43,7 @@ from providers.exceptions import AuthenticationFailed, Overloaded, StreamInterru
 from tests.support.agent_scenes import agent_steps, asking_tools
 from tests.support.chat_scenes import SLOW, chat, chat_tools
 from tests.support.compaction_scenes import compacted, summed_up
+from tests.support.file_scenes import chat_files
 from tests.support.found_scenes import chat_found
 from tests.support.harness import Harness, harness
 from tests.support.quick_scenes import quick_tools, unsafe_tools
@@ -282,6 +283,7 @@ SCENES: dict[str, Scene] = {
         *(single, single_hands_over, compacted, summed_up, chat_found, quick_tools),
         unsafe_tools,
     )
+    "chat_files": chat_files,
 }
 
 HASTY = {"moved": "limit.historyCount.suggestContinueAsNew=40"}
