@@ -45,10 +45,13 @@ class Socket(asyncio.Protocol, ByteStream):
     @classmethod
     async def connected(cls, host: str, port: int, local_address: str | None = None) -> "Socket":
         """Connect to a host, by whichever of its addresses answers first. Raises OSError."""
-        local = (local_address, 0) if local_address is not None else None
-        _, socket = await asyncio.get_running_loop().create_connection(
-            cls, host, port, local_addr=local, happy_eyeballs_delay=EYEBALLS_S
-        )
+        loop = asyncio.get_running_loop()
+        options: dict[str, Any] = {}
+        if local_address is not None:
+            options["local_addr"] = (local_address, 0)
+        if isinstance(loop, asyncio.BaseEventLoop):  # uvloop's does not know of it
+            options["happy_eyeballs_delay"] = EYEBALLS_S
+        _, socket = await loop.create_connection(cls, host, port, **options)
         return socket
 
     def info(self, name: str) -> Any:
