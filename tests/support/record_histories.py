@@ -280,10 +280,10 @@ SCENES: dict[str, Scene] = {
         *(slices, slice_of_items, slices_stopped, slice_stopped, slices_again, slice_again),
         *(told, moved),
         *(chat, chat_tools, asking_tools, agent_steps),
-        *(single, single_hands_over, compacted, summed_up, chat_found, quick_tools),
+        *(single, single_hands_over, compacted, summed_up, chat_found, chat_files),
+        quick_tools,
         unsafe_tools,
     )
-    "chat_files": chat_files,
 }
 
 HASTY = {"moved": "limit.historyCount.suggestContinueAsNew=40"}
