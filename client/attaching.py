@@ -4,11 +4,11 @@ A file that is another one than when its team was loaded is refused by name: wha
 priced and agreed to is what is sent.
 """
 
+from client.storing import store_file
 from config.sourcefiles import SourceError
 from contracts.files import AttachedFile
 from contracts.teams import ModelStep, StepSpec, TeamSpec
 from stores.artifacts import ArtifactStore
-from stores.exceptions import SourceChanged
 
 
 async def with_stored_files(team: TeamSpec, store: ArtifactStore) -> TeamSpec:
@@ -34,12 +34,6 @@ async def _stored(file: AttachedFile, store: ArtifactStore) -> AttachedFile:
         if not await store.exists(file.content):
             raise SourceError(f"{file.path} ({file.name}) is not in the store {store.name}")
         return file
-    try:
-        ref = await store.put_file(file.path, file.mime_type)
-    except OSError as error:
-        raise SourceError(f"{file.path} cannot be read: {error.strerror}") from None
-    except SourceChanged as error:
-        raise SourceError(str(error)) from None
-    if ref.sha256 != file.sha256:
-        raise SourceError(f"{file.path} has changed since the team was loaded")
+    since = "the team was loaded"
+    ref = await store_file(store, file.path, file.mime_type, file.sha256, since)
     return file.model_copy(update={"content": ref})

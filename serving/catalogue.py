@@ -215,8 +215,9 @@ def check(catalogue: Catalogue) -> tuple[tuple[Served, ...], list[str]]:
         try:
             catalogue.ready(served, Wishes(), 0, tools=False)
         except (PlanError, ValueError) as error:
-            first = str(error).splitlines()[0]
-            notes.append(f"{served.name} is not served: {first}")
+            first, *rest = str(error).splitlines()
+            why = f"{first} {rest[0].strip(' -')}" if first.endswith(":") and rest else first
+            notes.append(f"{served.name} is not served: {why}")
         else:
             able.append(served)
     return tuple(able), notes

@@ -25,7 +25,8 @@ from client.cli.spelling import plural
 from client.connection import connect
 from client.embedded import Embedded
 from client.runs import Runs
-from config.agentfile import load_agent
+from config.agentfile import LoadedAgent, load_agent
+from config.problems import ConfigError, Problem
 from serving.accounts import Accounts
 from serving.app import build_app
 from serving.callers import KEY_PREFIX, OWNER, VARIABLE, KeyRing, Limits, load_keys, new_key
@@ -66,7 +67,7 @@ def serve(wanted: ServeWanted) -> int:
         check_provider(wanted.provider)
     keys = load_keys(session.settings.serve_keys)
     _check_host(wanted.host, keys)
-    candidates = [of_agent(load_agent(path), _written(path)) for path in wanted.agents]
+    candidates = [of_agent(loaded, _written(loaded.source)) for loaded in _agents(wanted.agents)]
     _check_names(candidates)
     try:
         sock = listen(wanted.host, wanted.port)
@@ -74,6 +75,19 @@ def serve(wanted: ServeWanted) -> int:
         raise Refusal(f"{error}; --port names another one") from None
     with sock:
         return run(lambda: _Serving(session, wanted, keys, candidates, sock).run())
+
+
+def _agents(files: Sequence[Path]) -> list[LoadedAgent]:
+    """Load all agents. Raises ConfigError with what is wrong with any of them."""
+    loaded, problems = [], list[Problem]()
+    for path in files:
+        try:
+            loaded.append(load_agent(path))
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(dict.fromkeys(problems))
+    return loaded
 
 
 def make_key(name: str) -> int:

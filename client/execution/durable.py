@@ -13,9 +13,9 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 
 from client.connection import connect
-from client.execution.sources import SourceError
 from client.runs import Runs
 from client.storage import open_storage
+from client.storing import store_file
 from config.settings import load_settings
 from contracts.artifacts import Value
 from contracts.base import Frozen
@@ -29,7 +29,6 @@ from contracts.execution_calls import (
 from contracts.execution_parts import StoredPart
 from contracts.runs import WORKFLOW_QUEUE
 from stores.artifacts import ArtifactStore
-from stores.exceptions import SourceChanged
 from stores.values import load_value
 
 INLINE_BYTES = 1024
@@ -119,14 +118,8 @@ async def _part(part: Frozen, store: ArtifactStore) -> Frozen:
 async def _file(file: SourceFile, store: ArtifactStore) -> SourceFile:
     if file.content is not None:
         return file
-    try:
-        ref = await store.put_file(file.path, file.mime_type)
-    except OSError as error:
-        raise SourceError(f"{file.path} cannot be read: {error.strerror}") from None
-    except SourceChanged as error:
-        raise SourceError(str(error)) from None
-    if ref.sha256 != file.sha256:
-        raise SourceError(f"{file.path} has changed since it was planned")
+    since = "it was planned"
+    ref = await store_file(store, file.path, file.mime_type, file.sha256, since)
     return file.model_copy(update={"content": ref})
 
 
