@@ -21,6 +21,7 @@ from client.chats import Chat, ChatError, ChatOver, MoneyWanted
 from client.cli.chat_commands import COMMANDS, run_command
 from client.cli.chat_files import Files, FileTrouble, kinds_of, split
 from client.cli.chat_input import HINT, Input, PipeInput, TerminalInput
+from client.cli.chat_rejoining import rejoin
 from client.cli.chat_screen import PlainScreen, RichScreen, Screen, question
 from client.cli.chat_turns import show_result, show_turn, way_on
 from client.cli.chats_found import chat_to_join
@@ -128,6 +129,8 @@ async def _chat(session: Session, wanted: ChatWanted, loaded: LoadedAgent, files
         if wanted.session is not None:
             chat_id = await chat_to_join(chats, wanted.session, name)
         chat = await chats.open(chat_id, header, wanted.max_messages)
+        if wanted.session is not None and (changed := await rejoin(chat, header)):
+            say(f"note: {changed}")
         talk = Talk(plan, wanted, chat, planned, files)
         return await talk.run()
 

@@ -117,9 +117,16 @@ def test_a_conversation_is_come_back_to(chat: Chat, agent: Path) -> None:
     assert "t1#1" in again.stderr
     assert "no command /nonsense" in again.stderr
     assert "nothing was said yet" in again.stderr
+    other = chat("Briefly: the moon is far.\n", *back, "--model", "gpt-4o")
+    assert "simulated gpt-4o answers from now on" in other.stderr
+    agent.write_text(AGENT.replace("name: helper", "name: another"))
+    passed = chat("Hello?\n", *back)
+    assert passed.returncode == 2
+    assert "is with helper, not another" in passed.stderr
+    agent.write_text(AGENT)
     listed = chat("", "--list")
     row = next(line for line in listed.stdout.splitlines() if "my-talk" in line)
-    assert {"helper", "open", "Briefly:", "$0.0000"} <= set(row.split()), row
+    assert {"helper", "open", "Briefly:"} <= set(row.split()), row
     assert chat("/end\n", *back).returncode == 0
     over = chat("Hello?\n", *back)
     assert over.returncode == 2
