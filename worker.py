@@ -76,6 +76,10 @@ OWN_TASKS_AT_ONCE = 16
 A task that was taken has 10 s. When a hundred workflows start together on a slow machine, the
 last of a hundred tasks in one thread would be late, be given out again, and make the others later.
 """
+POLLS = 10
+"""Calls that a provider's queue can hand to this process at the same moment: as many as a run
+makes at once by default. With the SDK's five, the sixth of a level waits for a way to the server
+and back: 4 ms, and several times that where the machine is busy."""
 PASSED_THROUGH = ("contracts", "rules", "workflows", "cel", "annotated_types")
 READY = "callboard worker ready"
 """Printed on stdout once the workers were started."""
@@ -97,7 +101,6 @@ async def workers(
     clients: Clients | None = None,
     concurrency: Mapping[str, int] | None = None,
     workflow_queue: str = WORKFLOW_QUEUE,
-    runner: WorkflowRunner | None = None,
     lasting: bool = True,
     rates: Mapping[str, float] | None = None,
     tasks_at_once: int | None = None,
@@ -108,6 +111,8 @@ async def workers(
     `lasting` unless the server ends with this process. `rates` are the tasks a second that a
     provider's queue gives to all workers. `tasks_at_once` limits the workflow tasks taken from
     the server, where it is not the SDK's 100.
+
+    Workflows run without Temporal's sandbox (decision 0026).
     """
     storage = open_storage(settings)
     clients = clients or RegisteredClients()
@@ -119,7 +124,7 @@ async def workers(
             workflow_queue,
             [*activities_of(RunWork(storage.store)), *tool_activities(tools)],
             workflows=WORKFLOWS,
-            workflow_runner=runner or workflow_runner(),
+            workflow_runner=ContextFreeUnsandboxed(),
             max_concurrent_workflow_tasks=tasks_at_once,
         )
     ]
@@ -137,6 +142,7 @@ async def workers(
             provider_queue(name),
             asking,
             max_concurrent_activities=(concurrency or {}).get(name, settings.concurrency),
+            max_concurrent_activity_task_polls=POLLS,
             max_task_queue_activities_per_second=(rates or {}).get(name),
         )
         for name in providers
@@ -227,10 +233,9 @@ def own_client_workers(
     """Serve a caller's own client object in its process, apart from all other workers.
 
     Runs started on the queue `name` are worked on here only; candidates on `provider_queue(name)`
-    are asked of `own`, at most `concurrency` at once, as `limiter` admits them. Without the
-    sandbox, which is there to find mistakes in workflow code and costs a quarter of the time.
+    are asked of `own`, at most `concurrency` at once, as `limiter` admits them.
     """
-    clients, runner = OwnClient(own, limiter), ContextFreeUnsandboxed()
+    clients = OwnClient(own, limiter)
     return workers(
         client,
         settings,
@@ -238,7 +243,6 @@ def own_client_workers(
         clients,
         {name: concurrency},
         workflow_queue=name,
-        runner=runner,
         lasting=configured_address() is not None,
         tasks_at_once=OWN_TASKS_AT_ONCE,
     )
@@ -276,7 +280,10 @@ def tool_activities(tools: RunTools) -> list[Callable[..., Any]]:
 
 
 def workflow_runner() -> WorkflowRunner:
-    """Return Temporal's sandbox, with our pure modules passed through it."""
+    """Return Temporal's sandbox, with our pure modules passed through it.
+
+    Tests and replays run workflows in it, to find mistakes in their code; workers do without.
+    """
     return ContextFreeSandbox(
         restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
     )

@@ -104,6 +104,9 @@ class Runs:
                 static_summary=summary(plan),
                 static_details=details(plan),
                 search_attributes=attributes(plan) if searchable else None,
+                # Where this very client's worker is in the process, as an engine's, it has the
+                # first task with the answer; anywhere else the server hands it out as ever.
+                request_eager_start=True,
             )
         return self.get(run_id)
 

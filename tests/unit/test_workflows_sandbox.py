@@ -33,7 +33,7 @@ def test_nor_does_a_codec_or_a_store(sealer: Sealer) -> None:
     assert converter.external_storage is None
 
 
-def test_workers_use_it() -> None:
+def test_tests_and_replays_use_it() -> None:
     assert isinstance(workflow_runner(), ContextFreeSandbox)
 
 
