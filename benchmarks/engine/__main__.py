@@ -1,4 +1,4 @@
-"""Measures the engine: the graph in three ways, a thousand agents, the worker at rest, imports.
+"""Measures the engine: the graph in four ways, a thousand agents, the worker at rest, imports.
 
 Everything that is compared takes turns in one run on one embedded server, and ratios are made pair
 by pair: what else the machine does happens to both. Prints Markdown, for docs/benchmarks.md.
@@ -72,7 +72,7 @@ async def interleaved(
 
 
 async def measure_graph(ways: dict[str, Way]) -> None:
-    """Measure the twenty agents in the three ways, at both paces."""
+    """Measure the twenty agents in all ways, at both paces."""
     agents = layered()
     for pace, rounds in ROUNDS.items():
         model = f"{CHUNKS}x{pace}"
@@ -87,6 +87,10 @@ async def measure_graph(ways: dict[str, Way]) -> None:
             row(f"{paced}: worker CPU, ms", ratio(found, "callboard", "bare", cpu_ms), 1.4, ".0f")
         )
         print(row(f"{paced}: events", ratio(found, "callboard", "bare", events), 1.2, ".0f"))
+        print(heading("Callboard", "bare Temporal without its sandbox"))
+        free = ratio(found, "callboard", "free", wall_ms), ratio(found, "callboard", "free", cpu_ms)
+        print(row(f"{paced}: wall time, ms", free[0], None, ".0f"))
+        print(row(f"{paced}: worker CPU, ms", free[1], None, ".0f"))
         target = 1.10 if pace else None
         print(heading("Callboard", "gather"))
         print(

@@ -1,7 +1,9 @@
 """The graph as one would write it in bare Temporal, with the same provider client.
 
-The same: adapter, pydantic's converter, sandbox, one activity per agent, each as soon as its own
-dependencies have ended, a heartbeat before the request and one a second, the same timeouts.
+The same: adapter, pydantic's converter, one activity per agent, each as soon as its own
+dependencies have ended, a heartbeat before the request and one a second, the same timeouts. All is
+on one queue, so that up to three activities of a workflow task start eagerly, as the SDK has it.
+It is run in Temporal's sandbox, the SDK's default, and without, as Callboard's workers are.
 
 Left out, beside Callboard: no ledger and no reservations, no artifacts (texts travel through
 history), no spool (nobody can watch), no plan, templates or conditions (Python's `format_map`), no
@@ -27,6 +29,7 @@ with workflow.unsafe.imports_passed_through():
     from providers.spi import LLMClient, Timeouts
 
 QUEUE = "bare"
+FREE_QUEUE = "bare-without-sandbox"
 
 
 class Graph(BaseModel):

@@ -1,6 +1,7 @@
-"""The three ways to run the graph, each with a watch: Callboard, bare Temporal, `asyncio.gather`.
+"""The ways to run the graph, each with a watch: Callboard, bare Temporal, `asyncio.gather`.
 
-All of it happens in this process, client and worker; server and vendor are processes of their own.
+Bare Temporal twice: in its sandbox, as one gets it, and without, as Callboard's workers are. All of
+it happens in this process, client and worker; server and vendor are processes of their own.
 """
 
 import asyncio
@@ -14,11 +15,11 @@ from functools import partial
 from pathlib import Path
 
 from temporalio.client import Client
-from temporalio.worker import Worker
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from benchmarks._candidates import openai_candidate
-from benchmarks.engine.bare import QUEUE, Asking, BareGraph, Graph
+from benchmarks.engine.bare import FREE_QUEUE, QUEUE, Asking, BareGraph, Graph
 from benchmarks.engine.graph import MAX_TOKENS, Agent
 from client.runs import Runs
 from client.storage import open_storage
@@ -73,10 +74,13 @@ async def all_ways(client: Client, home: Path, vendor_url: str) -> AsyncIterator
 
     settings = Settings(home=home)
     board = workers(client, settings, [PROVIDER], concurrency={PROVIDER: PARALLEL})
-    async with board, _bare_worker(client, client_of):
+    bare = _bare_worker(client, client_of, QUEUE, _sandbox())
+    free = _bare_worker(client, client_of, FREE_QUEUE, UnsandboxedWorkflowRunner())
+    async with board, bare, free:
         yield {
             "callboard": _callboard(client, settings),
-            "bare": partial(_bare, client),
+            "bare": partial(_bare, client, QUEUE),
+            "free": partial(_bare, client, FREE_QUEUE),
             "gather": lambda agents, model: _gather(client, agents, client_of(model)),
         }
     for each in made.values():
@@ -119,27 +123,33 @@ def plan_of(agents: tuple[Agent, ...], model: str) -> Plan:
     )
 
 
-async def _bare(client: Client, agents: tuple[Agent, ...], model: str) -> Sample:
+async def _bare(client: Client, queue: str, agents: tuple[Agent, ...], model: str) -> Sample:
     async def once() -> str:
         workflow_id = f"bare-{uuid.uuid4()}"
         graph = Graph(agents=agents, model=model)
-        await client.execute_workflow(BareGraph.run, graph, id=workflow_id, task_queue=QUEUE)
+        await client.execute_workflow(BareGraph.run, graph, id=workflow_id, task_queue=queue)
         return workflow_id
 
     return await timed(once(), client)
 
 
-def _bare_worker(client: Client, client_of: Callable[[str], LLMClient]) -> Worker:
+def _bare_worker(
+    client: Client, client_of: Callable[[str], LLMClient], queue: str, runner: WorkflowRunner
+) -> Worker:
     return Worker(
         client,
-        task_queue=QUEUE,
+        task_queue=queue,
         workflows=[BareGraph],
         activities=[Asking(client_of).ask],
         max_concurrent_activities=PARALLEL,
-        workflow_runner=SandboxedWorkflowRunner(
-            restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
-        ),
+        workflow_runner=runner,
         max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
+    )
+
+
+def _sandbox() -> WorkflowRunner:
+    return SandboxedWorkflowRunner(
+        restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
     )
 
 
