@@ -129,8 +129,13 @@ async def _chat(session: Session, wanted: ChatWanted, loaded: LoadedAgent, files
         if wanted.session is not None:
             chat_id = await chat_to_join(chats, wanted.session, name)
         chat = await chats.open(chat_id, header, wanted.max_messages)
-        if wanted.session is not None and (changed := await rejoin(chat, header)):
-            say(f"note: {changed}")
+        if wanted.session is not None:
+            # Who does not take what the conversation shows stays left out.
+            kinds = (await chat.active()).files.kinds
+            fitting = plan.taking(planned, kinds) if kinds else planned
+            header = await fitting.stored(session.storage.store)
+            if changed := await rejoin(chat, header):
+                say(f"note: {changed}")
         talk = Talk(plan, wanted, chat, planned, files)
         return await talk.run()
 
