@@ -1,5 +1,6 @@
 """What turns write into their histories: short, read back as it was, and found by collectors."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
@@ -172,7 +173,58 @@ def test_a_tool_turn_is_spelled_in_a_few_hundred_bytes() -> None:
         messages=(NewMessage(role="tool", content=result),),
         toolboxes=(ref,),
     )
-    assert len(to_json(call)) < 300
+    assert len(to_json(call)) < 290
+    asked = AskedTool(name="read_file", arguments=small_json({"path": "2000/200.txt"}))
+    reply = TurnReply(
+        usage=Usage(100, 20),
+        started_at=NOW,
+        ended_at=NOW,
+        transcript=ref,
+        size=123_456,
+        length=400,
+        asked=(asked,),
+    )
+    assert len(to_json(reply)) < 190
+
+
+@pytest.mark.parametrize(
+    ("unit", "attempt", "written"),
+    [("t1.2", 2, False), ("t1.2", 3, True), ("t1.2.1.10", 10, False), ("research", 1, True)],
+)
+def test_an_attempt_goes_without_saying_where_its_unit_says_it(
+    unit: str, attempt: int, written: bool
+) -> None:
+    call = TurnCall(unit=unit, attempt=attempt, max_tokens=10, input_bound=20)
+    assert ("attempt" in json.loads(to_json(call))) is written
+    assert TurnCall.model_validate_json(to_json(call)) == call
+
+
+def test_an_attempt_that_nothing_says_is_missed() -> None:
+    for unit in ("research", 3):
+        with pytest.raises(ValidationError, match="attempt"):
+            TurnCall.model_validate({"unit": unit, "max_tokens": 10, "input_bound": 20})
+
+
+@pytest.mark.parametrize(
+    ("more", "pair"),
+    [({}, True), ({"id": "call_1"}, False), ({"problem": "no JSON object"}, False)],
+)
+def test_a_call_that_is_asked_for_is_a_pair_where_it_has_no_more(
+    more: dict[str, str], pair: bool
+) -> None:
+    arguments = small_json({"path": ["a", None], "json": 1})
+    reply = TurnReply(
+        usage=Usage(1, 2),
+        started_at=NOW,
+        ended_at=NOW,
+        transcript=ArtifactRef(sha256="f" * 64, size_bytes=1, media_type=JSON_TYPE),
+        size=1,
+        length=2,
+        asked=(AskedTool(name="look", arguments=arguments, **more),),
+    )
+    written = json.loads(to_json(reply))["asked"]
+    assert (written == [["look", {"path": ["a", None], "json": 1}]]) is pair
+    assert TurnReply.model_validate_json(to_json(reply)) == reply
 
 
 def test_an_agents_header_is_written_without_what_goes_without_saying() -> None:
