@@ -265,6 +265,3 @@ class PlanView(Frozen):
     plan: ArtifactRef
     header: PlanHeader | None = None
     nodes: tuple[StepNode, ...] = ()
-
-
-Plan.model_rebuild()
