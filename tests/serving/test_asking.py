@@ -298,3 +298,10 @@ def test_who_cannot_answer_is_not_served() -> None:
     able, notes = check(Catalogue([of(agent(model=AgentModel(provider="nobody")))], planner))
     assert able == ()
     assert notes[0].startswith("tested is not served: ")
+
+
+def test_who_is_not_served_for_want_of_a_key_is_told_which() -> None:
+    planner = Planner(PersonaRouter(env={}), provider=None)
+    _, (note,) = check(Catalogue([of_persona("qa_engineer")], planner))
+    assert note.startswith("qa_engineer is not served: ")
+    assert "EP_OPENAI_API_KEY is not set" in note

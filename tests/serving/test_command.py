@@ -24,8 +24,8 @@ from client.cli import gateway
 from client.cli.console import Refusal
 from config.problems import ConfigError
 from providers.exceptions import RouterError
+from tests.serving.following import text_of
 from tests.serving.stage import Event, events
-from tests.serving.test_sessions import text_of
 from tests.support.fixtures import ROOT, Starter
 
 pytestmark = pytest.mark.integration
@@ -92,6 +92,14 @@ def test_C25_agents_that_cannot_be_served(home: Path) -> None:
     file.write_text(AGENT)
     assert "two agents have the name 'helper'" in refusal(agents=[file, file], port=0)
     assert "simulated" in refusal(provider="simulatd")
+
+
+def test_what_is_wrong_with_several_agents_is_told_at_once(home: Path) -> None:
+    (home / "helper.yaml").write_text(AGENT)
+    (home / "a.yaml").write_text(AGENT + "temperatur: 1\n")
+    (home / "b.yaml").write_text(AGENT + "qqq: 1\n")
+    told = refusal(agents=[Path(name) for name in ("a.yaml", "helper.yaml", "b.yaml")], port=0)
+    assert [line.partition(":")[0] for line in told.splitlines()] == ["a.yaml", "b.yaml"]
 
 
 def test_keys_that_cannot_be_used(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
