@@ -10,8 +10,9 @@ from rich.table import Table
 from rich.text import Text
 from temporalio.service import RPCError
 
-from client.chats import Chat, ChatLine
+from client.chats import Chat, ChatLine, MoneyWanted
 from client.cli.chat_screen import question
+from client.cli.chat_turns import way_on
 from client.cli.console import DONE, WAITING, Refusal, clean, say, stdout
 from client.cli.spelling import cap, elapsed, moment, money, plural
 from client.cli.tables import new_table, plain
@@ -76,12 +77,10 @@ async def show_chat(chat: Chat, *, as_json: bool) -> int:
     console.print(clean(_figures(view)))
     for pending in view.pending:
         console.print(clean(question(pending)), soft_wrap=True)
-        how = f"python starter.py approve {view.chat_id} {pending.call_id}"
-        console.print(f"go on with: {how}", soft_wrap=True)
+        console.print(Text(way_on(view.chat_id, pending)), soft_wrap=True)
     if view.paused_for:
         console.print(clean(view.paused_for), soft_wrap=True)
-        how = f"python starter.py budget {view.chat_id} --raise DOLLARS"
-        console.print(f"go on with: {how}", soft_wrap=True)
+        console.print(Text(way_on(view.chat_id, MoneyWanted(view.paused_for))), soft_wrap=True)
     return WAITING if waits else DONE
 
 
@@ -147,17 +146,34 @@ async def _ended(chat: Chat) -> ChatView | None:
 
 # deciding
 
+WORDS = ("approve", "reject")
+"""What a person may say of a tool call."""
+
 
 async def approve_call(chat: Chat, call_id: str | None, choice: str, comment: str) -> str:
     """Give a person's word on a tool call; on the only one that waits, where none is named."""
-    if choice not in ("approve", "reject"):
-        raise Refusal(f"{choice}: a tool call takes approve or reject")
     waiting = [one.call_id for one in (await chat.view()).pending]
-    if call_id is None and len(waiting) != 1:
-        raise Refusal(f"{chat.chat_id} asks {', '.join(waiting) or 'nothing'}: name the call")
-    named = call_id or waiting[0]
-    await chat.decide(named, approved=choice == "approve", comment=comment)
-    return f"{named}: {choice}"
+    named, word = answered_call(waiting, chat.chat_id, call_id, choice)
+    await chat.decide(named, approved=word == "approve", comment=comment)
+    return f"{named}: {word}"
+
+
+def answered_call(
+    waiting: Sequence[str], chat_id: str, call_id: str | None, choice: str
+) -> tuple[str, str]:
+    """Return which call a word is about, and the word. Raises Refusal where that is not clear.
+
+    Where one call waits, it need not be named, whatever the word.
+    """
+    if call_id is not None and call_id in WORDS and choice == WORDS[0]:  # no call is called so
+        choice, call_id = call_id, None
+    if choice not in WORDS:
+        raise Refusal(f"{choice}: a tool call takes {' or '.join(WORDS)}")
+    if not waiting:
+        raise Refusal(f"no tool call of {chat_id} waits for a word")
+    if call_id is None and len(waiting) > 1:
+        raise Refusal(f"{chat_id} asks {', '.join(waiting)}: name the call")
+    return call_id or waiting[0], choice
 
 
 async def raise_chat_budget(chat: Chat, to: Decimal) -> str:

@@ -1,9 +1,10 @@
-"""`starter.py approve RUN [AGENT] [CHOICE]`: which question is meant, and how it is answered."""
+"""`starter.py approve RUN|CHAT [AGENT|CALL] [CHOICE]`: which question is meant, and the answer."""
 
 from datetime import UTC, datetime
 
 import pytest
 
+from client.cli.chats_shown import answered_call
 from client.cli.commanding import YES, answered
 from client.cli.console import Refusal
 from contracts.runs import Question
@@ -46,3 +47,15 @@ def test_an_items_question_is_found_by_its_agent_where_it_is_the_only_one() -> N
     asked = [question("each[1].2"), question("each[4].1")]
     with pytest.raises(Refusal, match=r"each asks each\[1\].2, each\[4\].1"):
         answered(asked, "r", "each", YES)
+
+
+def test_the_only_call_of_a_conversation_need_not_be_named() -> None:
+    assert answered_call(["t1.1.1"], "c", None, YES) == ("t1.1.1", "approve")
+    assert answered_call(["t1.1.1"], "c", "reject", YES) == ("t1.1.1", "reject")
+    assert answered_call(["t1.1.1"], "c", "t1.1.1", "reject") == ("t1.1.1", "reject")
+    with pytest.raises(Refusal, match=r"c asks t1.1.1, t1.1.2: name the call"):
+        answered_call(["t1.1.1", "t1.1.2"], "c", "reject", YES)
+    with pytest.raises(Refusal, match="no tool call of c waits"):
+        answered_call([], "c", None, YES)
+    with pytest.raises(Refusal, match="takes approve or reject"):
+        answered_call(["t1.1.1"], "c", "t1.1.1", "perhaps")
