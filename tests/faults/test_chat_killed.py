@@ -16,6 +16,7 @@ from client.agent_plans import plan_own
 from client.chats import Chat, Chats, TextPart
 from config.agentfile import load_agent
 from contracts.chats import PendingTool, TurnResult
+from contracts.parts import FileInlinePart, FileRefPart
 from contracts.spools import SpoolRecord
 from contracts.teams import AgentStatus
 from tests.support.fixtures import ROOT
@@ -103,6 +104,34 @@ async def test_a_worker_killed_in_mid_answer(stage: Stage, how: str) -> None:
     again = await chat.say("Thank you for the points")
     assert (await chat.wait(again.turn)).status is AgentStatus.COMPLETED
     assert len(await chat.messages()) == 4
+
+
+@pytest.mark.slow
+async def test_a_picture_outlives_the_worker_that_was_shown_it(stage: Stage) -> None:
+    first = stage.workers.start()
+    chat = await stage.begin(tools="budget: {session: 20, turn: 5}\n")
+    cat = FileInlinePart(
+        data=b"\x89PNG\r\n\x1a\n" + bytes(50_000), mime_type="image/png", name="cat.png"
+    )
+    said = await chat.say(QUESTION, parts=[cat])
+    result: TurnResult | None = None
+    async for event in chat.follow(said.turn):
+        if isinstance(event, TextPart) and first.poll() is None:
+            first.kill()
+            first.wait()
+            stage.workers.start()
+        elif isinstance(event, TurnResult):
+            result = event
+    assert result is not None
+    assert result.status is AgentStatus.COMPLETED, result.error
+    view, (question, _) = await chat.view(), await chat.messages()
+    assert [a.outcome for a in view.attempts] == ["WorkerLost", "completed"]
+    assert all(a.input_bound > 12_000 for a in view.attempts), "the picture was paid for in each"
+    (kept,) = question.parts
+    assert isinstance(kept, FileRefPart)
+    assert (kept.name, kept.size_bytes, view.files.images) == ("cat.png", len(cat.data), 1)
+    again = await chat.say("Briefly: thank you for it")
+    assert (await chat.wait(again.turn)).status is AgentStatus.COMPLETED
 
 
 async def test_what_is_said_while_no_worker_lives_is_answered_by_the_next(stage: Stage) -> None:
