@@ -4,7 +4,6 @@ Each is one command however often it is sent: by its `request_id`, remembered fo
 REMEMBERED commands, and where it has none by what it would change.
 """
 
-from difflib import get_close_matches
 
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
@@ -26,6 +25,7 @@ from contracts.updates import (
     SkipRequest,
 )
 from rules import graph, templates
+from rules.nearest import suggestion
 from workflows.reserving import Reserver
 from workflows.state import RunState
 from workflows.steps import Steps
@@ -193,9 +193,8 @@ class Control:
     def _node(self, state: RunState, name: str) -> StepNode:
         """Return a step. Raises ValueError with the nearest name where there is none."""
         if name not in state.nodes:
-            near = get_close_matches(name, state.names, 1)
-            hint = f'. Did you mean "{near[0]}"?' if near else ""
-            raise ValueError(f'no step named "{name}"{hint}')
+            said = f'no step named "{name}".{suggestion(name, state.names)}'
+            raise ValueError(said.removesuffix("."))
         return state.nodes[name]
 
     def _running(self) -> RunState:
