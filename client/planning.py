@@ -150,7 +150,7 @@ class Planner:
         path = (chain[-1].parent / step.file).resolve()
         if path in chain:
             names = [link.name for link in (*chain[chain.index(path) :], path)]
-            raise PlanError([f"the teams contain each other: {' -> '.join(names)}"])
+            raise PlanError([f"the teams contain each other: {' → '.join(names)}"])
         loaded = load_team(path)
         given = set(step.inputs)
         unknown = sorted(given - set(loaded.team.inputs))

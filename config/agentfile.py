@@ -351,7 +351,7 @@ class _Loader:
         place, file = (*path, "agent"), (self._folder / tool.agent).resolve()
         if file in self._chain:
             names = [link.name for link in (*self._chain[self._chain.index(file) :], file)]
-            self._add(place, f"the agents contain each other: {' -> '.join(names)}")
+            self._add(place, f"the agents contain each other: {' → '.join(names)}")
             return
         if len(self._chain) > DEEPEST:
             self._add(place, f"agents lie within each other more than {DEEPEST} deep")

@@ -159,7 +159,9 @@ def _told(error: Exception) -> int:
     if os.environ.get("CALLBOARD_DEBUG") == "1":
         traceback.print_exception(error)
     if _mendable(error):
-        say(f"error: {error}")
+        # A line each, so that editors find the places.
+        several = len(getattr(error, "problems", ()))
+        say(f"error: {several} problems:\n{error}" if several > 1 else f"error: {error}")
         if "_API_KEY is not set" in str(error) and not _simulating():
             say("To try it without any key, at no cost: --provider simulated")
         return error.code if isinstance(error, Refusal) else USAGE

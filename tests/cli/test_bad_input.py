@@ -25,7 +25,7 @@ BAD_FILES = {
         "name: x\nagents:\n"
         "  - {name: a, prompt_template: x, dependencies: [b]}\n"
         "  - {name: b, prompt_template: x, dependencies: [a]}\n",
-        ["a", "->", "cycle"],
+        ["a → b → a", "team.yaml:3"],
     ),
     "duplicate name": ("name: x\nagents:\n" + STEP + STEP, ["draft", "team.yaml:4"]),
     "template naming nothing": (

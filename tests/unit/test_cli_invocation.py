@@ -16,6 +16,7 @@ from client.cli.console import FAILED, USAGE, _wrapped, guarded, on_screen, say
 from client.cli.invocation import pasteable
 from client.planning import PlanError
 from client.storage import open_storage
+from config.problems import ConfigError, Problem
 from config.settings import load_settings
 from starter import app
 
@@ -90,6 +91,22 @@ def test_who_asked_for_the_simulator_is_not_told_of_it(
     monkeypatch.setattr("sys.argv", ["starter.py", "run", "team.yaml", *given])
     assert guarded(command) == USAGE
     assert "To try it" not in capsys.readouterr().err
+
+
+def test_each_of_several_problems_has_a_line_of_its_own(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def command(*lines: int) -> int:
+        raise ConfigError(Problem("t.yaml", line, "a", "wrong") for line in lines)
+
+    assert guarded(lambda: command(3)) == USAGE
+    assert capsys.readouterr().err == "error: t.yaml:3: a: wrong\n"
+    assert guarded(lambda: command(3, 12)) == USAGE
+    assert capsys.readouterr().err.splitlines() == [
+        "error: 2 problems:",
+        "t.yaml:3: a: wrong",
+        "t.yaml:12: a: wrong",
+    ]
 
 
 def test_a_package_that_is_missing_after_an_update_is_named(

@@ -202,7 +202,7 @@ def test_C18_tools_that_are_not_there_are_named(
         ("name: f, type: prompt, prompt: x, effect: safe", 'must be "read", "idempotent" or'),
         ("name: f, type: prompt, prompt: x, timeout: 0", "must be greater than 0"),
         ("name: f, type: agent, agent: b.yaml", "f: b.yaml cannot be used"),
-        ("name: f, type: agent, agent: a.yaml", "contain each other: a.yaml -> a.yaml"),
+        ("name: f, type: agent, agent: a.yaml", "contain each other: a.yaml → a.yaml"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_tool(said: Said, tool: str, problem: str) -> None:
