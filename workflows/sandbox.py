@@ -5,6 +5,8 @@ for each one, and the sandbox's instance goes inside to find out: a tenth of the
 a run (and a thirtieth without the sandbox). No converter, codec or storage of ours looks at a
 context, so the answer is "none" at once.
 A converter that needs one (`WithSerializationContext`) needs Temporal's own runner.
+
+Workers run workflows without the sandbox, tests and replays within it (decision 0026).
 """
 
 from typing import Any
