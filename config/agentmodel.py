@@ -8,7 +8,7 @@ the environment and the command line can give as well (`SECTIONS`) have only def
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BaseModel, Discriminator, Field, Tag, model_validator
 
 from config.agenttools import ToolFile
 from config.filemodel import FileModel
@@ -148,11 +148,19 @@ MetricSpelling = Annotated[
 ]
 
 
+def _said(turns: str | list[str]) -> str | list[str]:
+    if not turns:
+        raise ValueError("must have a message at least")
+    return turns
+
+
 class CaseFile(FileModel):
     """One test case: what is said, which tools must be called, how the answer is judged."""
 
     name: FilledText
-    input: FilledText | list[FilledText] = Field(description="One message, or several turns.")
+    input: Annotated[FilledText | list[FilledText], AfterValidator(_said)] = Field(
+        description="One message, or several turns."
+    )
     expected_tools: list[ExpectedSpelling] = []
     tools_in_order: Flag = Field(False, description="One after the other, as listed.")
     ground_truth: Text | None = None

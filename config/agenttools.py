@@ -36,6 +36,12 @@ def _tool_name(name: str) -> str:
     return name
 
 
+def _queue_name(name: str) -> str:
+    if not re.fullmatch(TOOL_NAME, name):
+        raise ValueError(f'"{name}" is no name of a queue: letters, digits, _ and -, 64 at most')
+    return name
+
+
 def _variable(name: str) -> str:
     if not _VARIABLE.match(name):
         raise ValueError(
@@ -76,7 +82,18 @@ ToolNameText = Annotated[
     AfterValidator(_tool_name),
     WithJsonSchema({"type": "string", "pattern": TOOL_NAME}),
 ]
-Secret = Annotated[str, Strict(), AfterValidator(_variable)]
+QueueName = Annotated[
+    str,
+    Strict(),
+    AfterValidator(_queue_name),
+    WithJsonSchema({"type": "string", "pattern": TOOL_NAME}),
+]
+Secret = Annotated[
+    str,
+    Strict(),
+    AfterValidator(_variable),
+    WithJsonSchema({"type": "string", "pattern": _VARIABLE.pattern}),
+]
 Host = Annotated[str, Strict(), AfterValidator(_host)]
 HttpUrl = Annotated[FilledText, AfterValidator(_http_url)]
 
@@ -93,7 +110,7 @@ class ToolBaseFile(FileModel):
     critical: Flag = Field(False, description="A failure ends the turn.")
     timeout: Seconds = Field(30.0, description="Seconds of one try.")
     attempts: Whole = Field(2, ge=1, le=10, description="Tries, unless it is unsafe.")
-    queue: ToolNameText | None = Field(None, description="The group of workers that runs it.")
+    queue: QueueName | None = Field(None, description="The group of workers that runs it.")
     secrets: list[Secret] = Field([], description="Variables of the worker that it may see.")
     max_chars: Whole = Field(MODEL_CHARS, ge=100, description="Of a result, for the model.")
 

@@ -22,6 +22,7 @@ def team_schema() -> dict[str, Any]:
         definition["title"] = _title(name)
     _model_step(schema["$defs"]["ModelStepFile"])
     _tidy(schema)
+    _fillable(schema)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,
@@ -35,6 +36,7 @@ def agent_schema() -> dict[str, Any]:
     for name, definition in schema.get("$defs", {}).items():
         definition["title"] = _title(name)
     _tidy(schema)
+    _fillable(schema)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,
@@ -67,6 +69,31 @@ def _tidy(node: Any) -> None:
         del node["default"]
     for value in node.values():
         _tidy(value)
+
+
+VARIABLE = {"type": "string", "pattern": r"\$\{[A-Za-z_]"}
+"""What `${VAR}` is for an editor, which does not fill it in."""
+
+_OF_A_FIELD = frozenset({"title", "description", "default"})
+_NO_TEXT = frozenset({"number", "integer", "boolean"})
+
+
+def _fillable(node: Any) -> None:
+    """Let a variable stand wherever a number, a truth value or one of some words is wanted."""
+    for value in node.values() if isinstance(node, dict) else node:
+        if isinstance(value, dict | list):
+            _fillable(value)
+    if isinstance(node, dict) and isinstance(node.get("properties"), dict):
+        node["properties"] = {key: _or_variable(one) for key, one in node["properties"].items()}
+
+
+def _or_variable(wanted: dict[str, Any]) -> dict[str, Any]:
+    forms = wanted.get("anyOf", [wanted])
+    if not any(form.get("type") in _NO_TEXT or "enum" in form for form in forms):
+        return wanted
+    told = {key: value for key, value in wanted.items() if key in _OF_A_FIELD}
+    bare = [{key: value for key, value in form.items() if key not in told} for form in forms]
+    return {**told, "anyOf": [*bare, VARIABLE]}
 
 
 def _model_step(definition: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from config import agentlayers, schemas_gen
 from config.agentfile import AgentFileError, LoadedAgent, load_agent
@@ -348,3 +349,29 @@ def test_the_examples_load_and_fit_the_schema(path: Path) -> None:
     assert loaded.agent.tools
     schema = schemas_gen.agent_schema()
     assert list(Draft202012Validator(schema).iter_errors(load_yaml(path, {}).data)) == []
+
+
+def test_the_schema_takes_variables_where_the_loader_fills_them_in(load: Load) -> None:
+    from jsonschema import Draft202012Validator
+
+    text = (
+        "name: a\ninstructions: Help.\n"
+        "model:\n  provider: openai\n  name: gpt-4o-mini\n  temperature: ${WARM:-0.5}\n"
+        "budget:\n  on_budget: ${THEN:-pause}\n"
+    )
+    agent = load(text).agent
+    assert (agent.model.params.temperature, agent.budget.on_budget) == (0.5, "pause")
+    raw = YAML(typ="safe").load(text)
+    assert raw["model"]["temperature"] == "${WARM:-0.5}"
+    schema = Draft202012Validator(schemas_gen.agent_schema())
+    assert list(schema.iter_errors(raw)) == []
+    raw["model"]["temperature"] = "warm"
+    assert list(schema.iter_errors(raw))
+
+
+def test_a_test_without_a_message_and_a_queue_without_a_name(said: Said) -> None:
+    [empty] = said(f"{HEAD}test_cases:\n  - {{name: a, input: []}}\n")
+    assert empty.startswith("a.yaml:5: test_cases[0].input: ")
+    tool = "name: f, type: function, file: tools.py, function: find, queue: g p"
+    [queue] = said(with_tool(tool))
+    assert "is no name of a queue" in queue
