@@ -31,6 +31,7 @@ from toolbox.signatures import FunctionSignature, NoTool, read_function
 
 ORPHANED = 3
 MESSAGE_CHARS = 4_000
+OUT_OF_MEMORY = "the tool wanted more than the memory_mb that it may have"
 JSON, TEXT, BINARY = "application/json", "text/plain; charset=utf-8", "application/octet-stream"
 
 
@@ -154,7 +155,8 @@ def encoded(result: Any) -> tuple[str, bytes]:
 
 
 def _described(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"[:MESSAGE_CHARS]
+    said = str(error) or (OUT_OF_MEMORY if isinstance(error, MemoryError) else "")
+    return f"{type(error).__name__}: {said}".removesuffix(": ")[:MESSAGE_CHARS]
 
 
 def _bounded(memory_mb: int | None) -> None:

@@ -305,7 +305,7 @@ async def test_a_flood_is_cut(make: Make) -> None:
 
 
 async def test_a_tool_has_a_bound_of_memory(make: Make) -> None:
-    with pytest.raises(ToolRaised, match="MemoryError"):
+    with pytest.raises(ToolRaised, match="MemoryError: the tool wanted more than the memory_mb"):
         await make("eats", memory_mb=256).call(given())
 
 
