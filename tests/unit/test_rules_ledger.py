@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from contracts.messages import Usage
 from contracts.prices import Price, Rate
 from rules.bounds import input_bound
-from rules.ledger import Granted, Ledger, LedgerError, LedgerState, Refused, Waiting
+from rules.ledger import Granted, Ledger, LedgerError, LedgerState, Refused, Scope, Waiting
 from rules.prices import cost, worst_case
 from tests.support.cases import cases
 
@@ -258,7 +258,61 @@ def test_a_ledger_survives_json() -> None:
     assert copy.to_state() == ledger.to_state()
 
 
+def test_who_waits_cannot_ask_again() -> None:
+    ledger = Ledger(D("1"))
+    ledger.ask("a", "a", D("0.9"))
+    assert ledger.ask("b", "b", D("0.2")) == Waiting()
+    with pytest.raises(LedgerError, match="b has asked already"):
+        ledger.ask("b", "b", D("0.2"))
+
+
+def test_who_was_refused_is_told_of_in_the_next_history() -> None:
+    ledger = Ledger(D("1"))
+    ledger.ask("a", "a", D("0.8"))
+    ledger.ask("b", "b", D("0.9"))
+    ledger.settle("a", D("0.5"))
+    assert ledger.granted() == []
+    text = ledger.to_state().model_dump_json()
+    copy = Ledger.from_state(LedgerState.model_validate_json(text))
+    assert copy.refused() == ["b"]
+    assert copy.refused() == []
+
+
+def test_an_agent_answers_for_what_its_tools_spend() -> None:
+    """The tool's own limit is a dollar, the agent's half of one: held, counted, and carried on."""
+    ledger, agent = Ledger(D("9")), (Scope(step="agent", limit=D("0.5")),)
+    assert ledger.ask("t#1", "tool", D("0.3"), D("1"), agent) == Granted()
+    assert ledger.ask("t#2", "tool", D("0.3"), D("1"), agent) == Refused(
+        "cost_limit", D("0.2"), D("0.3")
+    )
+    assert ledger.ask("a#1", "agent", D("0.3"), D("0.5")) == Refused(
+        "cost_limit", D("0.2"), D("0.3")
+    )
+    assert ledger.affordable_eventually("tool", D("1"), agent) == D("0.2")
+    ledger.settle("t#1", D("0.1"))
+    assert (ledger.spent_by("agent"), ledger.spent_by("tool")) == (D("0.1"), D("0.1"))
+    assert dict(ledger.by_step) == {"tool": D("0.1")}, "counted once"
+    text = ledger.to_state().model_dump_json()
+    copy = Ledger.from_state(LedgerState.model_validate_json(text))
+    assert copy.affordable_eventually("tool", D("1"), agent) == D("0.4")
+    assert copy.ask("t#2", "tool", D("0.4"), D("1"), agent) == Granted()
+
+
+def test_a_ledger_that_lives_on_grants_has_what_is_left_and_the_new_one() -> None:
+    ledger = Ledger(D("1"))
+    ledger.ask("a", "a", D("0.7"))
+    with pytest.raises(LedgerError, match="cannot be renewed"):
+        ledger.renew(D("2"))
+    ledger.settle("a", D("0.6"))
+    ledger.renew(D("0.3"))
+    assert (ledger.cap, ledger.available) == (D("0.9"), D("0.3"))
+
+
 cents = st.integers(0, 60).map(lambda n: D(n) / 100)
+
+
+OUTER = Scope(step="outer", limit=D("0.5"))
+"""An agent that answers for some of what is asked for."""
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -270,6 +324,8 @@ class LedgerMachine(RuleBasedStateMachine):
         self.number = 0
         self.held: dict[str, D] = {}
         self.queue: dict[str, tuple[str, D, D | None]] = {}
+        self.inside: set[str] = set()
+        self.outer = D(0)
         self.ended: set[str] = set()
         self.counted = self.served = D(0)
         self.by_step: dict[str, D] = {}
@@ -283,7 +339,8 @@ class LedgerMachine(RuleBasedStateMachine):
         assert granted == [name for name in order if name in granted], "out of order"
         for name in refused:
             step, amount, limit = self.queue.pop(name)
-            room = self.ledger.affordable_eventually(step, limit)
+            around = (OUTER,) if name in self.inside else ()
+            room = self.ledger.affordable_eventually(step, limit, around)
             assert amount > room, "refused what could have fitted"
         for name in granted:
             before = order[: order.index(name)]
@@ -291,14 +348,17 @@ class LedgerMachine(RuleBasedStateMachine):
             self.held[name] = self.queue.pop(name)[1]
         assert self.held or not self.queue, "somebody waits for nothing"
 
-    @rule(step=st.sampled_from("xyz"), amount=cents, limit=st.none() | cents)
-    def ask(self, step: str, amount: D, limit: D | None) -> None:
+    @rule(step=st.sampled_from("xyz"), amount=cents, limit=st.none() | cents, inside=st.booleans())
+    def ask(self, step: str, amount: D, limit: D | None, inside: bool) -> None:
         self.number += 1
         name = f"{step}#{self.number}"
         self.steps[name] = step
+        around = (OUTER,) if inside else ()
+        if inside:
+            self.inside.add(name)
         now = self.ledger.affordable(step, limit)
-        eventually = self.ledger.affordable_eventually(step, limit)
-        answer = self.ledger.ask(name, step, amount, limit)
+        eventually = self.ledger.affordable_eventually(step, limit, around)
+        answer = self.ledger.ask(name, step, amount, limit, around)
         if isinstance(answer, Granted):
             assert amount <= now
             assert not self.queue
@@ -314,16 +374,23 @@ class LedgerMachine(RuleBasedStateMachine):
         self.sweep()
 
     @precondition(lambda self: self.held)
-    @rule(data=st.data(), share=st.integers(0, 100), certain=st.booleans())
-    def settle(self, data: st.DataObject, share: int, certain: bool) -> None:
+    @rule(
+        data=st.data(),
+        share=st.integers(0, 100),
+        how=st.sampled_from(["certain", "uncertain", "child"]),
+    )
+    def settle(self, data: st.DataObject, share: int, how: str) -> None:
         name = data.draw(st.sampled_from(sorted(self.held)))
         amount = self.held.pop(name)
         seen = amount * share / 100
-        if certain:
+        counts = {"certain": seen, "uncertain": amount, "child": (seen + amount) / 2}[how]
+        if how == "certain":
             self.ledger.settle(name, seen)
-        else:
+        elif how == "uncertain":
             self.ledger.settle_uncertain(name, seen)
-        counts = seen if certain else amount
+        else:
+            self.ledger.settle_child(name, counts, seen)
+        self.outer += counts if name in self.inside else D(0)
         self.counted += counts
         self.served += seen
         self.by_step[self.steps[name]] = self.by_step.get(self.steps[name], D(0)) + counts
@@ -371,6 +438,12 @@ class LedgerMachine(RuleBasedStateMachine):
         ledger = self.ledger
         assert ledger.reserved + ledger.counted <= ledger.cap
         assert ledger.available == ledger.cap - ledger.reserved - ledger.counted
+
+    @invariant()
+    def no_agent_passes_its_limit(self) -> None:
+        assert self.ledger.spent_by("outer") == self.outer
+        held = sum((self.held[name] for name in self.held if name in self.inside), D(0))
+        assert self.outer + held <= OUTER.limit
 
     @invariant()
     def books_agree(self) -> None:
