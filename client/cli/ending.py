@@ -5,7 +5,7 @@ import sys
 from typing import Any
 
 from client.cli.console import DONE, FAILED, on_screen, say, stderr
-from client.cli.tables import BAD, reasons, results_table, total
+from client.cli.tables import BAD, reasons, results_table, total, why
 from client.runs import NoWorker, Run
 from contracts.base import Json
 from contracts.runs import RunCost, RunResult, StepResult
@@ -45,17 +45,19 @@ async def _noted(run: Run) -> None:
 
 
 def _judge(result: RunResult, results: tuple[StepResult, ...]) -> int:
-    """Say how it ended, where that was not as it should; return the exit code."""
-    if result.status is WorkflowStatus.COMPLETED:
-        return DONE
+    """Say how it ended, where that was not as it should, and who did not complete, and why.
+
+    Returns the exit code.
+    """
+    good = (WorkflowStatus.COMPLETED, WorkflowStatus.PARTIALLY_COMPLETED)
     if result.status is WorkflowStatus.PARTIALLY_COMPLETED:
         missing = ", ".join(r.agent_id for r in results if r.status in BAD) or "see above"
         say(f"warning: completed in part; failed: {missing}")
-    else:
+    elif result.status is not WorkflowStatus.COMPLETED:
         say(f"the run {'was cancelled' if _cancelled(result) else 'failed'}" + _why(result))
     for line in reasons(results)[:DETAILS_SHOWN]:
         say(f"  {line}")
-    return DONE if result.status is WorkflowStatus.PARTIALLY_COMPLETED else FAILED
+    return DONE if result.status in good else FAILED
 
 
 def _cancelled(result: RunResult) -> bool:
@@ -69,7 +71,10 @@ def _why(result: RunResult) -> str:
 def _write_answer(outputs: dict[str, Json]) -> None:
     """Write one output as it is, several under their names."""
     several = len(outputs) > 1
-    for number, (name, value) in enumerate(outputs.items()):
+    for name in (name for name, value in outputs.items() if value is None):
+        say(f"note: output {name} is empty: nothing that it reads completed")
+    known = {name: value for name, value in outputs.items() if value is not None}
+    for number, (name, value) in enumerate(known.items()):
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
         if several:
             print(f"{chr(10) if number else ''}# {name}\n")
@@ -99,6 +104,7 @@ def _data(
                 "name": step.agent_id,
                 "status": step.status.value,
                 "error": step.error,
+                "reason": why(step),
                 "cost": str(step.cost),
                 "tokens": step.tokens_used,
                 "seconds": round(step.execution_time, 3),

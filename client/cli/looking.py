@@ -21,11 +21,7 @@ from client.cli.console import (
 from client.cli.running import Manner, follow_detachable, ui_link
 from client.cli.session import open_session, recent
 from client.cli.spelling import cap, elapsed, money
-from client.cli.tables import (
-    runs_table,
-    state,
-    status_table,
-)
+from client.cli.tables import notes, runs_table, state, status_table
 from client.cli.waiting import waiting
 from contracts.runs import RunStatus
 from contracts.teams import WorkflowStatus
@@ -59,6 +55,8 @@ def show_status(name: str, *, as_json: bool) -> int:
         took = elapsed(status.started_at, status.completed_at)
         spent = f"{money(status.cost)} of {cap(status.budget)}"
         console.print(f"{spent}, {status.tokens:,} tokens, {took}")
+        for line in notes(status.steps):
+            console.print(clean(line), markup=False, highlight=False, soft_wrap=True)
         wants = waiting(status)
         if wants:
             console.print(clean(wants.what))

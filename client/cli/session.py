@@ -95,13 +95,16 @@ class Session:
         return known[0].run_id
 
     async def beginning(self, runs: "Runs", beginning: str) -> set[str]:
-        """Return the ids of runs that begin so; of very many, some."""
+        """Return the ids of runs that begin so; of very many, some.
+
+        Teams within a team are runs as well: they are meant by ids that go beyond their run's.
+        """
         names = await runs.store.names(f"runs/{beginning}")
         found = {name.removeprefix("runs/") for name in names}
         if runs.connected:
             where = f"WorkflowId STARTS_WITH '{beginning}'"
             found |= {status.run_id for status in await runs.latest(MOST_SHOWN + 1, where)}
-        return found
+        return {name for name in found if not any(outer in found for outer in _around(name))}
 
     async def _only(self, runs: "Runs", beginning: str) -> str:
         """Return the only run that begins so."""
@@ -113,6 +116,12 @@ class Session:
         hint = did_you_mean(beginning, await _known(runs)) or " `starter.py list` shows them."
         server = "" if runs.connected else " (no server is running: only ended runs were looked at)"
         raise UnknownRun(f"no run or conversation {beginning}{server}.{hint}")
+
+
+def _around(run_id: str) -> list[str]:
+    """Return the ids of the runs that a run is within: "a" and "a/b" for "a/b/c"."""
+    parts = run_id.split("/")
+    return ["/".join(parts[:number]) for number in range(1, len(parts))]
 
 
 def several(beginning: str, found: Iterable[str]) -> str:

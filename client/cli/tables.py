@@ -9,7 +9,7 @@ from rich.text import Text
 
 from client.cli.console import clean
 from client.cli.spelling import GLYPHS, cap, duration, elapsed, moment, money, served_by
-from contracts.runs import AttemptRecord, RunCost, RunStatus, StepResult, step_of
+from contracts.runs import AttemptRecord, RunCost, RunStatus, StepResult, StepStatus, step_of
 from contracts.teams import AgentStatus
 
 WRAPPED = ("then", "needs")
@@ -82,10 +82,27 @@ def reasons(results: Iterable[StepResult]) -> list[str]:
     """Return a line for each agent that did not complete: why."""
     lines = []
     for result in results:
-        why = result.error or result.metadata.get("reason")
-        if result.status is not AgentStatus.COMPLETED and why:
-            lines.append(f"{result.agent_id}: {' '.join(str(why).split())}")
+        told = why(result)
+        if told:
+            lines.append(f"{result.agent_id}: {told}")
     return lines
+
+
+def why(result: StepResult) -> str | None:
+    """Return why an agent did not complete, in a line; None for one that did."""
+    told = result.error or result.metadata.get("reason")
+    if result.status is AgentStatus.COMPLETED or not told:
+        return None
+    return " ".join(str(told).split())
+
+
+def notes(steps: Iterable[StepStatus]) -> list[str]:
+    """Return a line for each agent that will not complete: why."""
+    return [
+        f"{step.name}: {' '.join(step.note.split())}"
+        for step in steps
+        if step.note and step.status in (*BAD, AgentStatus.CANCELLED)
+    ]
 
 
 def total(cost: RunCost) -> str:

@@ -76,3 +76,11 @@ def test_what_a_beginning_may_mean_is_listed() -> None:
     assert several("a", ["ab", "aa"]) == "a is the beginning of several:\n  aa\n  ab"
     many = several("a", [f"a{n:02}" for n in range(11)]).splitlines()
     assert many[-2:] == ["  a07", "  and 3 more"]
+
+
+async def test_a_beginning_means_the_run_and_not_the_teams_within_it(session: Session) -> None:
+    for run_id in ("full-1", "full-1/sub", "full-1/sub/deep", "half-1/sub", "half-1/sub/deep"):
+        await ended(session, run_id)
+    runs = await session.runs()
+    assert await session.beginning(runs, "full") == {"full-1"}
+    assert await session.beginning(runs, "full-1/s") == {"full-1/sub"}
