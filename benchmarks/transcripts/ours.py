@@ -10,6 +10,7 @@ from pathlib import Path
 from temporalio.client import Client
 from temporalio.worker import Replayer
 
+from benchmarks._candidates import priced
 from benchmarks.transcripts import story
 from benchmarks.transcripts.clocks import Watched, as_it_is
 from benchmarks.transcripts.stub import StubClients
@@ -19,23 +20,13 @@ from config.agentfile import LoadedAgent
 from config.settings import Settings
 from contracts.agents import AgentBudget, AgentModel, AgentSpec
 from contracts.chats import AgentHeader
-from contracts.plans import Candidate
-from contracts.prices import Price, Rate
 from contracts.retry import RetryRule
-from contracts.runs import provider_queue
 from contracts.teams import ModelParams
 from contracts.tools import BuiltinTool, Effect
 from stores.artifacts import ArtifactStore
 from worker import WORKFLOWS, workers, workflow_runner
 
 PROVIDER = "stub"
-PRICE = Price(
-    model="stub",
-    input=Rate(base=Decimal(1)),
-    output=Rate(base=Decimal(2)),
-    source="benchmark",
-    version="1",
-)
 BUDGET = Decimal(1000)
 
 
@@ -56,9 +47,7 @@ async def header(store: ArtifactStore, folder: Path, turns: int, effect: Effect)
         ),
         budget=AgentBudget(session=BUDGET, turn=BUDGET),
     )
-    candidate = Candidate(
-        provider=PROVIDER, model="stub", queue=provider_queue(PROVIDER), price=PRICE
-    )
+    candidate = priced(PROVIDER, "stub")
     planned = plan_own(
         LoadedAgent(agent, folder / "agent.yaml", {}), lambda _: candidate, RetryRule()
     )
