@@ -22,7 +22,7 @@ from contracts.chats import TurnResult
 from serving.callers import Caller, Limits
 from serving.errors import LIMITED, ApiError
 from serving.metering import CHARS_A_TOKEN
-from serving.windows import Admitted, Ask, Open, Refused, Windows
+from serving.windows import Accounting, Admitted, Ask, Open, Refused
 from stores.exceptions import StoreError
 
 LOOK_S = 2.0
@@ -52,7 +52,7 @@ class Accounts:
 
     def __init__(
         self,
-        windows: Windows,
+        windows: Accounting,
         chats: Chats,
         limits: Callable[[str], Limits],
         begun_s: float = BEGUN_S,
@@ -64,8 +64,12 @@ class Accounts:
         self._least: dict[str, int] = {}
 
     async def admit(self, ask: Ask, caller: Caller) -> Admitted:
-        """Hold what a request may take. Raises ApiError (429)."""
-        found = await self._windows.admit(ask, caller.limits, self._limits(ask.model))
+        """Hold what a request may take. Raises ApiError (429), StoreUnavailable."""
+        try:
+            found = await self._windows.admit(ask, caller.limits, self._limits(ask.model))
+        except BaseException:  # it may be held all the same: nobody has heard the answer
+            self.find_out(ask.id, self._chats.get(ask.chat), ask.request)
+            raise
         if isinstance(found, Refused):
             raise _refusal(found)
         return found
@@ -111,7 +115,7 @@ class Accounts:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._windows.close()
+        await self._windows.aclose()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -125,26 +129,39 @@ class Accounts:
 
     async def _taken_up(self, one: Open) -> None:
         chat = self._chats.get(one.chat)
-        turn = TURN if not one.request else await _patiently(lambda: _turn_of(chat, one.request))
+        turn = TURN if not one.request else await self._turn_of(chat, one.request)
         if turn is None:
-            await self._windows.release(one.id)
+            await _patiently(lambda: self._windows.release(one.id))
         else:
             self.settle_later(one.id, chat, turn)
+
+    async def _turn_of(self, chat: Chat, request: str) -> int | None:
+        """Return the turn of a message; None where it never arrived, nor will any more.
+
+        Another server may be about to say it: it is asked for once more after `begun_s`.
+        """
+        for wait in (0.0, self._begun_s):
+            await asyncio.sleep(wait)
+            turn = await _patiently(lambda: _turn_of(chat, request))
+            if turn is not None:
+                return turn
+        return None
 
     async def _settled(self, id: str, chat: Chat, turn: int) -> None:
         try:
             spent = await self._spent(self._ends[id], chat, turn)
         except UnknownChat:
-            await self._windows.release(id)  # it was never begun
+            await _patiently(lambda: self._windows.release(id))  # it was never begun
             return
         finally:
             self._ends.pop(id, None)
         least = self._least.pop(id, 0)
         if spent is None:
             log.warning("nobody knows what %s has cost: what was held for it counts", id)
-            await self._windows.settle_held(id)
+            await _patiently(lambda: self._windows.settle_held(id))
         else:
-            await self._windows.settle(id, max(spent.tokens, least), spent.usd)
+            tokens, usd = max(spent.tokens, least), spent.usd
+            await _patiently(lambda: self._windows.settle(id, tokens, usd))
 
     async def _spent(
         self, end: "asyncio.Future[TurnResult]", chat: Chat, turn: int

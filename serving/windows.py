@@ -17,6 +17,7 @@ import asyncio
 import sqlite3
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -99,7 +100,7 @@ class Open:
 
 
 @dataclass(frozen=True)
-class _Scope:
+class Scope:
     """Whose limits: a caller's or a model's. `column` is never a caller's text."""
 
     column: str
@@ -107,10 +108,43 @@ class _Scope:
     limits: Limits
 
     def told(self) -> str:
+        """Name it to a caller."""
         return f"this key ({self.name})" if self.column == "caller" else f"model {self.name}"
 
 
-class Windows:
+class Accounting(ABC):
+    """Admits requests and keeps what they took; `serving.redis_windows` does it for machines."""
+
+    @abstractmethod
+    async def admit(self, ask: Ask, caller: Limits, model: Limits) -> Admitted | Refused:
+        """Admit a request and hold what it may take, or say why not."""
+
+    @abstractmethod
+    async def settle(self, id: str, tokens: int, usd: Decimal) -> None:
+        """Write down what a request really took. Settling twice changes nothing."""
+
+    @abstractmethod
+    async def settle_held(self, id: str) -> None:
+        """Let all that was held count: nobody knows what the request really took."""
+
+    @abstractmethod
+    async def release(self, id: str) -> None:
+        """Give back a request that was not made: it does not count at all."""
+
+    @abstractmethod
+    async def still_open(self) -> list[Open]:
+        """Return the requests whose end is not written down, the oldest first."""
+
+    @abstractmethod
+    async def spent(self, caller: str) -> Decimal:
+        """Return what a caller has spent and holds, in dollars."""
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Let go of what keeps them. Safe to repeat."""
+
+
+class Windows(Accounting):
     """The database. `clock` counts seconds since the epoch."""
 
     def __init__(self, path: Path | str, clock: Callable[[], float] = time.time) -> None:
@@ -123,29 +157,26 @@ class Windows:
             Path(path).chmod(0o600)
 
     async def admit(self, ask: Ask, caller: Limits, model: Limits) -> Admitted | Refused:
-        """Admit a request and hold what it may take, or say why not."""
-        scopes = (_Scope("caller", ask.caller, caller), _Scope("model", ask.model, model))
+        scopes = (Scope("caller", ask.caller, caller), Scope("model", ask.model, model))
         return await asyncio.to_thread(self._admit, ask, scopes)
 
     async def settle(self, id: str, tokens: int, usd: Decimal) -> None:
-        """Write down what a request really took. Settling twice changes nothing."""
-        await asyncio.to_thread(self._settle, id, tokens, _nano(usd, ROUND_UP))
+        await asyncio.to_thread(self._settle, id, tokens, nano(usd, ROUND_UP))
 
     async def settle_held(self, id: str) -> None:
-        """Let all that was held count: nobody knows what the request really took."""
         await asyncio.to_thread(self._settle, id, None, None)
 
     async def release(self, id: str) -> None:
-        """Give back a request that was not made: it does not count at all."""
         await asyncio.to_thread(self._release, id)
 
     async def still_open(self) -> list[Open]:
-        """Return the requests whose end is not written down, the oldest first."""
         return await asyncio.to_thread(self._still_open)
 
     async def spent(self, caller: str) -> Decimal:
-        """Return what a caller has spent and holds, in dollars."""
         return await asyncio.to_thread(self._spent_in_all, caller)
+
+    async def aclose(self) -> None:
+        self.close()
 
     def close(self) -> None:
         """Let go of the file. Safe to repeat."""
@@ -165,14 +196,14 @@ class Windows:
                 raise
             self._db.execute("COMMIT")
 
-    def _admit(self, ask: Ask, scopes: tuple[_Scope, ...]) -> Admitted | Refused:
+    def _admit(self, ask: Ask, scopes: tuple[Scope, ...]) -> Admitted | Refused:
         now = self._clock()
         with self._transaction() as db:
             row = db.execute("SELECT nano FROM requests WHERE id = ?", (ask.id,)).fetchone()
             if row is not None:
                 return Admitted(Decimal(row[0]) / NANO, known=True)
             tokens_left: list[int] = []
-            room = [_nano(ask.usd, ROUND_FLOOR)]
+            room = [nano(ask.usd, ROUND_FLOOR)]
             for scope in scopes:
                 refused = self._refused(db, scope, now, tokens_left)
                 if refused is not None:
@@ -180,8 +211,8 @@ class Windows:
                 found = self._room(db, scope, now)
                 if found is not None:
                     left, told = found
-                    if left < _nano(ask.least_usd, ROUND_UP):
-                        return _out_of_money(scope, told, left, ask)
+                    if left < nano(ask.least_usd, ROUND_UP):
+                        return out_of_money(scope, told, left, ask)
                     room.append(left)
             held = min(room)
             db.execute(
@@ -192,7 +223,7 @@ class Windows:
             return Admitted(Decimal(held) / NANO, min(tokens_left, default=None))
 
     def _refused(
-        self, db: sqlite3.Connection, scope: _Scope, now: float, tokens_left: list[int]
+        self, db: sqlite3.Connection, scope: Scope, now: float, tokens_left: list[int]
     ) -> Refused | None:
         """Return why requests or tokens are used up; note the tokens that are left."""
         limits = scope.limits
@@ -201,8 +232,7 @@ class Windows:
             ("requests_per_day", limits.requests_per_day, DAY),
         ):
             if limit and (wait := self._wait_for_request(db, scope, limit, window, now)):
-                said = f"{scope.told()} may make {limit:,} requests ({name})"
-                return Refused("requests", said, wait)
+                return requests_refused(scope, name, limit, wait)
         for name, limit, window in (
             ("tokens_per_minute", limits.tokens_per_minute, MINUTE),
             ("tokens_per_day", limits.tokens_per_day, DAY),
@@ -211,13 +241,12 @@ class Windows:
                 continue
             used, oldest = self._sum(db, scope, "tokens", now - window)
             if used >= limit:
-                said = f"{scope.told()} may use {limit:,} tokens ({name}), {used:,} are used"
-                return Refused("tokens", said, max(oldest + window - now, 1.0))
+                return tokens_refused(scope, name, limit, used, max(oldest + window - now, 1.0))
             tokens_left.append(limit - used)
         return None
 
     def _wait_for_request(
-        self, db: sqlite3.Connection, scope: _Scope, limit: int, window: float, now: float
+        self, db: sqlite3.Connection, scope: Scope, limit: int, window: float, now: float
     ) -> float:
         """Return the seconds until one more request may be made; 0.0 for now."""
         row = db.execute(
@@ -228,7 +257,7 @@ class Windows:
         return max(float(row[0]) + window - now, 0.001) if row else 0.0
 
     def _room(
-        self, db: sqlite3.Connection, scope: _Scope, now: float
+        self, db: sqlite3.Connection, scope: Scope, now: float
     ) -> tuple[int, tuple[str, Decimal, float | None]] | None:
         """Return the nano-dollars that are left in the tightest window of money, and which it is.
 
@@ -243,15 +272,15 @@ class Windows:
             if limit:
                 used, oldest = self._sum(db, scope, "nano", now - window)
                 wait = max(oldest + window - now, 1.0)
-                found.append((_nano(limit, ROUND_FLOOR) - used, (name, limit, wait)))
+                found.append((nano(limit, ROUND_FLOOR) - used, (name, limit, wait)))
         if limits.usd_total:
             used = self._total(db, scope)
-            left = _nano(limits.usd_total, ROUND_FLOOR) - used
+            left = nano(limits.usd_total, ROUND_FLOOR) - used
             found.append((left, ("usd_total", limits.usd_total, None)))
         return min(found, key=lambda one: one[0], default=None)
 
     def _sum(
-        self, db: sqlite3.Connection, scope: _Scope, what: str, since: float
+        self, db: sqlite3.Connection, scope: Scope, what: str, since: float
     ) -> tuple[int, float]:
         """Return a window's sum, what is held included, and when the oldest of it was spent."""
         row = db.execute(
@@ -261,7 +290,7 @@ class Windows:
         ).fetchone()
         return int(row[0]), float(row[1] if row[1] is not None else since)
 
-    def _total(self, db: sqlite3.Connection, scope: _Scope) -> int:
+    def _total(self, db: sqlite3.Connection, scope: Scope) -> int:
         spent = db.execute(
             "SELECT nano FROM totals WHERE scope = ? AND name = ?", (scope.column, scope.name)
         ).fetchone()
@@ -302,16 +331,30 @@ class Windows:
 
     def _spent_in_all(self, caller: str) -> Decimal:
         with self._transaction() as db:
-            return Decimal(self._total(db, _Scope("caller", caller, Limits()))) / NANO
+            return Decimal(self._total(db, Scope("caller", caller, Limits()))) / NANO
 
 
-def _nano(usd: Decimal, rounding: str) -> int:
+def requests_refused(scope: Scope, name: str, limit: int, wait: float) -> Refused:
+    """Return what is said where a window of requests is full."""
+    said = f"{scope.told()} may make {limit:,} requests ({name})"
+    return Refused("requests", said, wait)
+
+
+def tokens_refused(scope: Scope, name: str, limit: int, used: int, wait: float) -> Refused:
+    """Return what is said where a window of tokens is used up."""
+    said = f"{scope.told()} may use {limit:,} tokens ({name}), {used:,} are used"
+    return Refused("tokens", said, wait)
+
+
+def nano(usd: Decimal, rounding: str) -> int:
+    """Return dollars as nano-dollars."""
     return int((usd * NANO).to_integral_value(rounding=rounding))
 
 
-def _out_of_money(
-    scope: _Scope, told: tuple[str, Decimal, float | None], left: int, ask: Ask
+def out_of_money(
+    scope: Scope, told: tuple[str, Decimal, float | None], left: int, ask: Ask
 ) -> Refused:
+    """Return what is said where a window of money has no room for a request."""
     name, limit, wait = told
     rest = max(Decimal(left) / NANO, Decimal(0)).normalize()
     said = (

@@ -34,7 +34,7 @@ from serving.catalogue import Catalogue, Served, check, of_agent, of_persona
 from serving.gateway import MOST_BODY_BYTES, THIS_MACHINE, Gateway
 from serving.server import CannotListen, listen, served
 from serving.sessions import MOST_SESSIONS, TTL_S, Sessions
-from serving.windows import Windows
+from serving.windows import Accounting, Windows
 
 DATABASE = "serving.db"
 PORT = 8080
@@ -174,9 +174,17 @@ class _Serving:
             raise Refusal("nothing can be served: see above; --provider simulated always can")
         return Catalogue(able, resolver)
 
+    def _windows(self) -> Accounting:
+        """Return what counts: in Redis, where workers' limits are, else beside the logs."""
+        if (url := self._session.settings.redis_url) is None:
+            return Windows(self._session.storage.data.logs.with_name(DATABASE))
+        from serving.redis_windows import RedisWindows
+
+        return RedisWindows(url)
+
     async def _serve(self, chats: Chats, catalogue: Catalogue) -> None:
         wanted = self._wanted
-        windows = Windows(self._session.storage.data.logs.with_name(DATABASE))
+        windows = self._windows()
         accounts = Accounts(windows, chats, lambda name: self._keys.models.get(name, Limits()))
         sessions = Sessions(
             chats, catalogue, accounts, ttl_s=wanted.session_ttl, most=wanted.max_sessions

@@ -19,14 +19,14 @@ from config.agentfile import LoadedAgent
 from contracts.agents import AgentSpec
 from contracts.plans import Candidate
 from providers.router import PersonaRouter
-from serving.accounts import Accounts
+from serving.accounts import BEGUN_S, Accounts
 from serving.app import build_app
 from serving.callers import KeyRing, Limits
 from serving.catalogue import Catalogue, Served
 from serving.gateway import Gateway
 from serving.server import listen, served
 from serving.sessions import Sessions
-from serving.windows import Windows
+from serving.windows import Accounting, Windows
 from tests.support.harness import Harness, harness
 from tests.support.scripted import Script
 from tests.support.talks import agent
@@ -133,6 +133,8 @@ async def serving(
     agents: Sequence[Served] = (),
     keys: KeyRing | None = None,
     database: Path | str = ":memory:",
+    windows: Accounting | None = None,
+    begun_s: float = BEGUN_S,
     origins: Sequence[str] = (),
     catalogue: Catalogue | None = None,
     **more: Any,
@@ -142,7 +144,9 @@ async def serving(
     chats = Chats(h.runs)
     planner = Planner(PersonaRouter(env={}), provider="simulated")
     catalogue = catalogue or ScriptedCatalogue(agents or [served_agent()], planner)
-    accounts = Accounts(Windows(database), chats, lambda name: keys.models.get(name, LIMITS))
+    accounts = Accounts(
+        windows or Windows(database), chats, lambda name: keys.models.get(name, LIMITS), begun_s
+    )
     sessions = Sessions(chats, catalogue, accounts, **more)
     gateway = Gateway(chats, catalogue, keys, accounts, _ready)
     sock = listen("127.0.0.1", 0)
