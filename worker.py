@@ -34,6 +34,12 @@ from activities.clients import Clients, OwnClient, RegisteredClients
 from activities.execution import ExecutionWork
 from activities.models import CallModel
 from activities.own_client import Limiter
+from activities.queues import (
+    activities_of,
+    asking_activities,
+    execution_activities,
+    tool_activities,
+)
 from activities.runs import RunWork
 from activities.tools import RunTools
 from client.connection import configured_address
@@ -44,10 +50,7 @@ from client.tenants import registered
 from client.worker_process import until_stopped
 from config.problems import ConfigError
 from config.settings import Settings, load_settings
-from contracts.activities import RunActivities, SliceActivities
-from contracts.execution_activities import ExecutionActivities
 from contracts.runs import WORKFLOW_QUEUE, provider_queue
-from contracts.tool_activities import ToolActivities
 from contracts.tools import tool_queue
 from contracts.version import VERSION
 from providers import registry
@@ -135,18 +138,7 @@ async def workers(
             CallTurn(storage.store, storage.spools, clients),
         ),
     ]
-    made += [
-        _worker(
-            client,
-            settings,
-            provider_queue(name),
-            asking,
-            max_concurrent_activities=(concurrency or {}).get(name, settings.concurrency),
-            max_concurrent_activity_task_polls=POLLS,
-            max_task_queue_activities_per_second=(rates or {}).get(name),
-        )
-        for name in providers
-    ]
+    made += _provider_workers(client, settings, providers, asking, concurrency or {}, rates or {})
     groups = (None, *settings.tool_queues)
     made += _tool_workers(client, settings, tools, groups, workflow_queue)
     async with contextlib.AsyncExitStack() as stack:
@@ -172,6 +164,28 @@ async def tool_workers(
         made = _tool_workers(client, settings, tools, groups, WORKFLOW_QUEUE)
         await stack.enter_async_context(_running(made))
         yield
+
+
+def _provider_workers(
+    client: Client,
+    settings: Settings,
+    providers: Sequence[str],
+    asking: Sequence[Callable[..., Any]],
+    concurrency: Mapping[str, int],
+    rates: Mapping[str, float],
+) -> list[Worker]:
+    return [
+        _worker(
+            client,
+            settings,
+            provider_queue(name),
+            asking,
+            max_concurrent_activities=concurrency.get(name, settings.concurrency),
+            max_concurrent_activity_task_polls=POLLS,
+            max_task_queue_activities_per_second=rates.get(name),
+        )
+        for name in providers
+    ]
 
 
 def _tool_workers(
@@ -256,27 +270,6 @@ async def _stop(made: list[Worker], running: list["asyncio.Task[None]"]) -> None
     """Stop all workers at once: each waits for its own activities."""
     await asyncio.gather(*(worker.shutdown() for worker in made), return_exceptions=True)
     await asyncio.gather(*running, return_exceptions=True)
-
-
-def activities_of(work: RunWork) -> list[Callable[..., Any]]:
-    """Return the light activities, bound to their store: all that the stubs declare."""
-    stubs = RunActivities.__abstractmethods__ | SliceActivities.__abstractmethods__
-    return [getattr(work, name) for name in sorted(stubs)]
-
-
-def asking_activities(model: CallModel, turn: CallTurn) -> list[Callable[..., Any]]:
-    """Return the activities that ask a model, which every provider's queue has."""
-    return [model.call_model, model.count_tokens, turn.call_turn, turn.count_turn]
-
-
-def execution_activities(work: ExecutionWork) -> list[Callable[..., Any]]:
-    """Return the activities of executions, which every provider's queue has."""
-    return [getattr(work, name) for name in sorted(ExecutionActivities.__abstractmethods__)]
-
-
-def tool_activities(tools: RunTools) -> list[Callable[..., Any]]:
-    """Return the activities of the tools' queues."""
-    return [getattr(tools, name) for name in sorted(ToolActivities.__abstractmethods__)]
 
 
 def workflow_runner() -> WorkflowRunner:
