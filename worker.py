@@ -16,7 +16,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 try:
     from temporalio.client import Client
@@ -49,7 +49,6 @@ from client.storage import open_storage
 from client.tenants import registered
 from client.worker_process import until_stopped
 from config.problems import ConfigError
-from config.settings import Settings, load_settings
 from contracts.runs import WORKFLOW_QUEUE, provider_queue
 from contracts.tools import tool_queue
 from contracts.version import VERSION
@@ -65,6 +64,9 @@ from workflows.execution import ExecutionWorkflow
 from workflows.items import ItemsWorkflow
 from workflows.run import RunWorkflow
 from workflows.sandbox import ContextFreeSandbox, ContextFreeUnsandboxed
+
+if TYPE_CHECKING:
+    from config.settings import Settings
 
 WORKFLOWS = (RunWorkflow, ItemsWorkflow, ExecutionWorkflow, ChatWorkflow)
 HEARTBEAT_THROTTLE = timedelta(seconds=1)
@@ -99,7 +101,7 @@ def usable_providers(only: Sequence[str] | None = None) -> list[str]:
 @contextlib.asynccontextmanager
 async def workers(
     client: Client,
-    settings: Settings,
+    settings: "Settings",
     providers: Sequence[str],
     clients: Clients | None = None,
     concurrency: Mapping[str, int] | None = None,
@@ -152,7 +154,7 @@ async def workers(
 
 @contextlib.asynccontextmanager
 async def tool_workers(
-    client: Client, settings: Settings, groups: Sequence[str | None]
+    client: Client, settings: "Settings", groups: Sequence[str | None]
 ) -> AsyncIterator[None]:
     """Poll the queues of these groups of tools, and no other, while the context lasts."""
     storage = open_storage(settings)
@@ -168,7 +170,7 @@ async def tool_workers(
 
 def _provider_workers(
     client: Client,
-    settings: Settings,
+    settings: "Settings",
     providers: Sequence[str],
     asking: Sequence[Callable[..., Any]],
     concurrency: Mapping[str, int],
@@ -190,7 +192,7 @@ def _provider_workers(
 
 def _tool_workers(
     client: Client,
-    settings: Settings,
+    settings: "Settings",
     tools: RunTools,
     groups: Sequence[str | None],
     workflow_queue: str,
@@ -209,7 +211,7 @@ def _tool_workers(
 
 def _worker(
     client: Client,
-    settings: Settings,
+    settings: "Settings",
     queue: str,
     activities: Sequence[Callable[..., Any]],
     **more: Any,
@@ -238,7 +240,7 @@ async def _running(made: list[Worker]) -> AsyncIterator[None]:
 
 def own_client_workers(
     client: Client,
-    settings: Settings,
+    settings: "Settings",
     name: str,
     own: LLMClient,
     limiter: Limiter | None,
@@ -282,14 +284,14 @@ def workflow_runner() -> WorkflowRunner:
     )
 
 
-def kept_limits(settings: Settings, alone: bool) -> Kept:
+def kept_limits(settings: "Settings", alone: bool) -> Kept:
     """Return how the persona policy's limits are kept. Raises RouterError."""
     policy, _ = load_policy(settings.persona_policy)
     return keep_limits(policy, settings.redis_url, alone)
 
 
 async def serve(
-    settings: Settings,
+    settings: "Settings",
     only: Sequence[str] | None = None,
     groups: Sequence[str | None] | None = None,
 ) -> int:
@@ -309,7 +311,7 @@ async def serve(
 
 @contextlib.asynccontextmanager
 async def _tools_alone(
-    client: Client, settings: Settings, groups: Sequence[str | None]
+    client: Client, settings: "Settings", groups: Sequence[str | None]
 ) -> AsyncIterator[str]:
     async with tool_workers(client, settings, groups):
         yield f"{READY} for tools: {', '.join(group or 'default' for group in groups)}"
@@ -317,7 +319,7 @@ async def _tools_alone(
 
 @contextlib.asynccontextmanager
 async def _everything(
-    client: Client, settings: Settings, only: Sequence[str] | None, kept: Kept
+    client: Client, settings: "Settings", only: Sequence[str] | None, kept: Kept
 ) -> AsyncIterator[str]:
     await ensure_search_attributes(client)
     await _note_limits_away(settings.redis_url)
@@ -358,6 +360,8 @@ def main() -> None:
 
 
 def _main(arguments: list[str]) -> int:
+    from config.settings import load_settings
+
     groups: list[str | None] | None = None
     only = arguments
     if arguments[:1] == ["--tools"]:

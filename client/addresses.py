@@ -7,8 +7,6 @@ something of its own is there, a variable beside the address or a file of profil
 import os
 from collections.abc import Mapping
 
-import platformdirs
-
 
 def configured_address(env: Mapping[str, str] = os.environ) -> str | None:
     """Return the address that the environment or a profile names, or None for none at all."""
@@ -26,4 +24,6 @@ def _anything_of_temporal(env: Mapping[str, str]) -> bool:
     """Tell whether there is a variable or, in the user's folder for it, a file of profiles."""
     if any(name.startswith("TEMPORAL_") for name in env):
         return True
+    import platformdirs
+
     return platformdirs.user_config_path("temporalio", appauthor=False, roaming=True).exists()

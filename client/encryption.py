@@ -22,7 +22,7 @@ from temporalio.converter import (
     PayloadCodec,
 )
 
-from config.settings import KEYS_VARIABLE
+from config.sealing import KEYS_VARIABLE
 from stores.exceptions import SealBroken, WrongKey
 from stores.sealing import PLAIN, AesGcm, Sealer
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from config.problems import ConfigError, Problem
-from config.settings import KEYS_VARIABLE, encryption_key_names
+from config.sealing import KEYS_VARIABLE, encryption_key_names
 from stores.sealing import PLAIN, AesGcm, Sealer
 
 

@@ -1,16 +1,19 @@
 """The stores of this machine, opened as the settings say: composition for worker and commands."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from client.sealers import configured_sealer
-from config.settings import Settings
 from stores.artifacts import ArtifactStore
 from stores.exceptions import StoreUnavailable
 from stores.locations import HOME_VARIABLE, DataDir
 from stores.sealing import Sealer
 from stores.spooling import Spools
 from stores.spools import FileSpools
+
+if TYPE_CHECKING:
+    from config.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Storage:
     sealer: Sealer
 
 
-def open_storage(settings: Settings) -> Storage:
+def open_storage(settings: "Settings") -> Storage:
     """Open the stores.
 
     Raises ConfigError for a bad key, StoreError for a bad address, StoreUnavailable for a home

@@ -31,14 +31,12 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from config.problems import ConfigError, Problem, did_you_mean, explain, spell_path
+from config.sealing import PREFIX, split_names
 from config.yamlfile import load_yaml, read_text
 from contracts.money import MOST_DECIMALS, MOST_DOLLARS
 from providers.pricing import PriceOverride
 
 log = logging.getLogger(__name__)
-
-PREFIX = "CALLBOARD_"
-KEYS_VARIABLE = PREFIX + "ENCRYPTION_KEYS"
 
 _MAX_DOTENV_BYTES = 1_000_000
 
@@ -54,19 +52,6 @@ def _decode_json(text: str) -> Any:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise ValueError(f"must be JSON: {error}") from None
-
-
-def _split_names(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    names = [name.strip() for name in value.split(",") if name.strip()]
-    for name in names:
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-            raise ValueError(
-                "must be names of environment variables, separated by commas; the keys"
-                " themselves stand in those variables"
-            )
-    return tuple(names)
 
 
 def _split_groups(value: Any) -> Any:
@@ -119,7 +104,7 @@ class Settings(BaseSettings):
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_folded)
     ] = "INFO"
-    encryption_keys: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_names)] = ()
+    encryption_keys: Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_names)] = ()
     serve_keys: str | None = Field(None, repr=False)
     server_elsewhere: str | None = Field(
         None, validation_alias=AliasChoices("TEMPORAL_ADDRESS", "TEMPORAL_PROFILE")
@@ -166,18 +151,6 @@ def load_settings(dotenv: Path | None = Path(".env")) -> Settings:
             Problem(_variable(str(path[0])), 0, spell_path(path[1:]), message)
             for path, message in explain(error, Settings, show_values=False)
         ) from None
-
-
-def encryption_key_names(env: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the variables that hold encryption keys, the sealing one first. Raises ConfigError.
-
-    The one setting that whoever connects to a server has to know, whatever else is wrong.
-    """
-    try:
-        names: tuple[str, ...] = _split_names(env.get(KEYS_VARIABLE, ""))
-    except ValueError as error:
-        raise ConfigError([Problem(KEYS_VARIABLE, 0, "", str(error))]) from None
-    return names
 
 
 def variables() -> list[str]:

@@ -35,7 +35,7 @@ Tokens = Annotated[int, Field(ge=1)]
 
 
 class _Written(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Sampling(_Written):

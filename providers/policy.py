@@ -53,7 +53,7 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_nothing)]
 
 
 class _Written(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Limits(_Written):

@@ -11,8 +11,6 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticCustomError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from providers.exceptions import RouterError
 
@@ -44,6 +42,9 @@ def _read(path: Path) -> str:
 
 
 def _parse(path: Path, text: str, kind: str) -> Any:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
     try:
         return YAML(typ=kind, pure=True).load(text)
     except MarkedYAMLError as error:

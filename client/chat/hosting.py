@@ -8,7 +8,7 @@ long as the face lives, on the home's own file, so that a conversation can be co
 
 import contextlib
 import sys
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from client.agent_plans import PlannedAgent, plan_agent, plan_own
 from client.chats import Chats
@@ -23,11 +23,13 @@ from client.planning import SIMULATED, Planner
 from client.runs import Runs
 from client.storage import Storage, open_storage
 from config.agentfile import LoadedAgent
-from config.settings import Settings, load_settings
 from contracts.retry import RetryRule
 from contracts.runs import provider_queue
 from providers.router import PersonaRouter
 from providers.spi import LLMClient
+
+if TYPE_CHECKING:
+    from config.settings import Settings
 
 OPEN_CALLS = 100
 """Calls of a caller's own client at once."""
@@ -89,7 +91,9 @@ class OwnHosting:
 class SharedHosting:
     """The workers of a server, which need not be this process's."""
 
-    def __init__(self, provider: str | None = None, settings: Settings | None = None) -> None:
+    def __init__(self, provider: str | None = None, settings: "Settings | None" = None) -> None:
+        from config.settings import load_settings
+
         self._provider = provider
         self._settings = settings or load_settings()
         self._stack = contextlib.AsyncExitStack()
@@ -128,7 +132,7 @@ class SharedHosting:
         return embedded.place.address
 
 
-def planner(settings: Settings, provider: str | None, **more: object) -> Planner:
+def planner(settings: "Settings", provider: str | None, **more: object) -> Planner:
     """Return what resolves personas as the settings say. Raises RouterError, ConfigError."""
     router = PersonaRouter(
         settings.persona_policy, settings.capabilities, prices=settings.price_overrides()

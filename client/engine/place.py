@@ -19,15 +19,17 @@ import threading
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from temporalio.client import Client
 
 from client.connection import configured_address, connect
 from client.devserver import DevServer, find_server
 from client.engine.limiting import RateLimiter
-from config.settings import Settings
 from providers.spi import LLMClient
+
+if TYPE_CHECKING:
+    from config.settings import Settings
 
 SETTLE_S = 0.05
 """The SDK's threads need a moment after the last connection, or may crash a program's exit."""
@@ -42,7 +44,7 @@ class Serving(Protocol):
     def __call__(
         self,
         client: Client,
-        settings: Settings,
+        settings: "Settings",
         name: str,
         own: LLMClient,
         limiter: RateLimiter,
@@ -63,7 +65,7 @@ def default_serving() -> Serving:
 class Served:
     """What the thread works with."""
 
-    settings: Settings
+    settings: "Settings"
     name: str
     own: LLMClient
     limiter: RateLimiter

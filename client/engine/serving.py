@@ -13,7 +13,6 @@ from client.engine.limiting import RateLimiter
 from client.engine.place import Place, Served, Serving
 from client.runs import Runs
 from client.storage import open_storage
-from config.settings import load_settings
 from providers.spi import LLMClient
 
 
@@ -57,6 +56,8 @@ class Host:
     async def _keep(self, ready: "asyncio.Future[Runs]", stopping: asyncio.Event) -> None:
         place: Place | None = None
         try:
+            from config.settings import load_settings
+
             settings = load_settings()
             storage = open_storage(settings)
             served = Served(

@@ -16,7 +16,6 @@ from client.connection import connect
 from client.runs import Runs
 from client.storage import open_storage
 from client.storing import store_file
-from config.settings import load_settings
 from contracts.artifacts import Value
 from contracts.base import Frozen
 from contracts.execution import CallResult, ExecutionPlan, FilePlaceholder, SourceFile
@@ -57,6 +56,8 @@ async def execute(request: ExecutionRequest, runs: Runs | None = None) -> Execut
 
 
 async def _configured() -> Runs:
+    from config.settings import load_settings
+
     storage = open_storage(load_settings())
     return Runs(await connect(), storage.store, storage.spools)
 
