@@ -15,6 +15,24 @@ LEAST_BYTES = 20_000_000
 LOOK_EVERY_S = 3.0
 
 
+def free_bytes(folder: Path) -> int:
+    """Return how much room a folder's disk has. Raises OSError where there is no folder."""
+    return shutil.disk_usage(folder).free
+
+
+def shortage(folder: Path, free: Callable[[Path], int] = free_bytes) -> str:
+    """Return what is said of a disk that is about full; "" where there is room, or no folder."""
+    try:
+        left = free(folder)
+    except OSError:
+        return ""
+    return _said(folder, left) if left < LEAST_BYTES else ""
+
+
+def _said(folder: Path, left: int) -> str:
+    return f"the disk of {folder} has {left / 1e6:.1f} MB left: make room"
+
+
 class DiskRoom:
     """Watches the disk of a folder. `report` is told once when room runs out, and once after."""
 
@@ -23,7 +41,7 @@ class DiskRoom:
         folder: Path,
         report: Callable[[str], None],
         *,
-        free: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
+        free: Callable[[Path], int] = free_bytes,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder, self._report = folder, report
@@ -42,10 +60,7 @@ class DiskRoom:
         except OSError:  # the folder was removed: what needs it says so
             return
         if free < LEAST_BYTES and not self._short:
-            self._report(
-                f"the disk of {self._folder} has {free / 1e6:.1f} MB left: make room, and what "
-                "waits for it goes on"
-            )
+            self._report(f"{_said(self._folder, free)}, and what waits for it goes on")
         elif free >= LEAST_BYTES and self._short:
             self._report(f"there is room in {self._folder} again")
         self._short = free < LEAST_BYTES

@@ -35,6 +35,7 @@ from client.devserver.child import kill_session
 from client.devserver.errors import ServerStartError
 from client.devserver.lock import DatabaseLock
 from client.devserver.ports import free_port, is_free, join, reachable
+from client.disk_room import shortage
 from client.leash import PARENT_VARIABLE
 
 START_LIMIT_S = 30.0
@@ -150,6 +151,10 @@ class DevServer:
             lines = log.read().decode(errors="replace").splitlines()
         return "\n".join(lines[-LOG_LINES:])
 
+    def _why(self) -> str:
+        """What may have kept it from serving: what it logged last, and a disk without room."""
+        return "\n".join(filter(None, (self.log_tail(), shortage(self._log_file.parent))))
+
     async def __aenter__(self) -> DevServer:
         self._log_file.parent.mkdir(parents=True, exist_ok=True)
         self._check_ports()
@@ -240,12 +245,12 @@ class DevServer:
             if self._process.poll() is not None:
                 raise ServerStartError(
                     f"The Temporal server ended with code {self._process.returncode} "
-                    f"before it served.\n{self.log_tail()}"
+                    f"before it served.\n{self._why()}"
                 )
             if time.monotonic() > deadline:
                 raise ServerStartError(
                     f"The Temporal server did not serve on {self.address} within "
-                    f"{START_LIMIT_S:.0f} s (its log: {self._log_file}).\n{self.log_tail()}"
+                    f"{START_LIMIT_S:.0f} s (its log: {self._log_file}).\n{self._why()}"
                 )
             await asyncio.sleep(POLL_S)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from client.disk_room import LEAST_BYTES, LOOK_EVERY_S, DiskRoom
+from client.disk_room import LEAST_BYTES, LOOK_EVERY_S, DiskRoom, shortage
 
 pytestmark = pytest.mark.unit
 
@@ -57,3 +57,12 @@ def test_it_looks_seldom_and_never_raises() -> None:
     disk.now += LOOK_EVERY_S
     room.look()
     assert (disk.looks, said) == (3, [])
+
+
+def test_who_could_not_start_is_told_of_a_disk_without_room() -> None:
+    disk = Disk()
+    assert shortage(Path("/data"), disk.ask) == ""
+    disk.free = 400_000
+    assert shortage(Path("/data"), disk.ask) == "the disk of /data has 0.4 MB left: make room"
+    disk.gone = True
+    assert shortage(Path("/data"), disk.ask) == ""
