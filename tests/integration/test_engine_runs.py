@@ -54,7 +54,7 @@ async def test_metadata_lists_every_attempt(make_engine: MakeEngine) -> None:
 
 
 async def test_D8_never_more_at_once_than_allowed(make_engine: MakeEngine) -> None:
-    client = FakeClient(seconds=0.1)
+    client = FakeClient(seconds=0.5)
     engine = make_engine(client)
     await run(engine, workflow(agent("warm")))
     flow = workflow(*(agent(f"a{n}") for n in range(5)), max_parallel_agents=2)
@@ -64,7 +64,7 @@ async def test_D8_never_more_at_once_than_allowed(make_engine: MakeEngine) -> No
     assert set(states(flow).values()) == {"completed"}
     assert flow.status is WorkflowStatus.COMPLETED
     assert client.most_in_flight == 2
-    assert took >= 0.3
+    assert took >= 1.5
 
 
 async def test_D10_what_depends_on_a_failure_is_never_called(make_engine: MakeEngine) -> None:
