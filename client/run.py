@@ -17,6 +17,7 @@ from temporalio.client import (
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
+from client import inner_runs
 from client.absence import NoWorker, ServerUnreachable, UnknownRun
 from client.commanding import RunCommands
 from client.recorded import needed_by, recorded_result, recorded_status, run_record
@@ -27,6 +28,7 @@ from contracts.plans import Plan, PlanView
 from contracts.runs import RunCost, RunRecord, RunResult, RunStatus, StepResult
 from contracts.spools import SpoolRecord
 from contracts.teams import WorkflowStatus
+from contracts.updates import Accepted, Answer, PauseRequest
 from rules.billing import recorded_cost
 from stores.values import load_value
 from workflows.run import RunWorkflow
@@ -77,11 +79,26 @@ class Run(RunCommands):
         return await self.current_status()
 
     async def current_status(self) -> RunStatus:
-        """Return every step's state as its workflow tells it.
+        """Return every step's state as its workflow tells it, and what runs within it ask.
 
         Raises UnknownRun, NoWorker or ServerUnreachable.
         """
-        return await self._ask(RunWorkflow.status)
+        return await inner_runs.with_inner(self, await self._ask(RunWorkflow.status))
+
+    async def answer(self, answer: Answer) -> Accepted:
+        """Answer a question of the run, or of one within it: "sub/step"."""
+        name, _, rest = answer.step.partition(inner_runs.SEPARATOR)
+        if rest:
+            inner = inner_runs.under_way(self, await self._ask(RunWorkflow.status)).get(name)
+            if inner is not None:
+                return await inner.answer(answer.model_copy(update={"step": rest}))
+        return await super().answer(answer)
+
+    async def pause(self, request: PauseRequest) -> Accepted:
+        """Start no further model call, here and in the runs within; or go on."""
+        accepted = await super().pause(request)
+        await inner_runs.pause_inner(self, await self._ask(RunWorkflow.status), request)
+        return accepted
 
     async def cost(self) -> RunCost:
         """Return the ledger. Raises UnknownRun or NoWorker."""

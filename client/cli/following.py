@@ -17,9 +17,10 @@ from client.cli.picture import Picture
 from client.cli.progress import Progress
 from client.cli.waiting import Waiting, waiting
 from client.connection import ServerUnreachable
+from client.inner_runs import calls_under_way
 from client.runs import NoWorker, Run
 from client.watching import watch
-from contracts.runs import RunResult, RunStatus
+from contracts.runs import RunResult
 
 LOOK_S = 0.3
 LONGEST_LOOK_S = 2.0
@@ -86,6 +87,9 @@ async def _look(run: Run, progress: Progress, may_pause: bool) -> None:
         began = time.monotonic()
         try:
             status = await run.current_status()
+            wants = waiting(status)
+            # An open question holds back only those behind it.
+            stuck = wants and not may_pause and not await calls_under_way(run, status)
         except NoWorker:
             picture.trouble = NO_WORKER
             began = time.monotonic()
@@ -93,19 +97,12 @@ async def _look(run: Run, progress: Progress, may_pause: bool) -> None:
             picture.trouble = NO_SERVER
         else:
             picture.take_status(status)
-            wants = waiting(status)
-            # An open question holds back only those behind it.
-            if wants and not may_pause and not _under_way(status):
+            if wants and stuck:
                 raise Paused(wants)
         progress.changed()
         took = time.monotonic() - began
         await asyncio.sleep(min(LONGEST_LOOK_S, max(LOOK_S, PATIENCE * took)))
     await asyncio.Event().wait()
-
-
-def _under_way(status: RunStatus) -> bool:
-    """Tell whether an agent works while others wait: it holds money for its call."""
-    return status.reserved > 0
 
 
 async def _ending(run: Run, picture: Picture) -> RunResult:
