@@ -10,6 +10,7 @@ import json
 import logging
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from decimal import Decimal
 from typing import Any
 
 from client.agent_plans import PlannedAgent
@@ -27,6 +28,7 @@ from client.chats import Chat, ChatError, ChatOver, MoneyWanted, TurnEvent
 from client.connection import ServerUnreachable
 from client.devserver.errors import DevServerError
 from client.engine.place import Serving
+from client.engine.waiting import budget_of
 from client.planning import PlanError
 from client.runs import NoWorker
 from config.problems import ConfigError
@@ -34,6 +36,7 @@ from contracts.base import Json
 from contracts.chats import AgentHeader, PendingTool, ToolRecord, TurnResult
 from contracts.messages import Message
 from contracts.teams import AgentStatus
+from contracts.updates import BudgetRaise
 from providers.exceptions import ExecutionPlatformError
 from providers.spi import LLMClient
 from stores.exceptions import StoreError
@@ -44,6 +47,10 @@ logger = logging.getLogger(__name__)
 
 Approve = Callable[[PendingTool], Awaitable[bool]]
 """A person's word on a tool call that waits for one."""
+
+Fund = Callable[[str], Awaitable[float | Decimal | None]]
+"""Is told why an answer waits for money (`budget.on_budget: pause`): returns the conversation's new
+budget in dollars, 0 to stop the answer, None to leave it waiting."""
 
 _PLACE_ERRORS = (ServerUnreachable, NoWorker, DevServerError, StoreError, ConfigError)
 
@@ -68,12 +75,13 @@ class AgentExecutor:
         session_id: str | None = None,
         max_messages: int = 50,
         approve: Approve | None = None,
+        on_budget_wait: Fund | None = None,
         serving: Serving | None = None,
     ) -> None:
         self.agent_config = agent_config
         self.session_id = session_id or str(uuid.uuid4())
         self._lasting = session_id is not None
-        self._max_messages, self._approve = max_messages, approve
+        self._max_messages, self._approve, self._fund = max_messages, approve, on_budget_wait
         observed = enable_observability or agent_config.spec.observability.enabled
         self._spans = Spans(agent_config.spec) if observed else None
         try:
@@ -131,6 +139,8 @@ class AgentExecutor:
                         yield event
                         if isinstance(event, PendingTool) and self._approve is not None:
                             await self._decide(chat, event, self._approve)
+                        if isinstance(event, MoneyWanted) and self._fund is not None:
+                            await self._ask_for_money(chat, said.turn, await self._fund(event.why))
         except (ChatError, *_PLACE_ERRORS) as error:
             raise MessageProcessingError(str(error)) from None
         except (asyncio.CancelledError, GeneratorExit):
@@ -138,6 +148,16 @@ class AgentExecutor:
                 with contextlib.suppress(Exception):
                     await asyncio.shield(chat.stop(said.turn))
             raise
+
+    async def _ask_for_money(self, chat: Chat, turn: int, answer: float | Decimal | None) -> None:
+        """Do what was said about money. Raises ValueError for what are no dollars."""
+        if answer is None:
+            return
+        dollars = budget_of(answer)
+        if dollars:
+            await chat.raise_budget(BudgetRaise(to=dollars))
+        else:
+            await chat.stop(turn)
 
     async def _decide(self, chat: Chat, pending: PendingTool, approve: Approve) -> None:
         """Ask about a tool call. Who is asked and fails ends the answer."""
@@ -154,7 +174,7 @@ class AgentExecutor:
         here = f"python starter.py %s {self.session_id}"
         if isinstance(event, PendingTool) and self._approve is None:
             wants = f"wants a word on {event.name}: {here % 'approve'} {event.call_id}"
-        elif isinstance(event, MoneyWanted):
+        elif isinstance(event, MoneyWanted) and self._fund is None:
             wants = f"has spent its budget: {here % 'budget'} --raise DOLLARS"
         else:
             return

@@ -10,7 +10,7 @@ from client.chat.exceptions import (
     SessionInitializationError,
     ValidationError,
 )
-from client.chat.executor import AgentExecutor, Approve
+from client.chat.executor import AgentExecutor, Approve, Fund
 from client.chat.messages import MessageValidator
 from client.chat.values import (
     AgentConfig,
@@ -29,8 +29,9 @@ class ChatSessionManager:
     """Manages one interactive session. Not thread-safe.
 
     `client` answers instead of the configured providers, `executor` replaces the agent's own;
-    `approve` is asked about tool calls that want a person's word; `serving` is for tests. Raises
-    SessionInitializationError for what cannot become a session.
+    `approve` is asked about tool calls that want a person's word, `on_budget_wait` about answers
+    that wait for money; `serving` is for tests. Raises SessionInitializationError for what cannot
+    become a session.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class ChatSessionManager:
         executor: AgentExecutor | None = None,
         validator: MessageValidator | None = None,
         approve: Approve | None = None,
+        on_budget_wait: Fund | None = None,
         serving: Serving | None = None,
     ) -> None:
         if not isinstance(agent_config, AgentConfig):
@@ -51,6 +53,7 @@ class ChatSessionManager:
         self.agent_config, self.config = agent_config, config
         self._validator = validator or MessageValidator()
         self._client, self._serving, self._approve = client, serving, approve
+        self._fund = on_budget_wait
         self._executor = executor
         self._state = SessionState.INITIALIZING
         self._count = 0
@@ -86,6 +89,7 @@ class ChatSessionManager:
                 session_id=self.config.session_id,
                 max_messages=self.config.max_messages,
                 approve=self._approve,
+                on_budget_wait=self._fund,
                 serving=self._serving,
             )
         except AgentInitializationError as error:
