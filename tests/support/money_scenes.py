@@ -1,0 +1,36 @@
+"""A run that a person holds back, and one that waits for money before a team within it."""
+
+import asyncio
+from decimal import Decimal
+
+from client.runs import Run
+from contracts.teams import AgentStatus, TeamStep
+from contracts.updates import BudgetRaise, PauseRequest, SkipRequest
+from tests.support.harness import Harness
+from tests.support.teams import agent, plan, team
+
+
+async def held_back(h: Harness) -> Run:
+    """An agent that a pause holds back is skipped; a team within waits until there is money."""
+    inner = team(agent("first"), agent("second", dependencies=("first",)), name="sub")
+    spec = team(
+        agent("slow", llm_config={"max_tokens": 50}),
+        agent("skipped", dependencies=("slow",)),
+        TeamStep(name="sub", file="sub.yaml", inputs={}, dependencies=("slow",)),
+        cost_budget=Decimal("0.006"),
+        on_budget="pause",
+    )
+    poor = inner.model_copy(update={"cost_budget": Decimal("0.01")})
+    run = await h.start(plan(spec, children={"sub": plan(poor)}))
+    while h.script.count("slow") == 0:
+        await asyncio.sleep(0.05)
+    await run.pause(PauseRequest(paused=True))
+    while (await run.status()).steps[0].status is not AgentStatus.COMPLETED:
+        await asyncio.sleep(0.05)
+    await run.skip(SkipRequest(step="skipped"))
+    await run.pause(PauseRequest(paused=False))
+    while "nothing is left" not in ((await run.status()).paused_for or ""):
+        await asyncio.sleep(0.05)
+    await run.raise_budget(BudgetRaise(to=Decimal(1)))
+    await run.wait()
+    return run
