@@ -4,7 +4,6 @@ Each is one command however often it is sent: by its `request_id`, remembered fo
 REMEMBERED commands, and where it has none by what it would change.
 """
 
-
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
