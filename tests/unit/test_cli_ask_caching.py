@@ -90,9 +90,13 @@ def test_a_small_file_and_none(tmp_path: Path) -> None:
 
 def test_an_hour_without_a_known_rate_is_refused(book: Path) -> None:
     price = Price(
-        model="m", input=Rate(base=Decimal(3)), output=Rate(base=Decimal(15)), cache_write=Rate(base=Decimal(3)),
-        source="own", version="1",
-    )  # fmt: skip
+        model="m",
+        input=Rate(base=Decimal(3)),
+        output=Rate(base=Decimal(15)),
+        cache_write=Rate(base=Decimal(3)),
+        source="own",
+        version="1",
+    )
     options = ExecutionOptions(model="m", cache=CachePlan(lasts_s=3600.0), budget=Decimal(1))
     plan = plan_execution([book], "What?", options)
     with pytest.raises(OptionsError, match=r"cache\.lasts_s"):
