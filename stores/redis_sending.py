@@ -12,7 +12,8 @@ A spool keeps its last 100,000 records, and goes a week after the last of them.
 import asyncio
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from stores.redis_server import RedisServer
 from stores.spoolwriting import LineSink
@@ -147,6 +148,10 @@ class Sender:
             await client.aclose()
 
     async def _write(self, connection: "AbstractConnection") -> None:
+        import hiredis
+
+        # As redis-py's own does it in Python, for each argument; typed for one argument only.
+        pack: Callable[[tuple[str | bytes, ...]], bytes] = cast(Any, hiredis.pack_command)
         loop, sent_at = asyncio.get_running_loop(), float("-inf")
         while await self._any():
             if (wait := sent_at + GATHER_S - loop.time()) > 0:
@@ -157,10 +162,11 @@ class Sender:
             due = self._due({waiting.sink.key for waiting in batch})
             self._flying.extend([*batch, *(None for _ in due)])
             self._sent.set()
-            packed = connection.pack_commands(
-                [*commands, *(("EXPIRE", key, str(KEPT_S)) for key in due)]
-            )
-            await connection.send_packed_command(packed, check_health=False)
+            packed = [
+                *map(pack, commands),
+                *(pack(("EXPIRE", key, str(KEPT_S))) for key in due),
+            ]
+            await connection.send_packed_command(b"".join(packed), check_health=False)
         self._written = True
         self._sent.set()
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, cast
 
+import hiredis
 import pytest
 
 from stores.redis_sending import GATHER_S as BETWEEN_SENDS_S
@@ -38,11 +39,12 @@ class QuickRedis:
     async def get_connection(self) -> "QuickRedis":
         return self
 
-    def pack_commands(self, commands: list[Sequence[Any]]) -> list[Sequence[Any]]:
-        return commands
-
-    async def send_packed_command(self, packed: list[Sequence[Any]], **_: Any) -> None:
-        self.sent.append(packed)
+    async def send_packed_command(self, packed: bytes, **_: Any) -> None:
+        reader, commands = hiredis.Reader(), []
+        reader.feed(packed)
+        while command := reader.gets():
+            commands.append(command)
+        self.sent.append(commands)
 
     async def read_response(self) -> bytes:
         return b"1-0"
@@ -148,7 +150,7 @@ async def test_lines_that_come_within_a_moment_leave_together_and_in_order() -> 
     await sender.aclose()
     took = loop.time() - began
     batches = server.client.sent
-    lines = [command[-1] for batch in batches for command in batch if command[0] == "XADD"]
+    lines = [command[-1] for batch in batches for command in batch if command[0] == b"XADD"]
     assert lines == [b"%d" % number for number in range(200)]
     assert len(batches) <= took / BETWEEN_SENDS_S + 2
     assert [sink.lost for sink in sinks] == [0] * 5
