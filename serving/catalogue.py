@@ -94,16 +94,16 @@ class Catalogue:
         """What is served, in the order in which it was given."""
         return tuple(self._served.values())
 
-    def find(self, name: str) -> Served:
-        """Return who answers to a name. Raises ApiError (404)."""
+    def find(self, name: str, param: str = "model") -> Served:
+        """Return who answers to a name, which stands in that field. Raises ApiError (404)."""
         found = self._served.get(name)
         if found is None:
             hint = did_you_mean(name, list(self._served))
             raise ApiError(
                 404,
-                f"the model {name!r} is not served here.{hint} GET /v1/models lists them",
+                f"the {param} {name!r} is not served here.{hint} GET /v1/models lists them",
                 code="model_not_found",
-                param="model",
+                param=param,
             )
         return found
 

@@ -71,7 +71,7 @@ class SessionApi:
         """Begin a session, or join the one of that id."""
         caller = self._gateway.caller(request)
         body = checked(_Begin, await self._gateway.json(request))
-        served = self._gateway.catalogue.find(body.agent)
+        served = self._gateway.catalogue.find(body.agent, "agent")
         session, new = await self._sessions.created(caller, served, body.id, body.max_messages)
         place = {"Location": f"/sessions/{session.id}"}
         return JSONResponse(summary(session), 201 if new else 200, place)

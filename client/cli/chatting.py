@@ -39,6 +39,7 @@ from client.cli.console import (
 from client.cli.places import Planning, conversations, given_model
 from client.cli.preparing import dollars
 from client.cli.session import RUN_ID, Session, open_session
+from client.cli.spelling import plural
 from client.cli.telemetry import note_turn
 from client.connection import ServerUnreachable
 from client.planning import PlanError
@@ -200,7 +201,8 @@ class Talk:
         if self._terminal:
             self.screen.note(f"{view.agent} · {view.model} · {HINT}")
         if view.last_turn:
-            self.screen.note(f"back in {self.chat.chat_id}, {view.messages} messages remembered")
+            remembered = plural(view.messages, "message")
+            self.screen.note(f"back in {self.chat.chat_id}, {remembered} remembered")
         if view.turn is not None:
             self.screen.note("an answer is under way:")
             await self.follow(view.turn)

@@ -112,7 +112,7 @@ def test_a_conversation_is_come_back_to(chat: Chat, agent: Path) -> None:
     assert chat("Briefly: the sun is hot.\n", *back).returncode == 0
     again = chat("/history\n/cost\n/nonsense\n/clear\n/history\n/help\n", *back)
     assert again.returncode == 0, again.stderr
-    assert "back in my-talk, 1 messages remembered" in again.stderr
+    assert "back in my-talk, 1 message remembered" in again.stderr
     assert "assistant: the sun is hot." in again.stderr
     assert "t1#1" in again.stderr
     assert "no command /nonsense" in again.stderr

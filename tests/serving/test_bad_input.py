@@ -118,6 +118,8 @@ async def test_C1_C2_C3_C8_messages_that_cannot_be_said(
         assert (await on.http.get(path)).json()["last_turn"] == 0
         after = await on.http.post(f"{path}/messages", json={"content": "x" * 10_000})
         assert after.status_code == 200
+        nobody = (await on.http.post("/sessions", json={"agent": "zz"})).json()["error"]
+        assert (nobody["code"], nobody["param"]) == ("model_not_found", "agent")
 
 
 async def test_a_server_without_keys_answers_to_this_machines_names_only(
