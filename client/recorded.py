@@ -69,6 +69,7 @@ async def recorded_status(store: ArtifactStore, run_id: str, record: RunRecord) 
         started_at=record.started_at,
         completed_at=record.completed_at,
         error=record.error,
+        uncertain=record.uncertain,
     )
 
 

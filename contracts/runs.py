@@ -194,7 +194,8 @@ class Question(Frozen):
 class RunStatus(Frozen):
     """Answer to the query `status`. `paused_for` says what a person has to do to let it go on.
 
-    `budget_used` is the last mark of the budget that was passed: 0, 50, 80 or 100 percent.
+    `budget_used` is the last mark of the budget that was passed: 0, 50, 80 or 100 percent;
+    `uncertain` the "at most" part of `cost`.
     """
 
     run_id: str
@@ -211,6 +212,7 @@ class RunStatus(Frozen):
     paused_for: str | None = None
     budget_used: int = 0
     questions: tuple[Question, ...] = ()
+    uncertain: Decimal = Decimal(0)
 
 
 class RunCost(Frozen):

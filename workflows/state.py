@@ -301,6 +301,7 @@ class RunState:
             paused_for=self._waits_for(),
             budget_used=self.ledger.crossed,
             questions=tuple(self.questions.values()),
+            uncertain=self.ledger.uncertain,
         )
 
     def _waits_for(self) -> str | None:

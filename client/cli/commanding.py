@@ -58,7 +58,8 @@ def cancel(name: str) -> int:
         await run.cancel()
         if await _ends(run):
             status = await run.status()
-            say(f"run {run.run_id} {status.status.value}: {money(status.cost)} was spent")
+            at_most = "at most " if status.uncertain else ""
+            say(f"run {run.run_id} {status.status.value}: {at_most}{money(status.cost)} was spent")
         else:
             say(f"run {run.run_id} was asked to end; a worker has to settle its calls first")
         return DONE

@@ -53,7 +53,8 @@ def show_status(name: str, *, as_json: bool) -> int:
         console.print(state(status.status.value), status.run_id)
         console.print(status_table(status))
         took = elapsed(status.started_at, status.completed_at)
-        spent = f"{money(status.cost)} of {cap(status.budget)}"
+        at_most = "at most " if status.uncertain else ""
+        spent = f"{at_most}{money(status.cost)} of {cap(status.budget)}"
         console.print(f"{spent}, {status.tokens:,} tokens, {took}")
         for line in notes(status.steps):
             console.print(clean(line), markup=False, highlight=False, soft_wrap=True)

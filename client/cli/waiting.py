@@ -30,5 +30,5 @@ def waiting(status: RunStatus) -> Waiting | None:
     if status.paused_for and "cost_budget" in status.paused_for:
         return Waiting.until(f"paused: {status.paused_for}", f"budget {run} --raise DOLLARS")
     if status.paused_for:
-        return Waiting.until(f"paused: {status.paused_for}", f"resume {run}")
+        return Waiting.until(status.paused_for.removesuffix("; resume it"), f"resume {run}")
     return None

@@ -265,9 +265,15 @@ async def until(run: Run, step: str, wanted: str) -> None:
 async def test_usage_that_nobody_reported_is_at_most_its_reservation(opened: Open) -> None:
     script = Script({"a": [Say("half an", usage=None, finish=None), Say("whole")]})
     async with opened(script) as running:
-        run = await running.start(plan(team(agent("a"))))
+        hold = ApprovalStep(name="hold", ask="Done?", dependencies=("a",))
+        run = await running.start(plan(team(agent("a"), hold)))
+        await waiting(run, "Done?")
+        known = [(await run.status()).uncertain]
+        await run.answer(Answer(step="hold", choice="approve"))
         await run.wait()
+        known.append((await run.status()).uncertain)
         bill = await billed(run)
+    assert known == [bill.cost.uncertain] * 2, "while it goes on, and in the end"
     first = bill.lines[0]
     assert first.attempt.state == "uncertain"
     assert first.attempt.cost == first.reserved > first.served
