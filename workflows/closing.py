@@ -139,9 +139,10 @@ def close(state: RunState, artifact: ArtifactRef | None, now: datetime) -> RunRe
         uncertain=state.ledger.uncertain,
     )
     if state.status is WorkflowStatus.FAILED:
-        raise ApplicationError(
-            state.error or _why_failed(state), result, type=RUN_FAILED, non_retryable=True
-        )
+        why = state.error or _why_failed(state)
+        if state.request.budget is not None:  # a step of another run, which has no more to show
+            result = result.model_copy(update={"error": why})
+        raise ApplicationError(why, result, type=RUN_FAILED, non_retryable=True)
     return result
 
 

@@ -97,7 +97,7 @@ class Session:
     async def beginning(self, runs: "Runs", beginning: str) -> set[str]:
         """Return the ids of runs that begin so; of very many, some.
 
-        Teams within a team are runs as well: they are meant by ids that go beyond their run's.
+        Teams within a team are runs as well: they are looked at through the run around them.
         """
         names = await runs.store.names(f"runs/{beginning}")
         found = {name.removeprefix("runs/") for name in names}

@@ -241,6 +241,8 @@ async def test_a_team_that_failed_and_runs_again_is_billed_twice(
     async with harness(server.address, tmp_path, script, cached_workflows=10) as running:
         run = await running.start(planned)
         await until(run, "sub", "failed")
+        failed = next(step for step in (await run.status()).steps if step.name == "sub")
+        assert "after: AuthenticationFailed: no" in (failed.note or "")
         await run.retry(RetryRequest(step="sub"))
         await until(run, "b", "completed")
         await run.answer(Answer(step="hold", choice="approve"))
