@@ -276,12 +276,26 @@ class Chat:
             self.chat_id, lambda: handle.query(ChatWorkflow.turn, of, rpc_timeout=ASK_LIMIT)
         )
 
+    async def _check_keys(self) -> None:
+        """Raise WrongKey where the conversation is sealed with a key that is not here.
+
+        The worker beside us leaves it alone then, and nobody else would say why.
+        """
+        with contextlib.suppress(RPCError):
+            await (await self.handle.describe(rpc_timeout=ASK_LIMIT)).memo()
+
     async def active(self) -> ChatView:
-        """Wait until the conversation can be spoken to; return how it stands."""
+        """Wait until the conversation can be spoken to; return how it stands.
+
+        Raises NoWorker, WrongKey, and as `view` does.
+        """
         until = time.monotonic() + PATIENCE_S
         while True:
-            with contextlib.suppress(NoWorker):
+            try:
                 view = await self.view()
+            except NoWorker:
+                await self._check_keys()
+            else:
                 if view.phase != "initializing":
                     return view
             if time.monotonic() > until:
