@@ -48,6 +48,7 @@ class RunRequest(Frozen):
     `searchable` says that the namespace knows our search attributes: an unknown one would fail
     the workflow's task for ever.
     `shape` is the RUN_SHAPE of whoever started it.
+    `may_ask` says that a child run whose grant is spent waits until the run around it gives more.
     """
 
     run_id: str
@@ -58,6 +59,37 @@ class RunRequest(Frozen):
     budget: Decimal | None = None
     carried: ArtifactRef | None = None
     shape: int = 0
+    may_ask: bool = False
+
+
+def money_signal(step: str) -> str:
+    """Return the signal by which the child run of a step asks its run for more money."""
+    return f"money_wanted:{step}"
+
+
+MONEY_SIGNAL = "money_given"
+"""By which it is answered."""
+
+
+class MoneyWanted(Frozen):
+    """A child run's grant is spent. `ask` tells its asks apart; amounts are dollars beside it.
+
+    `least` is what its next call cannot do without, `need` what that may cost at most.
+    """
+
+    child: str
+    ask: str
+    least: Decimal
+    need: Decimal
+    why: str
+
+
+class MoneyGiven(Frozen):
+    """The whole grant of a child run by now, or why it gets no more."""
+
+    ask: str
+    grant: Decimal
+    refused: str | None = None
 
 
 class StateQuery(Frozen):

@@ -205,6 +205,17 @@ class Ledger:
         self._queue[attempt_id] = ask
         return Waiting()
 
+    def extend(self, attempt_id: str, amount: Decimal) -> None:
+        """Hold more under a reservation. Raises LedgerError where `affordable` says less."""
+        held = self._held.get(attempt_id)
+        if held is None:
+            raise LedgerError(f"{attempt_id} holds no reservation")
+        more = held.model_copy(update={"amount": _amount(amount)})
+        if self._queue or not self._fits(more) or self._refusal(more) is not None:
+            raise LedgerError(f"{amount} more does not fit beside {attempt_id}")
+        self._free(attempt_id)
+        self._hold(held.model_copy(update={"amount": EXACT.add(held.amount, more.amount)}))
+
     def granted(self) -> list[str]:
         """Hold what fits now, first come first, and return the ids of those that waited for it."""
         admitted: list[str] = []

@@ -1,14 +1,22 @@
 """A `team` step: another team as a child run, with its slice of the budget.
 
 The slice is reserved before the child starts and settled with what the child counted, so the
-parent's cap holds for both.
+parent's cap holds for both. Where the run pauses for money, the child whose slice is spent waits
+for more (`workflows.granted`), which is reserved beside the slice before it is given.
 """
 
 import asyncio
+import contextlib
 from decimal import Decimal
+from typing import Any
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflowError
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    ChildWorkflowError,
+    FailureError,
+)
 
 from contracts.activities import GatherCall, RenderCall, RunActivities
 from contracts.artifacts import Value
@@ -16,13 +24,17 @@ from contracts.failures import RUN_FAILED
 from contracts.messages import Usage
 from contracts.plans import StepNode
 from contracts.runs import (
+    MONEY_SIGNAL,
     RUN_SHAPE,
     RUN_WORKFLOW,
     AttemptRecord,
+    MoneyGiven,
+    MoneyWanted,
     RunRequest,
     RunResult,
     StepResult,
     child_run_id,
+    money_signal,
 )
 from contracts.teams import AgentStatus, WorkflowStatus
 from rules import conditions
@@ -41,6 +53,15 @@ class ChildTeamRun:
         self._state, self._node, self._reserver = state, node, reserver
         self._number = state.attempt_count(node.name) + 1
         self._run_id = child_run_id(state.request.run_id, node.name, self._number)
+        self._wanted: MoneyWanted | None = None
+
+    @property
+    def _gives_more(self) -> bool:
+        """Whether the team waits for money, as the run that a person started does."""
+        request = self._state.request
+        if request.budget is not None:
+            return request.may_ask
+        return self._state.header.on_budget == "pause"
 
     async def run(self) -> StepResult:
         """Return the step's result; its output is an object of the child's outputs."""
@@ -64,6 +85,7 @@ class ChildTeamRun:
             searchable=state.request.searchable,
             budget=grant,
             shape=RUN_SHAPE,
+            may_ask=self._gives_more,
         )
         record = AttemptRecord(
             step=node.name,
@@ -75,8 +97,11 @@ class ChildTeamRun:
             queued_at=workflow.now(),
         )
         state.record(record)
+        self._record = record
+        if request.may_ask:
+            workflow.set_signal_handler(money_signal(node.name), self._hear)
         result = await self._child(request)
-        self._settle(record, result)
+        self._settle(self._record, result)
         return await self._outcome(result)
 
     async def _inputs(self) -> dict[str, Value]:
@@ -106,11 +131,14 @@ class ChildTeamRun:
                 parent_close_policy=workflow.ParentClosePolicy.REQUEST_CANCEL,
                 static_summary=f"team {self._node.name}, at most ${request.budget}",
             )
+            giving = asyncio.create_task(self._give(handle))
             try:
                 result: RunResult = await asyncio.shield(handle)
             except asyncio.CancelledError:
                 handle.cancel()
                 result = await handle
+            finally:
+                giving.cancel()
             return result
         except ChildWorkflowError as error:
             cause = error.cause
@@ -119,6 +147,29 @@ class ChildTeamRun:
             return str(cause)
         except asyncio.CancelledError:
             return None
+
+    def _hear(self, wanted: MoneyWanted) -> None:
+        if wanted.child == self._run_id:
+            self._wanted = wanted
+
+    async def _give(self, handle: workflow.ChildWorkflowHandle[Any, RunResult]) -> None:
+        """Give the child more, each time that its grant is spent, or say why not."""
+        while True:
+            await workflow.wait_condition(lambda: self._wanted is not None)
+            wanted, record, node = self._wanted, self._record, self._node
+            assert wanted is not None
+            self._wanted, refused = None, None
+            try:
+                held = await self._reserver.extend(
+                    node.name, node.cost_limit, record.id, record.reserved, wanted
+                )
+                self._record = record.model_copy(update={"reserved": held})
+                self._state.record(self._record)
+            except Unaffordable as error:
+                refused = str(error)
+            given = MoneyGiven(ask=wanted.ask, grant=self._record.reserved, refused=refused)
+            with contextlib.suppress(FailureError):  # it has just ended
+                await handle.signal(MONEY_SIGNAL, given)
 
     def _settle(self, record: AttemptRecord, result: RunResult | str | None) -> None:
         """Count what the child counted; where nobody knows, its whole grant."""

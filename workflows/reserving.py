@@ -14,8 +14,9 @@ from typing import Protocol, Self
 from temporalio import workflow
 
 from contracts.plans import Candidate, PlanHeader, StepNode
+from contracts.runs import MoneyWanted
 from rules import prices
-from rules.ledger import Granted, Ledger, Refused, Scope, Waiting
+from rules.ledger import ZERO, Granted, Ledger, Refused, Scope, Waiting
 
 COUNT_MARGIN = 64
 """Tokens beyond the provider's own count of a prompt, in case it bills a few more."""
@@ -176,7 +177,9 @@ class Reserver:
             spent = self._state.ledger.spent_by(scope.step)
             if spent + least > scope.limit:
                 raise Unaffordable(self._over_limit(scope, spent, needs, key))
-        await self.out_of_money(self._over_budget(unit, needs))
+        full = prices.worst_case(candidate.price, bound, wanted)
+        room = self._state.ledger.affordable_eventually(unit)
+        await self.out_of_money(self._over_budget(unit, needs), least - room, full - room)
 
     def _over_limit(self, scope: Scope, spent: Decimal, needs: str, key: str) -> str:
         """Say that a step's own limit does not allow another call."""
@@ -193,15 +196,25 @@ class Reserver:
             "raise cost_budget"
         )
 
-    async def out_of_money(self, message: str) -> None:
-        """Raise Unaffordable, or pause the run until its cap was raised, as the team says."""
+    async def out_of_money(
+        self,
+        message: str,
+        least: Decimal = ZERO,
+        need: Decimal = ZERO,
+        enough: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Raise Unaffordable, or pause the run until its cap was raised, as the team says.
+
+        `least` and `need` are what is missing beside the cap, for a short answer and a full one;
+        `enough` is whether there is room meanwhile all the same.
+        """
         state, ledger = self._state, self._state.ledger
         if state.header.on_budget == "fail" or state.request.budget is not None:
             raise Unaffordable(message)
         cap = ledger.cap
         state.paused_for = message
         try:
-            await workflow.wait_condition(lambda: ledger.cap > cap)
+            await workflow.wait_condition(lambda: ledger.cap > cap or enough())
         finally:
             if state.paused_for == message:  # else another agent waits for money, too
                 state.paused_for = None
@@ -223,13 +236,44 @@ class Reserver:
                 )
                 if not may_pause or ledger.spent_by(name) >= limit:
                     raise Unaffordable(message)
-                await self.out_of_money(message)
+                await self.out_of_money(message, need=limit)
                 continue
             answer = ledger.ask(f"{name}#{number}", name, amount, limit)
             if isinstance(answer, Granted) or (
                 not isinstance(answer, Refused) and await self._wait(f"{name}#{number}")
             ):
                 return amount
+
+    async def extend(
+        self, name: str, limit: Decimal, attempt_id: str, held: Decimal, wanted: MoneyWanted
+    ) -> Decimal:
+        """Hold more for a child run that holds an amount; return all of it. Raises Unaffordable.
+
+        It gets what it needs, less only where that is all that there is. Where that is not even
+        the least, the run pauses for more.
+        """
+        ledger = self._state.ledger
+
+        def room() -> Decimal:
+            return min(ledger.affordable(name, limit), wanted.need)
+
+        def enough() -> bool:
+            return room() >= wanted.least and room() > 0
+
+        while not enough():
+            left = limit - ledger.spent_by(name) - held
+            if left <= 0 or left < wanted.least:
+                raise Unaffordable(f"cost_limit {limit} of {name} is given to it; {wanted.why}")
+            await self.out_of_money(
+                f"cost_budget {ledger.cap}: {ledger.counted} is spent and {ledger.reserved} held, "
+                f"the team {name} needs {wanted.least} more; raise cost_budget",
+                wanted.least,
+                wanted.need,
+                enough,
+            )
+        more = room()
+        ledger.extend(attempt_id, more)
+        return held + more
 
     def settle(self, attempt_id: str, actual: Decimal) -> None:
         """Count what an attempt cost."""

@@ -32,6 +32,7 @@ with workflow.unsafe.imports_passed_through():
     from rules.ledger import Ledger
     from workflows import carrying, closing, light
     from workflows.control import Control
+    from workflows.granted import GrantedReserver
     from workflows.reserving import Reserver
     from workflows.sharing import Sharing, shares
     from workflows.state import RunState
@@ -65,7 +66,7 @@ class RunWorkflow(Control):
         except asyncio.CancelledError:
             # What a history before this one did and paid must not be lost.
             state, stopped = await loading, True
-        self._reserver = Reserver(state)
+        self._reserver = GrantedReserver(state) if request.may_ask else Reserver(state)
         sharing = Sharing(state, self._reserver) if shares(state.header) else None
         state.sharing = sharing
         self._steps = Steps(state, self._reserver)

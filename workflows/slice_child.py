@@ -182,7 +182,9 @@ class SliceChild:
             if room < least:
                 await self._reserver.out_of_money(
                     f"cost_budget {ledger.cap}: {ledger.counted} is spent, {call} may cost "
-                    f"{least}; raise cost_budget"
+                    f"{least}; raise cost_budget",
+                    least - room,
+                    need - room,
                 )
                 continue
             amount = min(need, room)

@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -153,30 +154,33 @@ def test_C25_ctrl_c_leaves(agent: Path, clean_environment: dict[str, str]) -> No
 
 @dataclass
 class Terminal:
-    """A chat at a terminal of its own."""
+    """A chat at a terminal of its own, which is wide: no line of it is broken."""
 
     process: "subprocess.Popen[bytes]"
     descriptor: int
     seen: str = ""
+    _at: int = 0
 
     def type(self, text: str) -> None:
         """Type something."""
         os.write(self.descriptor, text.encode())
 
     def until(self, text: str, seconds: float = 90) -> None:
-        """Wait until something is shown that was not before."""
-        start, deadline = len(self.seen), time.monotonic() + seconds
-        while text not in self.seen[start:]:
+        """Wait until something is shown after what was waited for before."""
+        deadline = time.monotonic() + seconds
+        while (found := self.seen.find(text, self._at)) < 0:
             ready, _, _ = select.select([self.descriptor], [], [], 0.2)
             assert ready or time.monotonic() < deadline, self.seen
             if not ready:
                 continue
             self.seen += os.read(self.descriptor, 65536).decode(errors="replace")
+        self._at = found + len(text)
 
 
 @pytest.fixture
 def terminal(agent: Path, clean_environment: dict[str, str]) -> Iterator[Terminal]:
     ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 200))
     slow = agent.with_name("sim.yaml")
     slow.write_text("tokens_per_second: 15\n")
     process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""A run that a person holds back, and one that waits for money before a team within it."""
+"""Runs that a person holds back, and that wait for money before and within a team of theirs."""
 
 import asyncio
 from decimal import Decimal
@@ -32,5 +32,19 @@ async def held_back(h: Harness) -> Run:
     while "nothing is left" not in ((await run.status()).paused_for or ""):
         await asyncio.sleep(0.05)
     await run.raise_budget(BudgetRaise(to=Decimal(1)))
+    await run.wait()
+    return run
+
+
+async def topped_up(h: Harness) -> Run:
+    """A team within has spent its grant; the run waits, and then gives it more, twice."""
+    inner = team(agent("first"), agent("second", dependencies=("first",)), name="sub")
+    step = TeamStep(name="sub", file="sub.yaml", inputs={})
+    spec = team(step, cost_budget=Decimal("0.0061"), on_budget="pause")
+    run = await h.start(plan(spec, children={"sub": plan(inner)}))
+    for spent, budget in (("0.0061", "0.0065"), ("0.0065", "1")):
+        while f"cost_budget {spent}: " not in ((await run.status()).paused_for or ""):
+            await asyncio.sleep(0.05)
+        await run.raise_budget(BudgetRaise(to=Decimal(budget)))
     await run.wait()
     return run

@@ -36,6 +36,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.counted = self.served = D(0)
         self.by_step: dict[str, D] = {}
         self.steps: dict[str, str] = {}
+        self.limits: dict[str, D | None] = {}
 
     def sweep(self) -> None:
         """What every caller does after each event."""
@@ -58,7 +59,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def ask(self, step: str, amount: D, limit: D | None, inside: bool) -> None:
         self.number += 1
         name = f"{step}#{self.number}"
-        self.steps[name] = step
+        self.steps[name], self.limits[name] = step, limit
         around = (OUTER,) if inside else ()
         if inside:
             self.inside.add(name)
@@ -102,6 +103,23 @@ class LedgerMachine(RuleBasedStateMachine):
         self.by_step[self.steps[name]] = self.by_step.get(self.steps[name], D(0)) + counts
         self.ended.add(name)
         self.sweep()
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data(), more=cents)
+    def extend(self, data: st.DataObject, more: D) -> None:
+        name = data.draw(st.sampled_from(sorted(self.held)))
+        asked = self.limits[name]
+        around = (OUTER,) if name in self.inside else ()
+        room = min(
+            self.ledger.affordable(self.steps[name], asked),
+            self.ledger.affordable_eventually(self.steps[name], asked, around),
+        )
+        if self.queue or more > room:
+            with pytest.raises(LedgerError):
+                self.ledger.extend(name, more)
+            return
+        self.ledger.extend(name, more)
+        self.held[name] = self.held.pop(name) + more
 
     @precondition(lambda self: self.held)
     @rule(data=st.data())

@@ -45,6 +45,11 @@ def finder(**more: object) -> AgentStep:
     return AgentStep.model_validate({"cost_limit": Decimal(5), **values})
 
 
+def called(folder: Path) -> list[str]:
+    """Return what was looked for, each once: a read that takes too long at once is made again."""
+    return list(dict.fromkeys(found(folder)))
+
+
 async def test_a_long_turn_goes_on_in_new_histories(hasty: LocalServer, tmp_path: Path) -> None:
     script = Script({**turns("look", 14), "report": [Say("A report.")]})
     spec = planned(
@@ -64,7 +69,7 @@ async def test_a_long_turn_goes_on_in_new_histories(hasty: LocalServer, tmp_path
     assert result.status.value == "completed", result.error
     assert len(counts) > 2
     assert max(counts) < 4 * SOON
-    assert found(tmp_path) == [f"look-{n}" for n in range(1, 15)]
+    assert called(tmp_path) == [f"look-{n}" for n in range(1, 15)]
     assert script.count() == 16
     assert result.cost == bill.cost == 16 * Decimal("0.006")
     assert steps["look"].metadata["tools"] == {"find": 14}
@@ -93,6 +98,6 @@ async def test_items_that_ended_before_are_not_asked_again(
     assert look.status is AgentStatus.COMPLETED
     assert look.output is not None
     assert look.output.inline == [f"look[{n}] is done." for n in range(3)]
-    assert found(tmp_path) == [f"look[{n}]-{k}" for n in range(3) for k in range(1, 6)]
+    assert called(tmp_path) == [f"look[{n}]-{k}" for n in range(3) for k in range(1, 6)]
     assert script.count() == 18
     assert result.cost == 18 * Decimal("0.006")

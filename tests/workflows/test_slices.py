@@ -204,7 +204,7 @@ async def test_a_cancelled_list_settles_what_was_in_flight(opened: Open) -> None
     assert result.status is WorkflowStatus.CANCELLED
     assert steps[0].status is AgentStatus.CANCELLED
     assert script.count() == made
-    assert len(cost.attempts) == made
+    assert sum(a.state != "released" for a in cost.attempts) == made  # those were never sent
     assert cost.cost == sum(a.cost for a in cost.attempts)
     assert cost.served < cost.cost
     assert {a.outcome for a in cost.attempts} == {"completed", "Stopped"}
