@@ -47,9 +47,10 @@ class GrantedReserver(Reserver):
         """Wait until the run around gave more. Raises Unaffordable where that is no help."""
         state, ledger, asks = self._run, self._run.ledger, self._asks
         cap = ledger.cap
-        own = state.header.cost_budget - cap
+        budget = state.header.cost_budget
+        own = budget - cap
         if need <= 0 or own <= 0 or own < least:
-            raise Unaffordable(message)
+            raise Unaffordable(f"{message}; its team's own is {budget}")
         state.paused_for = message
         try:
             await workflow.wait_condition(lambda: not asks.under_way)

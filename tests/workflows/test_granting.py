@@ -30,7 +30,7 @@ Open = Callable[[Script], AbstractAsyncContextManager[Harness]]
 
 @pytest.fixture
 def opened(server: LocalServer, tmp_path: Path) -> Open:
-    return lambda script: harness(server.address, tmp_path, script)
+    return lambda script: harness(server.address, tmp_path, script, cached_workflows=10)
 
 
 def inner(**more: object) -> TeamSpec:
