@@ -17,12 +17,21 @@ an earlier version wrote still loads; only JSON is short, in Python nothing is d
 import base64
 import binascii
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, PlainSerializer, SerializerFunctionWrapHandler, WrapSerializer
+from pydantic import (
+    BeforeValidator,
+    PlainSerializer,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    WrapSerializer,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import to_json
 
 from contracts.artifacts import ArtifactRef, Value
+from contracts.base import Slim
 from contracts.messages import Usage
 
 TEXT_TYPE = "text/plain; charset=utf-8"
@@ -92,21 +101,31 @@ def _time(given: Any) -> Any:
     return datetime.fromtimestamp(given / 1000, UTC) if number else given
 
 
-def pack_times(data: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    """Return JSON with its times, the first of them always there, as one list."""
-    first, *rest = (data.pop(name, None) for name in names)
-    data["times"] = [first, *(None if time is None else time - first for time in rest)]
-    return data
+class Timed(Slim):
+    """A slim contract that writes its times, the first of them always there, as one list."""
 
+    _times: ClassVar[tuple[str, ...]]
 
-def unpack_times(given: Any, names: tuple[str, ...]) -> Any:
-    """Undo `pack_times`; whatever is spelled otherwise is returned as it is."""
-    if not isinstance(given, dict) or "times" not in given:
-        return given
-    data = dict(given)
-    first, *rest = data.pop("times")
-    times = [first, *(None if time is None else first + time for time in rest)]
-    return data | dict(zip(names, times, strict=True))
+    @model_validator(mode="before")
+    @classmethod
+    def _unpacked(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or "times" not in given:
+            return given
+        data = dict(given)
+        first, *rest = data.pop("times")
+        times = [first, *(None if time is None else first + time for time in rest)]
+        return data | dict(zip(cls._times, times, strict=True))
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(  # type: ignore[override]  # pydantic calls it either way
+        self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
+        data = self._slimmed(handler(self))
+        if info.mode != "json":
+            return data
+        first, *rest = (data.pop(name, None) for name in self._times)
+        data["times"] = [first, *(None if time is None else time - first for time in rest)]
+        return data
 
 
 def _usage_words(usage: Usage, handler: SerializerFunctionWrapHandler) -> Any:

@@ -15,16 +15,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     Field,
-    SerializationInfo,
-    SerializerFunctionWrapHandler,
     StringConstraints,
-    model_serializer,
-    model_validator,
 )
 
 from contracts.artifacts import ArtifactRef
 from contracts.base import Frozen, Json, Slim
-from contracts.brief import BriefRef, BriefTime, BriefValue, pack_times, unpack_times
+from contracts.brief import BriefRef, BriefTime, BriefValue, Timed
 from contracts.runs import WORKFLOW_QUEUE
 from contracts.teams import Dollars, ModelParams, Positive
 
@@ -294,10 +290,7 @@ class ToolError(StrEnum):
     UNKNOWN = "unknown"
 
 
-_OUTCOME_TIMES = ("started_at", "ended_at")
-
-
-class ToolOutcome(Slim):
+class ToolOutcome(Timed):
     """What came of a call; a failed one is an answer to the model too, and no error of ours.
 
     `text` is what the model is given, cut and cleaned, always by reference. `whole` is the whole
@@ -305,6 +298,8 @@ class ToolOutcome(Slim):
     was done. `execution_time` is in seconds. Written briefly, as ToolRequest is: who asked knows
     `name` and `call_id`.
     """
+
+    _times = ("started_at", "ended_at")
 
     name: str = ""
     call_id: str = ""
@@ -319,18 +314,6 @@ class ToolOutcome(Slim):
     execution_time: float = 0.0
     started_at: BriefTime
     ended_at: BriefTime
-
-    @model_validator(mode="before")
-    @classmethod
-    def _unpacked(cls, given: Any) -> Any:
-        return unpack_times(given, _OUTCOME_TIMES)
-
-    @model_serializer(mode="wrap")
-    def _without_defaults(  # type: ignore[override]  # pydantic calls it either way
-        self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
-    ) -> dict[str, Any]:
-        data = self._slimmed(handler(self))
-        return pack_times(data, _OUTCOME_TIMES) if info.mode == "json" else data
 
 
 class ToolEnding(Slim):

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     BeforeValidator,
-    SerializationInfo,
     SerializerFunctionWrapHandler,
     WrapSerializer,
     model_serializer,
@@ -23,8 +22,7 @@ from contracts.brief import (
     BriefUsage,
     BriefValue,
     ShownValue,
-    pack_times,
-    unpack_times,
+    Timed,
 )
 from contracts.calls import ModelCall, ModelReply
 from contracts.enclosures import Enclosed
@@ -142,16 +140,16 @@ BriefAsked = Annotated[
 ]
 """A tool call that the model asks for; one with small arguments is written as a pair."""
 
-_REPLY_TIMES = ("started_at", "first_token_at", "ended_at")
 
-
-class TurnReply(ModelReply, Slim):
+class TurnReply(ModelReply, Timed):
     """An answer, and the conversation with it: the new messages and the answer are in it.
 
     `size` bounds the tokens of the whole conversation, `length` counts its messages. An answer
     that asks for tools has no `output`: what was said beside it is in the conversation. Written
     briefly, as TurnCall is. `model` is None where it is the candidate's.
     """
+
+    _times = ("started_at", "first_token_at", "ended_at")
 
     output: BriefValue = Value()
     usage: BriefUsage
@@ -163,15 +161,3 @@ class TurnReply(ModelReply, Slim):
     size: int
     length: int
     asked: tuple[BriefAsked, ...] = ()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _unpacked(cls, given: Any) -> Any:
-        return unpack_times(given, _REPLY_TIMES)
-
-    @model_serializer(mode="wrap")
-    def _without_defaults(  # type: ignore[override]  # pydantic calls it either way
-        self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
-    ) -> dict[str, Any]:
-        data = self._slimmed(handler(self))
-        return pack_times(data, _REPLY_TIMES) if info.mode == "json" else data

@@ -16,7 +16,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from providers import limits as rules
@@ -24,6 +24,9 @@ from providers.account_limits import AccountLimits, LimitsUnreachable
 from providers.exceptions import RouterError
 from providers.limit_tiers import PARTS, REACH, Tier, vendor_tiers
 from providers.policy import Limits
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 SETTING = "CALLBOARD_REDIS_URL"
 
@@ -42,31 +45,39 @@ _SCRIPT = Path(__file__).with_name("limits.lua")
 log = logging.getLogger(__name__)
 
 
+def connected(url: str) -> "Redis":
+    """Return a client of the server that the setting names; it connects when it asks.
+
+    Raises RouterError where the library is missing or the URL is none.
+    """
+    try:
+        from redis.asyncio import BlockingConnectionPool, Redis
+    except ImportError:
+        raise RouterError(
+            f"{SETTING} is set, but the client is not installed: make venv EXTRA=redis, or "
+            "uv sync --extra redis"
+        ) from None
+    try:
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=CONNECTIONS,
+            timeout=TIMEOUT_S,
+            socket_timeout=TIMEOUT_S,
+            socket_connect_timeout=TIMEOUT_S,
+            decode_responses=True,
+        )
+    except ValueError as error:
+        raise RouterError(f"{SETTING} is no address of a Redis server: {error}") from None
+    return Redis.from_pool(pool)
+
+
 class RedisServer:
     """The connections to one server, shared by the limits of all accounts."""
 
     def __init__(self, url: str, prefix: str = "callboard:limits") -> None:
-        try:
-            from redis.asyncio import BlockingConnectionPool, Redis
-        except ImportError:
-            raise RouterError(
-                f"{SETTING} is set, but the client is not installed: make venv EXTRA=redis, "
-                "or uv sync --extra redis"
-            ) from None
+        self._redis = connected(url)
         self.address = _address(url)
         self._prefix = prefix
-        try:
-            pool = BlockingConnectionPool.from_url(
-                url,
-                max_connections=CONNECTIONS,
-                timeout=TIMEOUT_S,
-                socket_timeout=TIMEOUT_S,
-                socket_connect_timeout=TIMEOUT_S,
-                decode_responses=True,
-            )
-        except ValueError as error:
-            raise RouterError(f"{SETTING} is no address of a Redis server: {error}") from None
-        self._redis = Redis.from_pool(pool)
         self._script: Any = self._redis.register_script(_SCRIPT.read_text("utf-8"))
         self._users = 0
 

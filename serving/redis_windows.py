@@ -16,9 +16,9 @@ import json
 from collections.abc import Callable
 from decimal import ROUND_FLOOR, ROUND_UP, Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from providers.redis_limits import SETTING, TIMEOUT_S
+from providers.redis_limits import SETTING, TIMEOUT_S, connected
 from serving.callers import Limits
 from serving.windows import (
     NANO,
@@ -33,21 +33,16 @@ from serving.windows import (
     requests_refused,
     tokens_refused,
 )
-from stores.exceptions import InvalidStoreUrl, StoreUnavailable
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
+from stores.exceptions import StoreUnavailable
 
 PREFIX = "callboard:{serve}"
-CONNECTIONS = 16
-
 _SCRIPT = Path(__file__).with_name("windows.lua")
 
 
 class RedisWindows(Accounting):
     """The accounts of one Redis server. `clock` counts seconds; without one the server's is used.
 
-    Raises InvalidStoreUrl where the client library is missing or the URL is none; every method
+    Raises RouterError where the client library is missing or the URL is none; every method
     raises StoreUnavailable where the server cannot be asked.
     """
 
@@ -55,7 +50,7 @@ class RedisWindows(Accounting):
         self, url: str, prefix: str = PREFIX, clock: Callable[[], float] | None = None
     ) -> None:
         self._prefix, self._clock = prefix, clock
-        self._redis = _connected(url)
+        self._redis = connected(url)
         self._script: Any = self._redis.register_script(_SCRIPT.read_text("utf-8"))
 
     async def admit(self, ask: Ask, caller: Limits, model: Limits) -> Admitted | Refused:
@@ -109,28 +104,6 @@ class RedisWindows(Accounting):
                 f"the accounts that servers share cannot be asked: Redis ({SETTING}) failed with "
                 f"{type(error).__name__}; nothing is admitted meanwhile"
             ) from None
-
-
-def _connected(url: str) -> "Redis":
-    try:
-        from redis.asyncio import BlockingConnectionPool, Redis
-    except ImportError:
-        raise InvalidStoreUrl(
-            f"{SETTING} is set, but the client is not installed: make venv EXTRA=redis, or "
-            "uv sync --extra redis"
-        ) from None
-    try:
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=CONNECTIONS,
-            timeout=TIMEOUT_S,
-            socket_timeout=TIMEOUT_S,
-            socket_connect_timeout=TIMEOUT_S,
-            decode_responses=True,
-        )
-    except ValueError as error:
-        raise InvalidStoreUrl(f"{SETTING} is no address of a Redis server: {error}") from None
-    return Redis.from_pool(pool)
 
 
 def _written(limits: Limits) -> str:

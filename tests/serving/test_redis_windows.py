@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
+from providers.exceptions import RouterError
 from serving.callers import LOCAL, KeyRing, Limits
 from serving.redis_windows import RedisWindows
 from serving.windows import DAY, MONTH, Admitted, Ask, Refused, Windows
-from stores.exceptions import InvalidStoreUrl, StoreUnavailable
+from stores.exceptions import StoreUnavailable
 from tests.serving.stage import serving, stage
 from tests.serving.test_windows import Clock, passed
 from tests.support.redis import RedisProcess
@@ -243,5 +244,5 @@ async def test_without_its_server_nothing_is_admitted(redis: RedisProcess) -> No
 
 
 def test_an_address_that_is_none_is_refused() -> None:
-    with pytest.raises(InvalidStoreUrl, match="CALLBOARD_REDIS_URL"):
+    with pytest.raises(RouterError, match="CALLBOARD_REDIS_URL"):
         RedisWindows("http://localhost")
