@@ -1,10 +1,12 @@
 """What several unit tests begin with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from providers import registry
+from providers.simulated import SimulatedClient
 from stores.spools import FileSpools
 
 
@@ -24,3 +26,11 @@ def write_policy(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def claude_agent() -> Iterator[None]:
+    """Claude's agent is a candidate, whether or not its package (an extra) and program are here."""
+    registry.register("claude_agent", SimulatedClient)
+    yield
+    registry.unregister("claude_agent")

@@ -18,6 +18,7 @@ from tests.unit.policies import KEYS, request
 pytestmark = pytest.mark.unit
 
 
+@pytest.mark.usefixtures("claude_agent")
 def test_candidates_are_priced_and_ordered_by_preference():
     found = PersonaRouter(env=KEYS).candidates("architect")
     first = [c.provider for c in found[:4]]
@@ -27,6 +28,7 @@ def test_candidates_are_priced_and_ordered_by_preference():
     assert len({(c.provider, c.model) for c in found}) == len(found)
 
 
+@pytest.mark.usefixtures("claude_agent")
 def test_without_a_key_a_provider_is_no_candidate_unless_others_may_have_it():
     router = PersonaRouter(env={})
     assert [c.provider for c in router.candidates("architect")] == ["claude_agent"]
@@ -120,6 +122,7 @@ personas: {x: {provider_preferences: [openai], models: {openai: [gpt-4.1, gpt-4o
     assert [c.model for c in router.candidates("x")] == ["gpt-4.1", "gpt-4o"]
 
 
+@pytest.mark.usefixtures("claude_agent")
 def test_a_pinned_model_goes_to_its_vendor():
     router = PersonaRouter(env=KEYS)
     pinned = router.candidates("architect", needs=Needs(model="claude-sonnet-4-5"))
