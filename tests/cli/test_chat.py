@@ -55,7 +55,7 @@ def chat(clean_environment: dict[str, str]) -> Chat:
     return run
 
 
-@pytest.mark.parametrize("leave", ["Quit\n", ""])
+@pytest.mark.parametrize("leave", [pytest.param("Quit\n", marks=pytest.mark.slow), ""])
 def test_C25_a_pipe_is_answered_line_by_line(
     chat: Chat, agent: Path, leave: str, clean_environment: dict[str, str]
 ) -> None:

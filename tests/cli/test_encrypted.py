@@ -124,6 +124,7 @@ def test_an_encrypted_run_waits_goes_on_and_shows_nothing(
     assert files_with(home, SECRETS) == []
 
 
+@pytest.mark.slow
 async def test_an_encrypted_history_replays_with_its_key_only(
     starter: Starter, keys: dict[str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -109,6 +109,7 @@ def test_dev_goes_on_after_everything_was_killed(
     nothing_left(home)
 
 
+@pytest.mark.slow
 def test_ctrl_c_detaches_from_a_server_that_stays(
     starter: Starter, clean_environment: dict[str, str], tmp_path: Path
 ) -> None:

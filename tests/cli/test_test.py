@@ -39,6 +39,7 @@ def agent(tmp_path: Path) -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_the_example_passes_and_is_reported(starter: Starter, tmp_path: Path) -> None:
     junit, markdown = tmp_path / "out.xml", tmp_path / "out.md"
     done = starter(

@@ -72,7 +72,7 @@ async def stage(server: LocalServer, tmp_path: Path) -> AsyncIterator[Stage]:
 QUESTION = "Sum up in 12 points: " + (ROOT / "LICENSE").read_text()[:6000]
 
 
-@pytest.mark.parametrize("how", ["restart", "continue"])
+@pytest.mark.parametrize("how", [pytest.param("restart", marks=pytest.mark.slow), "continue"])
 async def test_a_worker_killed_in_mid_answer(stage: Stage, how: str) -> None:
     first = stage.workers.start()
     chat = await stage.begin(how)
@@ -134,6 +134,7 @@ async def test_a_picture_outlives_the_worker_that_was_shown_it(stage: Stage) -> 
     assert (await chat.wait(again.turn)).status is AgentStatus.COMPLETED
 
 
+@pytest.mark.slow
 async def test_what_is_said_while_no_worker_lives_is_answered_by_the_next(stage: Stage) -> None:
     chat = await stage.begin()
     saying = asyncio.create_task(chat.say("Hello there"))
@@ -160,6 +161,7 @@ async def caught_stamping(stage: Stage, chat: Chat, worker: Worker) -> int:
     return said.turn
 
 
+@pytest.mark.slow
 async def test_a_worker_killed_while_an_idempotent_tool_works(stage: Stage) -> None:
     first = stage.workers.start()
     chat = await stage.begin(tools=stamping(effect="idempotent"))
@@ -171,7 +173,7 @@ async def test_a_worker_killed_while_an_idempotent_tool_works(stage: Stage) -> N
     assert "stamped" in (await chat.messages())[2].content
 
 
-@pytest.mark.parametrize("again", [True, False])
+@pytest.mark.parametrize("again", [True, pytest.param(False, marks=pytest.mark.slow)])
 async def test_an_unsafe_tool_is_not_run_again_without_a_persons_word(
     stage: Stage, again: bool
 ) -> None:

@@ -93,7 +93,14 @@ async def scene(
             yield workers, runs
 
 
-@pytest.mark.parametrize("killed_at", ["generate", "cache", "upload"])
+@pytest.mark.parametrize(
+    "killed_at",
+    [
+        "generate",
+        pytest.param("cache", marks=pytest.mark.slow),
+        pytest.param("upload", marks=pytest.mark.slow),
+    ],
+)
 async def test_a_worker_killed_between_the_steps(
     server: LocalServer, tmp_path: Path, killed_at: str
 ) -> None:
@@ -122,7 +129,7 @@ async def test_a_worker_killed_between_the_steps(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("killed_at", ["generate", "cache"])
+@pytest.mark.parametrize("killed_at", ["generate", pytest.param("cache", marks=pytest.mark.slow)])
 async def test_a_worker_killed_in_a_run_that_shares_files(
     server: LocalServer, tmp_path: Path, killed_at: str
 ) -> None:

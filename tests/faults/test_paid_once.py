@@ -93,7 +93,9 @@ def _records(lines: list[str]) -> Iterator[SpoolRecord]:
             yield SpoolRecord.model_validate_json(line)
 
 
-@pytest.mark.parametrize("on_interrupt", ["restart", "continue"])
+@pytest.mark.parametrize(
+    "on_interrupt", [pytest.param("restart", marks=pytest.mark.slow), "continue"]
+)
 async def test_a_worker_killed_in_mid_stream(stage: Stage, on_interrupt: str) -> None:
     first = stage.workers.start()
     run = await stage.start(stage.plan(on_interrupt=on_interrupt))
@@ -126,6 +128,7 @@ async def test_a_worker_stopped_in_mid_stream_hands_its_call_back(stage: Stage) 
     assert cost.reserved == 0
 
 
+@pytest.mark.slow
 async def test_a_worker_that_has_time_finishes_its_call(server: LocalServer, home: Path) -> None:
     workers = Workers(server.address, home, grace=25)
     async with staffed(workers) as runs:

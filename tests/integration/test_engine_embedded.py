@@ -153,6 +153,7 @@ asyncio.run(main())
     assert "0.006" in shown.stdout
 
 
+@pytest.mark.slow
 def test_a_program_that_forgets_its_workflow_ends_all_the_same(tmp_path: Path) -> None:
     out, _ = ran(
         PRELUDE
@@ -228,6 +229,7 @@ asyncio.run(main())
     assert float(seconds) < 0.5, "the quickest of ten"
 
 
+@pytest.mark.slow
 def test_an_engine_serves_one_loop_after_the_other(tmp_path: Path) -> None:
     out, _ = ran(
         PRELUDE

@@ -93,6 +93,7 @@ async def test_a_workflow_is_given_up_with_0_or_by_hand(make_engine: MakeEngine)
         assert flow.waits_for is None
 
 
+@pytest.mark.slow
 async def test_a_timeout_says_what_was_waited_for(make_engine: MakeEngine) -> None:
     flow = await run(make_engine(FakeClient()), poor(timeout=8.0))
     assert flow.status is WorkflowStatus.FAILED

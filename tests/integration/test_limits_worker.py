@@ -98,6 +98,7 @@ def own_server(server_binary: Path, tmp_path: Path) -> Iterator[LocalServer]:
         yield running
 
 
+@pytest.mark.slow
 async def test_two_workers_share_the_limits_in_redis(
     own_server: LocalServer, tmp_path: Path
 ) -> None:

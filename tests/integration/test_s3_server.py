@@ -207,6 +207,7 @@ def test_a_run_lives_in_the_bucket_and_doctor_says_so(
     assert f"{address}: written and read back, not encrypted" in fine.stdout
 
 
+@pytest.mark.slow
 def test_doctor_names_a_store_that_is_away(
     shared: BucketServer, starter: Starter, clean_environment: dict[str, str]
 ) -> None:

@@ -198,6 +198,7 @@ async def test_a_store_that_starts_again_is_waited_for(keys: pytest.MonkeyPatch)
         server.server_close()
 
 
+@pytest.mark.slow
 async def test_a_store_that_goes_on_failing_is_unavailable(
     store: ArtifactStore, bucket: Bucket
 ) -> None:
@@ -207,6 +208,7 @@ async def test_a_store_that_goes_on_failing_is_unavailable(
     assert "503" in str(caught.value)
 
 
+@pytest.mark.slow
 async def test_a_store_that_is_not_there_is_unavailable_soon_and_shows_no_secret(
     keys: pytest.MonkeyPatch,
 ) -> None:

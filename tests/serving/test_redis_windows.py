@@ -217,6 +217,7 @@ async def test_two_servers_spend_one_keys_money_and_requests(
     assert one.script.count() == 3
 
 
+@pytest.mark.slow
 async def test_a_server_without_its_redis_admits_nothing_and_settles_later(
     redis: RedisProcess, server: LocalServer, tmp_path: Path
 ) -> None:

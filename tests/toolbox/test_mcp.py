@@ -164,6 +164,7 @@ async def test_a_server_that_went_away_between_calls_is_no_failure(make: Make) -
     assert int(await text(tools, "pid")) != pid
 
 
+@pytest.mark.slow
 async def test_an_http_server_that_was_started_again_is_no_failure(make: Make) -> None:
     port = free_port()
     process = started(port)

@@ -22,6 +22,7 @@ TEXT = "a" * 80 + "b"
 """On which the standard library would search for centuries."""
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")
 @given(st.text("ab.*?[]()|+1", max_size=8), st.text("ab1", max_size=8))
 def test_what_is_found_is_what_the_standard_library_finds(pattern: str, text: str) -> None:
     try:

@@ -78,6 +78,7 @@ async def test_a_long_turn_goes_on_in_new_histories(hasty: LocalServer, tmp_path
     assert len(last.messages) == 1 + 14 * 2
 
 
+@pytest.mark.slow
 async def test_items_that_ended_before_are_not_asked_again(
     hasty: LocalServer, tmp_path: Path
 ) -> None:

@@ -26,6 +26,7 @@ def hasty(server_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield running
 
 
+@pytest.mark.slow
 async def test_a_long_conversation_goes_on_in_new_histories(
     hasty: LocalServer, tmp_path: Path
 ) -> None:

@@ -213,6 +213,7 @@ async def test_a_team_within_a_team_is_foreseen_and_billed(opened: Open) -> None
     assert inner.cost.cost <= sub.most <= Decimal(1)
 
 
+@pytest.mark.slow
 async def test_each_round_of_a_team_has_its_own_run_and_line(opened: Open) -> None:
     head = agent("a", repeat=RepeatSpec(until="false", max=2, with_=("sub",)))
     planned = plan(team(head, sub_step()), children={"sub": plan(inner_team())})

@@ -259,6 +259,7 @@ async def test_a_raised_budget_lets_a_paused_list_go_on(opened: Open) -> None:
     assert cost.cost == 520 * Decimal("0.006")
 
 
+@pytest.mark.slow
 async def test_a_pause_reaches_the_child_runs(opened: Open) -> None:
     script = Script(default=Say("an answer", seconds=0.05))
     async with opened(script) as running:
