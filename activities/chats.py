@@ -52,9 +52,7 @@ class CallTurn(TurnActivities):
     async def call_turn(self, call: TurnCall) -> TurnReply:
         state = CallState()
         attempt = self._attempt(call, state)
-        reply = await guard(attempt.run, state, attempt.keep_partial)
-        assert isinstance(reply, TurnReply)
-        return reply
+        return await guard(attempt.run, state, attempt.keep_partial)
 
     @activity.defn(name="count_turn")
     async def count_turn(self, call: TurnCall) -> int:
@@ -95,6 +93,11 @@ class _TurnAttempt(Attempt):
         self._new: list[Message] = []
         self._for_the_caller = False
         self._agent = ""
+
+    async def run(self) -> TurnReply:
+        reply = await super().run()
+        assert isinstance(reply, TurnReply)
+        return reply
 
     async def _prepared(self) -> tuple[OutputSpec, Candidate, LLMClient, ChatRequest]:
         call = self._turn_call

@@ -12,9 +12,10 @@ import builtins
 import dataclasses
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from temporalio import activity
+from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from contracts.artifacts import ArtifactRef
@@ -166,11 +167,15 @@ async def guard(
     state: CallState,
     keep_partial: Callable[[str], Awaitable[ArtifactRef | None]],
 ) -> R:
-    """Run an attempt; let out a reply that can be encoded, or one of the two errors above."""
+    """Run an attempt; let out its reply, or one of the two errors above.
+
+    The reply is encoded here, once, so that one that cannot be is a failure too: what the worker
+    gets is its payload, which it hands on as it is.
+    """
     try:
         reply = await attempt()
-        activity.payload_converter().to_payloads([reply])
-        return reply
+        (payload,) = activity.payload_converter().to_payloads([reply])
+        return cast(R, RawValue(payload))
     except Throttled as error:
         if not state.sent:
             raise throttled(error) from None

@@ -6,6 +6,7 @@ so the reservation covers it; `request_bytes` is the check before sending.
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 
 from pydantic_core import to_json
 
@@ -39,7 +40,7 @@ def build_request(
     """Return the request of a first, whole attempt at a step."""
     profile = plan.personas.get(step.persona or "", PersonaProfile(name=""))
     config = step.llm_config
-    prompt = templates.render(templates.parse(step.prompt_template), values)
+    prompt = templates.render(_parsed(step.prompt_template), values)
     return ChatRequest(
         messages=[Message("user", prompt)],
         system=config.system or profile.system,
@@ -55,6 +56,12 @@ def build_request(
         json_mode=step.output.kind == "json" and step.output.schema_ is None,
         metadata=metadata,
     )
+
+
+@lru_cache(maxsize=256)
+def _parsed(text: str) -> templates.Template:
+    """Parse a prompt once, however many items of a list are asked with it."""
+    return templates.parse(text)
 
 
 def continued(request: ChatRequest, partial: str, prefill: bool) -> ChatRequest:

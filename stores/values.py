@@ -117,6 +117,8 @@ async def _load_page(store: ArtifactStore, ref: ArtifactRef) -> dict[str, Value]
 
 async def _all(loads: list[Coroutine[Any, Any, T]]) -> list[T]:
     """Await all; the first failure cancels the rest and is raised as it is."""
+    if len(loads) < 2:
+        return [await load for load in loads]
     tasks = [asyncio.ensure_future(load) for load in loads]
     try:
         return await asyncio.gather(*tasks)

@@ -156,16 +156,20 @@ class Attempting(ABC):
         )
         self._books.record(record)
         call = self._call(grant.max_tokens, grant.input_bound)
-        call = call.model_copy(update={"counted": grant.counted})
+        if grant.counted:
+            call = call.model_copy(update={"counted": True})
         outcome = await self._make(call, candidate, self._candidate + 1 < len(node.candidates))
         self._settle(record, candidate, outcome)
         return outcome
 
     def _count(self, bound: int) -> Callable[[], Awaitable[int | None]]:
         """Return the question that the provider is asked before an attempt is refused."""
-        call = self._call(self._node.max_tokens, bound)
-        candidate = self._books.header.candidates[call.candidate]
-        return lambda: self._count_tokens(call, candidate)
+
+        def count() -> Awaitable[int | None]:
+            call = self._call(self._node.max_tokens, bound)
+            return self._count_tokens(call, self._books.header.candidates[call.candidate])
+
+        return count
 
     def _input_bound(self) -> int:
         """Bound the tokens of the next prompt: a token is at least one byte."""

@@ -1,7 +1,8 @@
 """The ways to run the graph, each with a watch: Callboard, bare Temporal, `asyncio.gather`.
 
 Bare Temporal twice: in its sandbox, as one gets it, and without, as Callboard's workers are. All of
-it happens in this process, client and worker; server and vendor are processes of their own.
+it happens in this process, client and worker, whose collector of cycles is set for all ways as a
+worker's command sets it; server and vendor are processes of their own.
 """
 
 import asyncio
@@ -29,7 +30,7 @@ from contracts.plans import Plan
 from contracts.teams import ModelParams, ModelStep, TeamSpec, WorkflowStatus
 from providers import registry
 from providers.spi import LLMClient, Timeouts
-from worker import HEARTBEAT_THROTTLE, PASSED_THROUGH, workers
+from worker import HEARTBEAT_THROTTLE, PASSED_THROUGH, settle_memory, workers
 
 PARALLEL = 10
 PROVIDER = "openai"
@@ -77,6 +78,7 @@ async def all_ways(client: Client, home: Path, vendor_url: str) -> AsyncIterator
     bare = _bare_worker(client, client_of, QUEUE, _sandbox())
     free = _bare_worker(client, client_of, FREE_QUEUE, UnsandboxedWorkflowRunner())
     async with board, bare, free:
+        settle_memory()
         yield {
             "callboard": _callboard(client, settings),
             "bare": partial(_bare, client, QUEUE),

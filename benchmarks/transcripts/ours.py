@@ -1,7 +1,6 @@
 """Callboard's worker with the model in it, and the agent as a conversation is started with it."""
 
 import contextlib
-import gc
 import os
 from collections.abc import AsyncIterator
 from decimal import Decimal
@@ -24,7 +23,7 @@ from contracts.retry import RetryRule
 from contracts.teams import ModelParams
 from contracts.tools import BuiltinTool, Effect
 from stores.artifacts import ArtifactStore
-from worker import WORKFLOWS, workers, workflow_runner
+from worker import WORKFLOWS, settle_memory, workers, workflow_runner
 
 PROVIDER = "stub"
 BUDGET = Decimal(1000)
@@ -61,7 +60,7 @@ async def working(address: str, queue: str) -> AsyncIterator[None]:
     client = await Client.connect(address, data_converter=data_converter())
     settings = Settings(home=Path(os.environ["BENCHMARK_HOME"]))
     async with workers(client, settings, [PROVIDER], StubClients(), workflow_queue=queue):
-        gc.freeze()  # as a worker does that was started by its command
+        settle_memory()  # as a worker does that was started by its command
         yield
 
 

@@ -22,6 +22,7 @@ from providers import exceptions
 from providers.spi import LLMClient
 from stores.artifacts import ArtifactStore
 from stores.spools import FileSpools
+from tests.support.replies import replied
 from tests.support.scripted import Say, Script, ScriptedClients
 from tests.support.teams import agent, candidate, plan, team
 
@@ -60,9 +61,8 @@ class Bench:
             "max_tokens": 50, "input_bound": 1000, "timeout": 5, "first_token_timeout": 5,
             "idle_timeout": 5, **more,
         }  # fmt: skip
-        return await self.environment.run(
-            self.activity.call_model, ModelCall.model_validate(values)
-        )
+        call = ModelCall.model_validate(values)
+        return await replied(self.environment, self.activity.call_model, call, ModelReply)
 
     async def fail(self, made: Plan | None = None, **more: object) -> CallFailure:
         with pytest.raises(ApplicationError) as caught:

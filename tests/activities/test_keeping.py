@@ -12,6 +12,7 @@ from contracts.execution_calls import CacheCall, UploadCall, UploadReply
 from stores.artifacts import ArtifactStore
 from tests.execution.stage import FakeClients
 from tests.support.keeping import KeepingClient, Kept
+from tests.support.replies import replied
 from tests.support.scripted import Script
 
 pytestmark = pytest.mark.unit
@@ -49,7 +50,7 @@ async def upload(work: ExecutionWork, store: ArtifactStore, run: str, **more: An
         content=ref,
     )
     call = UploadCall(execution_id=run, provider="vendor", model="m", file=file, **more)
-    return await environment().run(work.execution_upload, call)
+    return await replied(environment(), work.execution_upload, call, UploadReply)
 
 
 async def cache(work: ExecutionWork, run: str, **more: Any) -> CacheRef:
@@ -57,7 +58,7 @@ async def cache(work: ExecutionWork, run: str, **more: Any) -> CacheRef:
         content_key="k", parts=(TextPart(text="x"),), settings=CallSettings(), ttl_s=100, **more
     )
     call = CacheCall(execution_id=run, provider="vendor", model="m", effect=effect)
-    return await environment().run(work.execution_cache, call)
+    return await replied(environment(), work.execution_cache, call, CacheRef)
 
 
 async def test_a_worker_that_is_killed_after_an_upload_does_not_lead_to_another(

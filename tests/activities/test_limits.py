@@ -23,6 +23,7 @@ from providers.policy import Limits
 from providers.spi import LLMClient
 from stores.artifacts import ArtifactStore
 from stores.spools import FileSpools
+from tests.support.replies import replied
 from tests.support.scripted import Say, Script, ScriptedClient
 from tests.support.teams import agent, plan, team
 
@@ -82,7 +83,8 @@ class Bench:
             "step": "a", "attempt": attempt, "candidate": 0, "max_tokens": 50,
             "input_bound": 1000, "timeout": 5, "first_token_timeout": 5, "idle_timeout": 5, **more,
         }  # fmt: skip
-        return await environment.run(self.work.call_model, ModelCall.model_validate(values))
+        call = ModelCall.model_validate(values)
+        return await replied(environment, self.work.call_model, call, ModelReply)
 
     async def fail(self, **more: Any) -> CallFailure:
         with pytest.raises(ApplicationError) as caught:

@@ -20,6 +20,7 @@ from providers.exceptions import RateLimited, RouterError
 from providers.spi import LLMClient, LLMResponse
 from stores.artifacts import ArtifactStore
 from stores.spools import FileSpools
+from tests.support.replies import replied
 from tests.support.teams import agent, candidate, plan, team
 
 pytestmark = pytest.mark.unit
@@ -82,7 +83,7 @@ async def called(
         step="a", attempt=1, candidate=0, max_tokens=50, input_bound=1000, timeout=5,
         first_token_timeout=5, idle_timeout=5,
     )  # fmt: skip
-    return await environment.run(work.call_model, call)
+    return await replied(environment, work.call_model, call, ModelReply)
 
 
 async def failed(folder: Path, client: LLMClient, limiter: Waits | None = None) -> CallFailure:
