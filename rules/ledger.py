@@ -117,12 +117,12 @@ class Ledger:
     @property
     def uncertain(self) -> Decimal:
         """The part of `counted` that may not have been spent: its "at most"."""
-        return EXACT.subtract(self._counted, self._served)
+        return _shown(EXACT.subtract(self._counted, self._served))
 
     @property
     def reserved(self) -> Decimal:
         """What is held for attempts in flight."""
-        return self._reserved
+        return _shown(self._reserved)
 
     @property
     def available(self) -> Decimal:
@@ -330,3 +330,8 @@ def _amount(value: Decimal) -> Decimal:
     if not (value.is_finite() and value >= 0):
         raise LedgerError(f"{value} is no amount of money")
     return value
+
+
+def _shown(amount: Decimal) -> Decimal:
+    """Return an amount without the decimals that exact sums leave of nothing: 0, not 0E-7."""
+    return amount or ZERO

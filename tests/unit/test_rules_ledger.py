@@ -40,6 +40,13 @@ def test_a_released_attempt_costs_nothing() -> None:
     assert (ledger.reserved, ledger.counted, ledger.available) == (D(0), D(0), D(1))
 
 
+def test_nothing_is_written_as_0_whatever_decimals_its_sums_had() -> None:
+    ledger = Ledger(D("1"))
+    ledger.ask("a#1", "a", D("0.0000001"))
+    ledger.settle("a#1", D("0.0000001"))
+    assert (str(ledger.reserved), str(ledger.uncertain)) == ("0", "0")
+
+
 def test_D13_a_step_limit_is_never_passed_and_named() -> None:
     ledger = Ledger(D("1"))
     refusal = ledger.ask("a#1", "a", D("0.006"), D("0.0001"))
