@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 LAST = "last"
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+OR_WITHIN = re.compile(rf"{RUN_ID.pattern}(/{RUN_ID.pattern})*")
+"""A run's id, or that of a team within one: RUN/STEP, as the Temporal UI has it."""
+
 MOST_SHOWN = 8
 CHILDREN_BETWEEN = 10
 """Runs asked of the server for each to be shown: teams within a team are runs there too."""
@@ -70,10 +73,13 @@ class Session:
         return await self.runs()
 
     async def find(self, name: str) -> "Run":
-        """Return the run of an id, of a unique beginning of one, or the last. Raises Refusal."""
+        """Return the run of an id, of a unique beginning of one, or the last. Raises Refusal.
+
+        A team within a run has the id RUN/STEP.
+        """
         from client.runs import Runs
 
-        if RUN_ID.fullmatch(name) is None:
+        if OR_WITHIN.fullmatch(name) is None:
             raise Refusal(f"{name!r} is no run's id; `starter.py list` shows them")
         alone = Runs(None, self.storage.store, self.storage.spools)
         if name != LAST and await alone.get(name).record() is not None:

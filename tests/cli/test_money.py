@@ -130,6 +130,14 @@ def test_a_bill_in_all_its_forms(
     assert whole.returncode == 0, whole.stderr
     assert "sub#1: sum of 2 calls of r/sub" in whole.stdout
     assert "all as booked" in whole.stdout
+    within = starter("bill", "r/sub")
+    assert within.returncode == 0, within.stderr
+    assert "draft#1" in within.stdout
+    assert "each" not in within.stdout
+    assert starter("status", "r/sub").stdout.startswith("✓ completed r/sub")
+    beside = starter("status", "r/sup")
+    assert (beside.returncode, "no run or conversation r/sup" in beside.stderr) == (2, True)
+    assert "is no run's id" in starter("status", "r/../x").stderr
     detail = starter("bill", "r", "each[1]").stdout
     assert detail.startswith("each[1]#1  simulated ")
     assert "genai-prices" in detail

@@ -9,7 +9,8 @@ RunName = Annotated[
     str,
     typer.Argument(
         metavar="RUN",
-        help="The id of a run or a conversation, a unique beginning of it, or last.",
+        help="The id of a run or a conversation, a unique beginning of it, or last; "
+        "RUN/STEP for a team within a run.",
     ),
 ]
 TeamPath = Annotated[Path, typer.Argument(metavar="FILE", help="The team, a YAML file.")]
