@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from stores.redis_server import RedisServer
+from stores.redis_server import RedisServer, close
 from stores.spoolwriting import LineSink
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ class Sender:
                     task.cancel()
                 await asyncio.gather(*both, return_exceptions=True)
         finally:
-            await client.aclose()
+            await close(client)
 
     async def _write(self, connection: "AbstractConnection") -> None:
         import hiredis

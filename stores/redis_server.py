@@ -6,8 +6,8 @@ message holds a password: an address is shown without what stands before its `@`
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Coroutine
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from stores.exceptions import InvalidStoreUrl, StoreUnavailable
@@ -23,7 +23,12 @@ ANSWER_S = 5.0
 
 async def close(client: "Redis") -> None:
     """Close a client, to its end: a cancellation in the midst would leave its connection open."""
-    closing = asyncio.ensure_future(client.aclose())
+    await to_its_end(client.aclose())
+
+
+async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Do what closes something; a cancellation is heard afterwards."""
+    closing = asyncio.ensure_future(work)
     try:
         await asyncio.shield(closing)
     except asyncio.CancelledError:

@@ -13,7 +13,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from stores.exceptions import StoreUnavailable
-from stores.redis_server import RedisServer, close
+from stores.redis_server import RedisServer, to_its_end
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -112,8 +112,15 @@ class StreamWaiting:
                     answer.set_exception(error)
         finally:
             self._question.out = False
-            await close(client)
-            await close(other)
+            await to_its_end(self._disconnect(client, other))
+
+    async def _disconnect(self, client: "Redis", other: "Redis") -> None:
+        """Close both connections; who is still to interrupt a question would open his again."""
+        if self._interrupting is not None:
+            self._interrupting.cancel()
+            await asyncio.gather(self._interrupting, return_exceptions=True)
+        await client.aclose()
+        await other.aclose()
 
     async def _ask(self, client: "Redis", other: "Redis", number: int) -> None:
         """Ask once for all that wait, each stream from the earliest id that somebody has."""

@@ -6,9 +6,11 @@ import random
 from collections.abc import AsyncIterator
 
 import pytest
-from redis.asyncio import Redis
+from redis.asyncio import Connection, Redis
 
+from stores.redis_server import RedisServer
 from stores.redis_spools import RedisSpools
+from stores.redis_waiting import StreamWaiting
 from stores.spoolwriting import COALESCE_CHARS
 from tests.support.redis import RedisProcess, only_this_one
 
@@ -87,6 +89,46 @@ async def test_all_readers_share_two_connections(redis: RedisProcess, spools: Re
         for task in reading:
             task.cancel()
         await asyncio.gather(*reading, return_exceptions=True)
+        await only_this_one(client)
+
+
+class SlowToConnect(Connection):
+    """Is on its way to the server for a quarter of a second."""
+
+    async def _connect(self) -> None:
+        await asyncio.sleep(0.25)
+        await super()._connect()
+
+
+class SecondIsSlow(RedisServer):
+    """Every second connection, which interrupts questions, takes its time."""
+
+    made = 0
+
+    def connected(self) -> Redis:
+        client = super().connected()
+        self.made += 1
+        if self.made % 2 == 0:
+            client.connection_pool.connection_class = SlowToConnect
+        return client
+
+
+async def test_who_leaves_while_he_interrupts_leaves_no_connection(redis: RedisProcess) -> None:
+    shared = StreamWaiting(SecondIsSlow(redis.url))
+    async with Redis.from_url(redis.url) as client:
+        waiting = []
+        for key in (b"one", b"two"):
+            shared.enter()
+            waiting.append(asyncio.create_task(shared.wait(key, b"0-0")))
+            async with asyncio.timeout(30):
+                while not any(one["cmd"] == "xread" for one in await client.client_list()):
+                    await asyncio.sleep(0.01)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        await shared.leave()
+        await shared.leave()
+        await asyncio.sleep(0.5)
         await only_this_one(client)
 
 
