@@ -116,9 +116,10 @@ class StreamWaiting:
 
     async def _disconnect(self, client: "Redis", other: "Redis") -> None:
         """Close both connections; who is still to interrupt a question would open his again."""
-        if self._interrupting is not None:
-            self._interrupting.cancel()
-            await asyncio.gather(self._interrupting, return_exceptions=True)
+        interrupting, self._interrupting = self._interrupting, None
+        if interrupting is not None and not interrupting.done():
+            interrupting.cancel()
+            await asyncio.gather(interrupting, return_exceptions=True)
         await client.aclose()
         await other.aclose()
 
