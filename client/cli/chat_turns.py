@@ -46,8 +46,14 @@ async def show_turn(
     raise AssertionError("unreachable: a turn that is followed has a result")
 
 
-async def show_result(chat: Chat, screen: Screen, result: TurnResult) -> None:
-    """End what was shown of a turn: the whole answer, or why there is none, and its figures."""
+async def show_result(
+    chat: Chat, screen: Screen, result: TurnResult, most: int | None = None
+) -> None:
+    """End what was shown of a turn: the whole answer, or why there is none, and its figures.
+
+    `most` messages, where it is given, are what this terminal is warned by, however many the
+    conversation began with.
+    """
     if result.status is AgentStatus.COMPLETED:
         screen.finish(text_of(await chat.output(result)))
     else:
@@ -55,6 +61,8 @@ async def show_result(chat: Chat, screen: Screen, result: TurnResult) -> None:
         stopped = result.status is AgentStatus.CANCELLED
         screen.note("stopped" if stopped else f"error: {result.error}")
     view = await chat.view()
+    if most is not None:
+        view = view.model_copy(update={"max_messages": most})
     for note in result.notes:
         screen.note(f"note: {note}")
     screen.note(figures(view, result))

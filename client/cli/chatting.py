@@ -54,6 +54,8 @@ from providers.exceptions import ExecutionPlatformError
 from stores.exceptions import StoreError
 
 LEAVE = frozenset({"exit", "quit"})
+MOST_MESSAGES = 50
+"""In a conversation, before it is warned of its length; nothing is refused beyond them."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class ChatWanted:
     provider: str | None = None
     simulation: Path | None = None
     model: str | None = None
-    max_messages: int = 50
+    max_messages: int | None = None
     verbose: bool = False
     files: Sequence[str] = ()
 
@@ -129,7 +131,7 @@ async def _chat(session: Session, wanted: ChatWanted, loaded: LoadedAgent, files
         chat_id = new_run_id(name)
         if wanted.session is not None:
             chat_id = await chat_to_join(chats, wanted.session, name)
-        chat = await chats.open(chat_id, header, wanted.max_messages)
+        chat = await chats.open(chat_id, header, wanted.max_messages or MOST_MESSAGES)
         if wanted.session is not None:
             # Who does not take what the conversation shows stays left out.
             kinds = (await chat.active()).files.kinds
@@ -148,6 +150,7 @@ def way_back(wanted: ChatWanted, chat_id: str) -> str:
         "--provider": wanted.provider,
         "--simulation": wanted.simulation,
         "--model": wanted.model,
+        "--max-messages": wanted.max_messages,
     }
     given = [word for name, value in options.items() if value for word in (name, str(value))]
     return f"Come back with: python starter.py chat {shlex.join([str(wanted.file), *given])}"
@@ -361,7 +364,7 @@ class Talk:
     async def _end(self, result: TurnResult) -> None:
         self._answered += result.status is AgentStatus.COMPLETED
         self._failed += result.status not in (AgentStatus.COMPLETED, AgentStatus.CANCELLED)
-        await show_result(self.chat, self.screen, result)
+        await show_result(self.chat, self.screen, result, self._wanted.max_messages)
         await note_turn(self._planned.agent, self.chat.chat_id, result)
 
     async def planned(self, model: str) -> AgentHeader:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import pty
 import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -118,8 +119,11 @@ def test_a_conversation_is_come_back_to(chat: Chat, agent: Path) -> None:
     assert "t1#1" in again.stderr
     assert "no command /nonsense" in again.stderr
     assert "nothing was said yet" in again.stderr
-    other = chat("Briefly: the moon is far.\n", *back, "--model", "gpt-4o")
+    changed = ("--model", "gpt-4o", "--max-messages", "7")
+    other = chat("Briefly: the moon is far.\n", *back, *changed)
     assert "simulated gpt-4o answers from now on" in other.stderr
+    assert "/7 | " in other.stderr
+    assert shlex.join(changed) in other.stderr
     agent.write_text(AGENT.replace("name: helper", "name: another"))
     passed = chat("Hello?\n", *back)
     assert passed.returncode == 2

@@ -69,7 +69,12 @@ OtherModel = Annotated[
     typer.Option("--model", metavar="NAME", help="MODEL or PROVIDER/MODEL, not the file's."),
 ]
 MaxMessages = Annotated[
-    int, typer.Option("--max-messages", min=1, help="A warning comes at 80 % of them.")
+    int | None,
+    typer.Option(
+        "--max-messages",
+        min=1,
+        help="A warning comes at 80 % of them. As the conversation began, or 50, if left out.",
+    ),
 ]
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Show what tools are given and give.")

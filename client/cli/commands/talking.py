@@ -62,7 +62,7 @@ def chat(
     provider: ProviderName = None,
     simulation: SimulationPath = None,
     model: given.OtherModel = None,
-    max_messages: given.MaxMessages = 50,
+    max_messages: given.MaxMessages = None,
     verbose: given.Verbose = False,
     files: given.AddedFiles = None,
     show_list: given.ListThem = False,
