@@ -4,7 +4,7 @@ Each agent file is one suite. A gate that fails is a failure of the tests; a ser
 answer is none of the agent's, and never a pass.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +16,13 @@ from client.quality import (
     GateReport,
     QualityFabricClient,
     QualityFabricError,
+    TestSuite,
     evaluate_gates,
     read_gates,
 )
 from client.testing.results import SuiteResult
 from providers.keys import find_url
+from rules.nearest import suggestion
 
 NOT_ASKED = 3
 """Exit code: the service could not be asked."""
@@ -36,10 +38,12 @@ class Gating:
 
     def check(self) -> None:
         """Refuse what cannot work, before anything is run. Raises Refusal."""
-        self._read()
+        gates = self._read()
         if self.project and not self.submit:
             raise Refusal("--project: only with --submit")
         if not self.submit:
+            if gates is not None:
+                self._check_metrics(gates)
             return
         try:
             QualityFabricClient(project=self.project or "agents")
@@ -48,6 +52,17 @@ class Gating:
             raise Refusal(f"--submit: {URL}: {error}") from None
         if not named:
             raise Refusal(f"--submit: no Quality Fabric service is named: set {URL}")
+
+    def _check_metrics(self, gates: Collection[str]) -> None:
+        """Refuse gates that nothing here is held against; a service may measure more."""
+        known = tuple(TestSuite(name="").metrics())
+        for name in gates:
+            if name not in known:
+                hint = suggestion(name, known)
+                listed = ", ".join(known)
+                raise Refusal(f'--gates {self.gates}: no metric "{name}".{hint} ({listed})')
+        if not gates:
+            raise Refusal(f"--gates {self.gates}: there is no gate in it")
 
     def _read(self) -> dict[str, Gate] | None:
         try:

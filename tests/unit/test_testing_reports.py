@@ -127,6 +127,15 @@ def test_gates_that_cannot_be_are_refused_beforehand(
     ):
         with pytest.raises(Refusal, match=told):
             gating.check()
+    gates.write_text("quality_gates: {sucess_rate: {threshold: 25, operator: '>='}}\n")
+    with pytest.raises(Refusal, match='Did you mean "success_rate"'):
+        Gating(gates=gates).check()
+    gates.write_text("quality_gates: {}\n")
+    with pytest.raises(Refusal, match="there is no gate in it"):
+        Gating(gates=gates).check()
+    monkeypatch.setenv("EP_QUALITY_FABRIC_URL", "http://127.0.0.1:1")
+    gates.write_text("quality_gates: {coverage: {threshold: 25, operator: '>='}}\n")
+    Gating(gates=gates, submit=True).check()
     monkeypatch.setenv("EP_QUALITY_FABRIC_URL", "nonsense")
     with pytest.raises(Refusal, match="URL"):
         Gating(submit=True).check()
