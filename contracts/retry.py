@@ -25,8 +25,8 @@ class RetryRule(Frozen):
 
     max_retries: Annotated[int, Field(ge=0)] = 3
     strategy: RetryStrategy = RetryStrategy.EXPONENTIAL_BACKOFF
-    base_delay: Annotated[float, Field(ge=0)] = 1.0
-    max_delay: Annotated[float, Field(ge=0)] = 60.0
-    exponential_base: Annotated[float, Field(ge=1)] = 2.0
+    base_delay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
+    max_delay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 60.0
+    exponential_base: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 2.0
     jitter: bool = True
     jitter_range: tuple[float, float] = (0.5, 1.0)

@@ -9,8 +9,10 @@ import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, get_args
 
+from config.teamtypes import LONGEST_S
 from contracts.teams import AgentStatus, ModelStep
 
 MODULES: tuple[str, ...] = get_args(ModelStep.model_fields["module"].annotation)
@@ -95,6 +97,7 @@ class Agent:
 
     def validate(self) -> None:
         """Raise ValueError for what cannot be, naming the agent and the field."""
+        self.cost_limit = plain_money(self.cost_limit)
         problem = next(self._problems(), None)
         if problem is not None:
             raise ValueError(f"agent {self.name!r}: {problem}")
@@ -104,14 +107,27 @@ class Agent:
             yield "name must not be empty"
         if self.module not in MODULES:
             yield f"module must be one of {', '.join(MODULES)}, not {self.module!r}"
+        yield from self._misshapen()
         if not isinstance(self.max_retries, int) or self.max_retries < 0:
             yield f"max_retries must be 0 or more, not {self.max_retries!r}"
         if not positive(self.timeout):
             yield f"timeout must be more than 0 seconds, not {self.timeout!r}"
+        elif self.timeout > LONGEST_S:
+            yield f"timeout must be {LONGEST_S:,.0f} seconds or less, not {self.timeout!r}"
         if not positive(self.cost_limit):
             yield f"cost_limit must be more than 0 dollars, not {self.cost_limit!r}"
         if self.priority not in range(1, 11):
             yield f"priority must be from 1 to 10, not {self.priority!r}"
+
+    def _misshapen(self) -> Iterator[str]:
+        """Find what would be taken for something else, or for nothing, later on."""
+        if not isinstance(self.llm_config, dict):
+            yield f"llm_config must be a dictionary, not {self.llm_config!r}"
+        if not isinstance(self.tools, list | tuple):
+            yield f"tools must be a list, not {self.tools!r}"
+        names = self.dependencies
+        if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+            yield f"dependencies must be a list of agents' names, not {names!r}"
 
     def reset(self) -> None:
         """Forget how the last execution went, so that the agent can run again."""
@@ -145,12 +161,17 @@ class Agent:
 
 def positive(value: object) -> bool:
     """Tell whether a value is a finite number above zero."""
-    return (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and math.isfinite(value)
-        and value > 0
-    )
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value) and value > 0
+    except OverflowError:  # an integer that no float can hold
+        return False
+
+
+def plain_money(dollars: float) -> float:
+    """Return dollars as the seed has them, where they were given as a Decimal."""
+    return float(dollars) if isinstance(dollars, Decimal) else dollars
 
 
 def isoformat(moment: datetime | None) -> str | None:

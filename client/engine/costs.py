@@ -51,7 +51,11 @@ class CostConfig:
         """Raise ValueError for what is no price."""
         for name in ("default_input_cost", "default_output_cost"):
             _per_token(name, getattr(self, name))
+        if not isinstance(self.model_costs, dict):
+            raise ValueError(f"model_costs must be a dictionary, not {self.model_costs!r}")
         for model, costs in self.model_costs.items():
+            if not isinstance(costs, dict):
+                raise ValueError(f"model_costs[{model!r}] must be a dictionary, not {costs!r}")
             for kind in ("input", "output"):
                 if kind not in costs:
                     raise ValueError(f"model_costs[{model!r}] lacks {kind!r}")
@@ -183,12 +187,12 @@ class CostTracker:
         self._entries.append(entry)
 
     def set_workflow_budget(self, workflow_id: str, budget: float) -> None:
-        """Set what a workflow may cost in dollars."""
-        self._workflow_budgets[workflow_id] = Decimal(str(budget))
+        """Set what a workflow may cost in dollars. Raises ValueError for what is no amount."""
+        self._workflow_budgets[workflow_id] = _dollars(budget)
 
     def set_agent_budget(self, agent_id: str, budget: float) -> None:
-        """Set what an agent may cost in dollars."""
-        self._agent_budgets[agent_id] = Decimal(str(budget))
+        """Set what an agent may cost in dollars. Raises ValueError for what is no amount."""
+        self._agent_budgets[agent_id] = _dollars(budget)
 
     def check_workflow_budget(self, workflow_id: str) -> bool:
         """Tell whether a workflow's cost is below its budget; without a budget it is."""
@@ -241,6 +245,16 @@ def _listed(model: str) -> Price | None:
         return pricing.quote(ALL_VENDORS, model, datetime.now(UTC).date())
     except pricing.UnknownPrice:
         return None
+
+
+def _dollars(budget: object) -> Decimal:
+    try:
+        dollars = Decimal(str(budget))
+    except ArithmeticError:
+        dollars = Decimal("NaN")
+    if not dollars.is_finite():
+        raise ValueError(f"a budget must be dollars, not {budget!r}")
+    return dollars
 
 
 def _floats(sums: Mapping[str, Decimal]) -> dict[str, float]:

@@ -50,9 +50,17 @@ class _SeedsLimits(RateLimitConfig):
     """The default limits, as nobody has configured them: they are for providers that bill."""
 
 
+_PARTS: dict[str, type[Any]] = {
+    "rate_limit_config": RateLimitConfig,
+    "cost_config": CostConfig,
+    "monitor_config": MonitorConfig,
+    "default_retry_policy": RetryPolicy,
+}
+
+
 @dataclass
 class EngineConfig:
-    """Engine configuration. Raises ValueError naming the field."""
+    """Engine configuration; None stands for a part's default. Raises ValueError naming the field."""
 
     rate_limit_config: RateLimitConfig = field(default_factory=_SeedsLimits)
     cost_config: CostConfig = field(default_factory=CostConfig)
@@ -61,6 +69,11 @@ class EngineConfig:
     max_concurrent_workflows: int = 50
 
     def __post_init__(self) -> None:
+        for name, kind in _PARTS.items():
+            if getattr(self, name) is None:
+                setattr(self, name, kind())
+            elif not isinstance(getattr(self, name), kind):
+                raise ValueError(f"{name} must be a {kind.__name__}, not {getattr(self, name)!r}")
         most = self.max_concurrent_workflows
         if not isinstance(most, int) or most < 1:
             raise ValueError(f"max_concurrent_workflows must be 1 or more, not {most!r}")
@@ -97,6 +110,8 @@ class OrchestrationEngine:
             raise TypeError(
                 f"llm_client must be a providers.spi.LLMClient, not {type(llm_client).__name__}"
             )
+        if not isinstance(config, EngineConfig | None):
+            raise TypeError(f"config must be an EngineConfig, not {type(config).__name__}")
         self.llm_client = llm_client
         self.config = config or EngineConfig()
         self.rate_limiter = RateLimiter(self.config.limits_for(llm_client))
@@ -127,6 +142,8 @@ class OrchestrationEngine:
         `llm_config`, placeholders; the text names agent and field.
         """
         self._refuse_if_closed()
+        if not isinstance(workflow, Workflow):
+            raise TypeError(f"workflow must be a Workflow, not {type(workflow).__name__}")
         self._translation(workflow)
         for workflow_id, known in self._workflows.items():
             if known is workflow:

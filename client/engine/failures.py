@@ -70,7 +70,7 @@ class Verdict(int):
 
     def __await__(self) -> Generator[Any, None, bool]:
         if self._told is not None:
-            yield from self._told.__await__()
+            yield from asyncio.wait({self._told}).__await__()
         return bool(self)
 
 
@@ -106,7 +106,7 @@ class FailureHandler:
         """Tell `on_failure` of a failure that is decided elsewhere, and wait until it has heard."""
         told = self._tell(agent, result)
         if told is not None:
-            await told
+            await asyncio.wait({told})  # what it ends with is its own matter, cancelled or not
 
     def _tell(self, agent: Agent, result: AgentResult) -> "asyncio.Future[None] | None":
         self._failures += 1

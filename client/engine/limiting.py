@@ -73,9 +73,11 @@ class RateLimiter:
         """Wait for permission to make a call, at most `timeout` seconds.
 
         Every call is followed by `release`. Raises asyncio.TimeoutError when the time has run
-        out, and NeverAdmitted (a ValueError) at once for a call that is larger than a limit; in
-        both cases, and when cancelled, nothing is used up.
+        out, and at once ValueError for tokens below 0 and NeverAdmitted (a ValueError) for a call
+        that is larger than a limit; in all cases, and when cancelled, nothing is used up.
         """
+        if estimated_tokens < 0:
+            raise ValueError(f"estimated_tokens must be 0 or more, not {estimated_tokens!r}")
         self._limiter.check(estimated_tokens)
         began = self._clock()
         await self._take_slot(timeout)

@@ -6,6 +6,7 @@ record more.
 """
 
 import logging
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable
@@ -191,7 +192,12 @@ def _details(agent_id: str | None, workflow_id: str | None, data: dict[str, Any]
 
 
 def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else 0.0
+    """Return a number that sums can take; 0 for all else, since anyone may record events."""
+    try:
+        number = float(value) if isinstance(value, int | float) else 0.0
+    except OverflowError:
+        return 0.0
+    return number if math.isfinite(number) else 0.0
 
 
 def _percent(part: int, whole: int) -> float:

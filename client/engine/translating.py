@@ -5,6 +5,7 @@ has a step's name beside its own. All that can be known to be wrong is found her
 every message says which agent and which field.
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -84,7 +85,7 @@ def translate(workflow: Workflow, asked: Asked, retry: RetryRule) -> Translation
         planning.pages(plan)
     except planning.PlanTooLarge as error:
         raise ValueError(f"agent {workflow.agents[error.step].name!r}: {error}") from None
-    inputs = {name: _input(value) for name, value in workflow.inputs.items()}
+    inputs = {name: _input(workflow, name) for name in workflow.inputs}
     return Translation(plan, inputs, {step: name for name, step in steps.items()})
 
 
@@ -206,11 +207,25 @@ def _input_spec(value: Json) -> InputSpec:
     return InputSpec(type="list" if isinstance(value, list | tuple) else "text")
 
 
-def _input(value: Any) -> Json:
-    """Return a value as it travels: what is neither text, number nor list becomes JSON text."""
-    if isinstance(value, str | bool | int | float):
-        return value
-    return list(value) if isinstance(value, list | tuple) else templates.text_of(value)
+def _input(workflow: Workflow, name: str) -> Json:
+    """Return a value as it travels: what is neither text, number nor list becomes JSON text.
+
+    Raises ValueError for what JSON cannot hold.
+    """
+    value: Any = workflow.inputs[name]
+    try:
+        json.dumps(value, allow_nan=False, default=_decimals)
+        if isinstance(value, str | bool | int | float):
+            return value
+        return list(value) if isinstance(value, list | tuple) else templates.text_of(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"workflow {workflow.name!r}: inputs.{name}: {error}") from None
+
+
+def _decimals(value: object) -> str:
+    if isinstance(value, Decimal) and value.is_finite():
+        return str(value)
+    raise TypeError(f"a {type(value).__name__} is not JSON")
 
 
 def output_of(value: Json) -> dict[str, Any]:

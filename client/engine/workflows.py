@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from client.engine.agents import Agent, isoformat, positive
+from client.engine.agents import Agent, isoformat, plain_money, positive
+from config.teamtypes import LONGEST_S
 from contracts.teams import AgentStatus, WorkflowStatus
 from rules import graph
 
@@ -49,11 +50,21 @@ class Workflow:
 
     def validate(self) -> None:
         """Raise ValueError with the first thing that cannot be, its agents included."""
-        for agent in self.agents:
-            agent.validate()
-        problem = next(self._problems(), None)
+        self.cost_budget = plain_money(self.cost_budget)
+        problem = next(self._misshapen(), None)
+        if problem is None:
+            for agent in self.agents:
+                agent.validate()
+            problem = next(self._problems(), None)
         if problem is not None:
             raise ValueError(f"workflow {self.name!r}: {problem}")
+
+    def _misshapen(self) -> Iterator[str]:
+        agents = self.agents
+        if not isinstance(agents, list | tuple) or not all(isinstance(a, Agent) for a in agents):
+            yield f"agents must be a list of agents, not {agents!r}"
+        if not isinstance(self.inputs, dict):
+            yield f"inputs must be a dictionary, not {self.inputs!r}"
 
     def _problems(self) -> Iterator[str]:
         if not isinstance(self.name, str) or not self.name.strip():
@@ -66,6 +77,8 @@ class Workflow:
             yield f"cost_budget must be more than 0 dollars, not {self.cost_budget!r}"
         if not positive(self.timeout):
             yield f"timeout must be more than 0 seconds, not {self.timeout!r}"
+        elif self.timeout > LONGEST_S:
+            yield f"timeout must be {LONGEST_S:,.0f} seconds or less, not {self.timeout!r}"
         if self.on_budget not in ("fail", "pause"):
             yield f"on_budget must be 'fail' or 'pause', not {self.on_budget!r}"
         for name, count in Counter(agent.name for agent in self.agents).items():

@@ -1,6 +1,7 @@
 """Agents and workflows of the engine as values: SEMANTICS D3 to D7 and D26 to D28."""
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -79,6 +80,51 @@ def test_arguments_may_be_positional_as_the_seed_orders_them() -> None:
 def test_D4_an_agents_mistake_names_its_field(field: str, value: float) -> None:
     with pytest.raises(ValueError, match=field):
         agent(**{field: value})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("timeout", 10**400),
+        ("timeout", 1e300),
+        ("cost_limit", 10**400),
+        ("cost_limit", "1.0"),
+        ("dependencies", None),
+        ("dependencies", "validator"),
+        ("dependencies", [1]),
+        ("tools", None),
+        ("tools", {"name": "look"}),
+        ("llm_config", None),
+    ],
+)
+def test_D4_what_would_break_later_is_found_when_the_agent_is_made(field: str, value: Any) -> None:
+    fields = {"llm_config": {}, field: value}
+    with pytest.raises(ValueError, match=rf"agent 'a': {field} must be"):
+        Agent(name="a", module="General", description="", prompt_template="p", **fields)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("agents", None),
+        ("agents", ["a"]),
+        ("agents", agent()),
+        ("inputs", None),
+        ("timeout", 1e300),
+    ],
+)
+def test_D4_a_workflow_of_another_shape_is_refused(field: str, value: Any) -> None:
+    fields = {"agents": [agent()], field: value}
+    with pytest.raises(ValueError, match=rf"workflow 'w': {field} must be"):
+        Workflow(name="w", description="", **fields)
+
+
+def test_D4_money_may_be_a_decimal() -> None:
+    made = agent(cost_limit=Decimal("0.25"))
+    flow = workflow(made, cost_budget=Decimal("1.5"))
+    assert (made.cost_limit, flow.cost_budget) == (0.25, 1.5)
+    assert json.loads(json.dumps(flow.to_dict()))["cost_budget"] == 1.5
+    assert flow.get_statistics()["budget_remaining"] == 1.5
 
 
 def test_D4_an_unknown_module_is_named_with_those_there_are() -> None:

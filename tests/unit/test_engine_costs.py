@@ -1,5 +1,7 @@
 """The engine's cost tracker: SEMANTICS D1, D2, D36, D37."""
 
+from typing import Any
+
 import pytest
 
 from client.engine import CostConfig, CostTracker
@@ -100,3 +102,19 @@ def test_what_is_no_price_is_refused(config: dict[str, object], said: str) -> No
 def test_tokens_below_zero_are_refused() -> None:
     with pytest.raises(ValueError, match="tokens"):
         spend(CostTracker(), -1, 0)
+
+
+@pytest.mark.parametrize("budget", [float("nan"), "much", None])
+def test_what_is_no_budget_is_refused_when_it_is_set(budget: Any) -> None:
+    tracker = CostTracker()
+    with pytest.raises(ValueError, match="a budget must be dollars"):
+        tracker.set_workflow_budget("w", budget)
+    with pytest.raises(ValueError, match="a budget must be dollars"):
+        tracker.set_agent_budget("a", budget)
+    assert tracker.check_workflow_budget("w")
+
+
+@pytest.mark.parametrize("costs", [None, {"gpt-4": 0.5}, {"gpt-4": None}])
+def test_prices_of_another_shape_name_the_field(costs: Any) -> None:
+    with pytest.raises(ValueError, match="model_costs"):
+        CostConfig(model_costs=costs)

@@ -48,7 +48,13 @@ def test_D18_jitter_takes_away_up_to_half() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"max_retries": -1}, {"base_delay": -1.0}, {"exponential_base": 0.5}]
+    "wrong",
+    [
+        {"max_retries": -1},
+        {"base_delay": -1.0},
+        {"exponential_base": 0.5},
+        {"max_delay": float("inf")},
+    ],
 )
 def test_a_policy_that_cannot_be_names_its_field(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
@@ -141,3 +147,12 @@ def test_D35_both_names_are_accepted() -> None:
     assert not handler.should_fail_workflow(one, 3, allow_partial=True)
     assert not handler.should_fail_workflow(one, 3, allow_partial_completion=True)
     assert not handler.should_fail_workflow([], 3, allow_partial=False)
+
+
+async def test_D30_a_callback_that_is_cancelled_cancels_nothing_else() -> None:
+    async def cancelled(_: Agent, __: AgentResult) -> None:
+        raise asyncio.CancelledError
+
+    handler = FailureHandler(on_failure=cancelled)
+    await handler.note_failure(agent(), failed())
+    assert await handler.handle_failure(agent(), failed(3)) is False

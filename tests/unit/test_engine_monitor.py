@@ -81,3 +81,16 @@ def test_publishing_writes_the_metrics(caplog: pytest.LogCaptureFixture) -> None
 def test_an_interval_below_zero_is_refused() -> None:
     with pytest.raises(ValueError, match="metrics_interval"):
         MonitorConfig(metrics_interval=0)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), 10**400, "many", None])
+def test_what_is_no_number_adds_nothing(number: object) -> None:
+    monitor = Monitor()
+    data = {"cost": number, "tokens": number, "execution_time": number}
+    monitor.record_event("agent_completed", "a", "w", data)
+    metrics = monitor.get_metrics()
+    assert (metrics["agents_completed"], metrics["total_cost"], metrics["total_tokens"]) == (
+        1,
+        0,
+        0,
+    )

@@ -179,3 +179,17 @@ def test_what_is_no_client_is_refused() -> None:
 def test_a_configuration_that_cannot_be_names_its_field() -> None:
     with pytest.raises(ValueError, match="max_concurrent_workflows"):
         EngineConfig(max_concurrent_workflows=0)
+
+
+@pytest.mark.parametrize("value", [object(), [object()], float("nan"), ["a", float("inf")], b"x"])
+def test_an_input_that_json_cannot_hold_is_named(value: Any) -> None:
+    flow = Workflow("w", "", [Agent("a", "General", "", {}, "p")], inputs={"x": value})
+    with pytest.raises(ValueError, match=r"workflow 'w': inputs\.x: "):
+        plan_of(flow)
+
+
+def test_a_part_of_the_configuration_may_be_left_out_and_must_be_of_its_kind() -> None:
+    config = EngineConfig(default_retry_policy=None)  # type: ignore[arg-type]
+    assert config.default_retry_policy == RetryPolicy()
+    with pytest.raises(ValueError, match="cost_config must be a CostConfig"):
+        EngineConfig(cost_config={})  # type: ignore[arg-type]
