@@ -21,7 +21,6 @@ from config.teammodel import (
     TeamStepFile,
     WaitStepFile,
 )
-from contracts.base import Json
 from contracts.files import AttachedFile
 from contracts.teams import (
     AgentStep,
@@ -183,21 +182,7 @@ def build_output(output: str | OutputFile) -> OutputSpec:
     """Return what an output's spelling stands for: text, any JSON, or a schema."""
     if isinstance(output, str):
         return OutputSpec(kind="json") if output == "json" else OutputSpec()
-    schema = output.schema_ if output.fields is None else _object_schema(output.fields)
-    return OutputSpec(kind="json", schema_=schema, repairs=output.repairs)
-
-
-def _object_schema(fields: dict[str, Any]) -> dict[str, Any]:
-    """Spell out `fields`: an object that has each of them and nothing else."""
-    properties: dict[str, Json] = {
-        name: {"type": kind} if isinstance(kind, str) else kind for name, kind in fields.items()
-    }
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(fields),
-        "additionalProperties": False,
-    }
+    return OutputSpec(kind="json", schema_=output.spelt_out(), repairs=output.repairs)
 
 
 def _for_each(spec: ForEachFile | None) -> ForEachSpec | None:

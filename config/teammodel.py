@@ -6,7 +6,7 @@ them into contracts. Short forms are accepted here (`output: json`, `output: {fi
 """
 
 from decimal import Decimal
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     Discriminator,
@@ -37,6 +37,7 @@ from config.teamtypes import (
     Whole,
 )
 from contracts.base import Json
+from rules.jsonschemas import dangling
 
 
 class InputFile(FileModel):
@@ -88,7 +89,26 @@ class OutputFile(FileModel):
     def _one_form(self) -> Self:
         if (self.fields is None) == (self.schema_ is None):
             raise ValueError("give either fields or schema")
+        named = self.fields is not None and all(isinstance(k, str) for k in self.fields.values())
+        wrong = None if named else dangling(self.spelt_out())
+        if wrong is not None:
+            raise ValueError(f"the schema {wrong}")
         return self
+
+    def spelt_out(self) -> dict[str, Any]:
+        """Return the JSON Schema; of `fields`, an object that has each of them and nothing else."""
+        if self.fields is None:
+            return self.schema_ or {}
+        properties = {
+            name: {"type": kind} if isinstance(kind, str) else kind
+            for name, kind in self.fields.items()
+        }
+        return {
+            "type": "object",
+            "properties": properties,
+            "required": list(self.fields),
+            "additionalProperties": False,
+        }
 
 
 OutputSpelling = Annotated[

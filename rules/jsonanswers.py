@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from contracts.base import Json
-from rules.jsonschemas import validator_class
+from rules.jsonschemas import known_schemas, validator_class
 
 MOST_ERRORS = 8
 """Listed of one answer."""
@@ -29,9 +29,14 @@ def read_json(text: str, schema: Mapping[str, Any] | None) -> tuple[Json, tuple[
 
 
 def _problems(value: Json, schema: Mapping[str, Any]) -> list[str]:
-    validator = validator_class()(dict(schema))
+    from referencing.exceptions import Unresolvable
+
+    validator = validator_class()(dict(schema), registry=known_schemas())
     problems = []
-    errors = sorted(validator.iter_errors(value), key=lambda e: list(map(str, e.path)))
+    try:
+        errors = sorted(validator.iter_errors(value), key=lambda e: list(map(str, e.path)))
+    except Unresolvable as gone:
+        return [f"the schema refers to {gone.ref}, which is not in it"]
     for error in errors[:MOST_ERRORS]:
         where = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error.path)
         problems.append(f"{where.lstrip('.') or 'answer'}: {error.message[:200]}")

@@ -3,14 +3,19 @@
 What a schema is held against was written by a model. The library's own keywords search with the
 standard library's expressions, which nothing can stop; these are `rules.patterns`' instead, and a
 pattern that takes too long is a fault like any other. Imported with its first use: the library
-takes a twentieth of a second.
+takes a twentieth of a second. Nothing is ever fetched: a reference leads into the schema itself or
+to JSON Schema's own, and `dangling` tells of those that do not.
 """
 
 from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rules import patterns
+
+if TYPE_CHECKING:
+    from referencing import Registry
+    from referencing._core import Resolver
 
 
 @cache
@@ -24,6 +29,55 @@ def validator_class() -> Any:
         "additionalProperties": _additional_properties,
     }
     return validators.extend(Draft202012Validator, own)  # type: ignore[no-untyped-call]
+
+
+@cache
+def known_schemas() -> "Registry[Any]":
+    """Return what references may lead to outside of a schema: JSON Schema's own schemas."""
+    from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped]
+
+    known: Registry[Any] = REGISTRY
+    return known
+
+
+def dangling(schema: Mapping[str, Any]) -> str | None:
+    """Return why a schema could never judge: a reference that leads nowhere, or in circles.
+
+    The schema has been found sound otherwise.
+    """
+    from referencing.exceptions import Unresolvable
+    from referencing.jsonschema import DRAFT202012
+
+    resource = DRAFT202012.create_resource(schema)
+    resolver = known_schemas().resolver_with_root(resource)
+    seen: set[int] = set()
+    waiting: list[tuple[Any, Resolver[Any]]] = [(schema, resolver)]
+    while waiting:
+        node, resolver = waiting.pop()
+        if not isinstance(node, Mapping) or id(node) in seen:
+            continue
+        seen.add(id(node))
+        parts = DRAFT202012.create_resource(node).subresources()
+        waiting += [(part.contents, resolver.in_subresource(part)) for part in parts]
+        target = node.get("$ref", node.get("$dynamicRef"))
+        if target is None:
+            continue
+        try:
+            found = resolver.lookup(target)
+        except Unresolvable:
+            return f"refers to {target}, which is not in it"
+        waiting.append((found.contents, found.resolver))
+    return _circles(schema)
+
+
+def _circles(schema: Mapping[str, Any]) -> str | None:
+    """Return what is wrong where a value is judged by what it is being judged by already."""
+    try:
+        for _ in validator_class()(schema, registry=known_schemas()).iter_errors(None):
+            pass
+    except RecursionError:
+        return "refers to itself for the same value: it would be judged without end"
+    return None
 
 
 def _pattern(validator: Any, pattern: Any, instance: Any, _: Any) -> Iterator[Exception]:

@@ -12,10 +12,12 @@ from config.keys import unknown_key
 from config.problems import ACCEPTED, ConfigError, Problem
 from config.settings import Settings
 from config.teammodel import LlmConfigFile, ModelStepFile, TeamFile
+from contracts.teams import ModelStep
 from providers.exceptions import RouterError
 from providers.policy import load_policy
+from rules.jsonanswers import read_json
 from rules.nearest import suggestion
-from tests.support.teamtexts import agents, said, step
+from tests.support.teamtexts import agents, load, said, step
 
 pytestmark = pytest.mark.unit
 
@@ -305,3 +307,59 @@ def test_personas_that_are_not_defined_have_the_lines_of_their_steps() -> None:
     first, second = error.value.problems
     assert first.startswith("t.yaml:6: agent a: persona 'architct' is not defined")
     assert second.startswith("t.yaml:7: agent b: persona 'revewer' is not defined")
+
+
+@pytest.mark.parametrize(
+    ("schema", "wrong"),
+    [
+        ('{$ref: "#/$defs/tree"}', "refers to #/$defs/tree, which is not in it"),
+        (
+            '{type: object, properties: {a: {items: {$ref: "https://example.com/a.json"}}}}',
+            "refers to https://example.com/a.json, which is not in it",
+        ),
+        (
+            '{$ref: "#/$defs/a", $defs: {a: {items: {$ref: "#/$defs/b"}}}}',
+            "refers to #/$defs/b, which is not in it",
+        ),
+        (
+            '{$ref: "#/$defs/a", $defs: {a: {allOf: [{$ref: "#/$defs/a"}]}}}',
+            "refers to itself for the same value: it would be judged without end",
+        ),
+    ],
+)
+def test_a_schema_that_no_answer_could_be_held_against_is_told_before_a_call(
+    schema: str, wrong: str
+) -> None:
+    found = said(
+        f"""\
+        name: t
+        agents:
+          - name: a
+            prompt_template: x
+            output: {{schema: {schema}}}
+        """
+    )
+    assert found == [f"t.yaml:5: agents[0].output: the schema {wrong}"]
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        '{schema: {$ref: "#/$defs/n", $defs: {n: {items: {$ref: "#/$defs/n"}}}}}',
+        '{schema: {$ref: "#/definitions/n", definitions: {n: {not: {const: {$ref: gone}}}}}}',
+        '{schema: {properties: {$ref: {type: string}, a: {$ref: "#leaf"}, b: {$anchor: leaf}}}}',
+        '{schema: {$ref: "https://json-schema.org/draft/2020-12/schema"}}',
+        '{schema: {$id: "https://example.com/a", properties: {a: {$ref: "a"}}}}',
+        '{fields: {a: {$ref: "#/properties/a/$defs/n", $defs: {n: {type: integer}}}}}',
+    ],
+)
+def test_references_within_a_schema_are_sound(output: str) -> None:
+    (agent,) = load(step(f"prompt_template: x, output: {output}")).team.agents
+    assert isinstance(agent, ModelStep)
+    assert read_json('{"a": 1}', agent.output.schema_) == ({"a": 1}, ())
+
+
+def test_what_a_schema_refers_to_is_never_fetched() -> None:
+    schema = {"$ref": "http://127.0.0.1:9/a.json"}
+    wrong = "the schema refers to http://127.0.0.1:9/a.json, which is not in it"
+    assert read_json("1", schema) == (1, (wrong,))
