@@ -136,15 +136,28 @@ local function book()
     return record
 end
 
+-- A tier's level before `later`, without a record that was before it.
+local function level_without(i, tier, record, later)
+    local moved, amount = number('moved:' .. tier.name), weight(tier, record.tokens)
+    local before = tonumber(record.before[i]) + moved
+    if record.at > now then return before end
+    local passed = later and tonumber(later.before[i]) + moved or level(tier)
+    local reached = after(tier, before, record.at, amount)
+    if reached > before and reached > now * 1000 then
+        passed = passed - amount * tier.emission_us
+    end
+    return passed
+end
+
 local function take_out(name, record)
     local later = redis.call('ZRANGE', AHEAD, redis.call('ZRANK', AHEAD, name) + 1, -1)
     redis.call('ZREM', AHEAD, name)
     redis.call('HDEL', RECORDS, name)
     add_all(BOOKED, record.at, record.tokens, -1)
-    if record.at <= now then return end
+    local next_one = later[1] and record_of(later[1])
     for i, tier in ipairs(tiers) do
         if record.before[i] then
-            set_level(tier, tonumber(record.before[i]) + number('moved:' .. tier.name))
+            set_level(tier, level_without(i, tier, record, next_one))
         end
     end
     for _, other in ipairs(later) do

@@ -172,6 +172,10 @@ class Limiter:
         """Tell whether the key holds a booking."""
         return key in self._ahead
 
+    def booked(self) -> list[Hashable]:
+        """Return the keys that hold a booking, first come first."""
+        return list(self._ahead)
+
     def use(self, key: Hashable) -> float:
         """Say that a booked call is made now; return how long ago it was booked.
 
@@ -229,21 +233,33 @@ class Limiter:
             count.level = count.tier.level(count.level, booking.at, weight)
 
     def _take_out(self, key: Hashable, now: int) -> None:
-        """Uncount a booking: the pace goes back to before it, and passes those after it again.
-
-        The pace of one that was due already has passed, as those after it may have.
-        """
+        """Uncount a booking: the pace goes back to before it, and passes those after it again."""
         order = list(self._ahead)
-        later = order[order.index(key) + 1 :]
+        later = [self._ahead[other] for other in order[order.index(key) + 1 :]]
         booking = self._ahead.pop(key)
-        for count in self._counts:
+        for number, count in enumerate(self._counts):
             count.add(count.booked, booking.at, -count.tier.weight(booking.tokens))
-        if booking.at <= now:
-            return
-        for count, before in zip(self._counts, booking.before, strict=True):
-            count.level = before + count.moved
+            count.level = self._level_without(number, booking, later, now)
         for other in later:
-            self._pass_pace(self._ahead[other])
+            self._pass_pace(other)
+
+    def _level_without(
+        self, number: int, booking: _Booking, later: list[_Booking], now: int
+    ) -> int:
+        """Return a tier's level before `later`, without a booking that was before them.
+
+        Calls that were booked after one that is due may have been made: what it took is taken
+        off, unless the pace has given it back meanwhile.
+        """
+        count = self._counts[number]
+        before = booking.before[number] + count.moved
+        if booking.at > now:
+            return before
+        passed = later[0].before[number] + count.moved if later else count.level
+        weight = count.tier.weight(booking.tokens)
+        after = count.tier.level(before, booking.at, weight)
+        taken = after > before and after > now * 1000
+        return passed - count.tier.cost_us(weight) if taken else passed
 
     def _used(self, key: Hashable, now: int) -> _Booking:
         """Take a booking off the list; it counts when it is used."""

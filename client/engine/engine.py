@@ -60,7 +60,7 @@ _PARTS: dict[str, type[Any]] = {
 
 @dataclass
 class EngineConfig:
-    """Engine configuration; None stands for a part's default. Raises ValueError naming the field."""
+    """Engine configuration; None is a part's default. Raises ValueError naming the field."""
 
     rate_limit_config: RateLimitConfig = field(default_factory=_SeedsLimits)
     cost_config: CostConfig = field(default_factory=CostConfig)
@@ -333,7 +333,9 @@ class OrchestrationEngine:
                 workflow.error = str(error) or type(error).__name__
             raise
         finally:
-            self._runs.pop(workflow_id, None)
+            ended = self._runs.pop(workflow_id, None)
+            if ended is not None:
+                self.rate_limiter.give_back(ended.run_id)
 
     async def _start(
         self, runs: Runs, workflow_id: str, workflow: Workflow, translation: Translation

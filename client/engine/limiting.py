@@ -156,6 +156,18 @@ class RateLimiter:
                 self._note(tokens, self._limiter.use(key))
             return wait
 
+    def give_back(self, run_id: str) -> None:
+        """Give back the turns of calls that a run waited for when it ended.
+
+        Their keys begin with its id and a slash. Nobody asks for them again, and those who come
+        later would wait behind them.
+        """
+        mine = f"{run_id}/"
+        with self._lock:
+            for key in reversed(self._limiter.booked()):
+                if isinstance(key, str) and key.startswith(mine):
+                    self._limiter.cancel(key)
+
     def began(self) -> None:
         """Note that an admitted call is made."""
         with self._lock:

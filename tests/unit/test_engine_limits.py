@@ -219,3 +219,46 @@ def test_cancelled_bookings_leave_nothing_behind(count: int, data: st.DataObject
     assert limiter.wait(20) >= alone.wait(20)
     if kept == list(range(len(kept))):
         assert limiter.wait(20) == alone.wait(20)
+
+
+async def test_turns_that_are_cancelled_when_they_are_due_are_not_lost() -> None:
+    time, hold = FakeTime(), asyncio.Event()
+
+    async def held(_: float) -> None:
+        await hold.wait()
+
+    config = RateLimitConfig(60, None, None, None, None)
+    limited = RateLimiter(config, clock=time.clock, sleep=held)
+    for _ in range(60):
+        await limited.acquire()
+    gone = [asyncio.create_task(limited.acquire()) for _ in range(30)]
+    await asyncio.sleep(0)
+    time.now += 40.0  # the program was busy elsewhere meanwhile
+    for task in gone:
+        task.cancel()
+    await asyncio.gather(*gone, return_exceptions=True)
+    for _ in range(40):
+        await limited.acquire(timeout=0)
+    with pytest.raises(asyncio.TimeoutError):
+        await limited.acquire(timeout=0)
+
+
+def test_what_a_run_waited_for_when_it_ended_is_free_for_others() -> None:
+    time = FakeTime()
+    limited = limiter(time, requests_per_minute=60)
+    assert [limited.admit(f"before/a{n}#1", 1) for n in range(60)] == [0.0] * 60
+    assert limited.admit("w-1/a#1", 1) == pytest.approx(1.0, abs=0.01)
+    assert limited.admit("w-1-2/a#1", 1) == pytest.approx(2.0, abs=0.01)
+    for number in range(100):
+        limited.admit(f"w-1/b{number}#1", 1)
+    limited.give_back("w-1")
+    assert limited.admit("after/a#1", 1) == pytest.approx(2.0, abs=0.01)
+    assert limited.admit("after/b#1", 1) == pytest.approx(3.0, abs=0.01)
+
+
+async def test_tokens_below_zero_are_refused_and_take_nothing() -> None:
+    limited = limiter(FakeTime(), tokens_per_minute=100)
+    with pytest.raises(ValueError, match="estimated_tokens must be 0 or more"):
+        await limited.acquire(-5)
+    assert limited.get_statistics()["active_requests"] == 0
+    assert limited.get_statistics()["total_tokens"] == 0
