@@ -101,7 +101,9 @@ def _turned_away(error: BaseException, state: CallState) -> bool:
 
     No vendor bills a request that it turned away, so nothing is left open.
     """
-    if not isinstance(error, ProviderError) or (error.status or 0) < 400:
+    if not isinstance(error, ProviderError) or not isinstance(error.status, int):
+        return False
+    if error.status < 400:
         return False
     seen = error.usage or state.usage
     return seen is None and not error.partial_text and not state.text
@@ -116,7 +118,7 @@ def _classify(error: BaseException, state: CallState) -> tuple[str, str, bool]:
     if isinstance(error, InvalidOutput):
         return FailureKind.INVALID_OUTPUT, str(error), True
     if isinstance(error, builtins.TimeoutError):
-        return FailureKind.TIMEOUT, f"timeout: {error}", True
+        return FailureKind.TIMEOUT, f"timeout: {error}".removesuffix(": "), True
     if isinstance(error, StoreUnavailable) and state.sent:
         return FailureKind.NOT_KEPT, f"what was paid for could not be stored: {error}", False
     if isinstance(error, StoreError):

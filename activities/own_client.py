@@ -66,7 +66,8 @@ class TranslatedClient(LLMClient):
         except (ExecutionPlatformError, builtins.TimeoutError):
             raise
         except Exception as error:
-            raise self._translated(error, req, bool(inner.text)) from error
+            answered = bool(inner.text or inner.tool_calls or inner.usage)
+            raise self._translated(error, req, answered) from error
         finally:
             await inner.aclose()
             if self._limiter is not None:

@@ -128,7 +128,12 @@ class ChatStream:
             clock.start()
             async for chunk in self._chunks:
                 clock.stop()
-                self._note(chunk)
+                try:
+                    self._note(chunk)
+                except AttributeError:
+                    raise ProviderError(
+                        f"a stream must yield ChatChunks, not {type(chunk).__name__}"
+                    ) from None
                 yield chunk
                 clock.start()
             self._ended = True

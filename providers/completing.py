@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 from contracts.messages import ChatChunk, ToolCall, ToolDefinition
+from providers.exceptions import InvalidRequest, ProviderError
 from providers.toolcalls import build_tool_call
 from providers.toolspecs import parameters_schema
 
@@ -16,13 +17,23 @@ from providers.toolspecs import parameters_schema
 def own_chunks(answer: Any) -> AsyncIterator[ChatChunk]:
     """Return the chunks of somebody's own `chat`: an iterator, or a coroutine that gives one.
 
-    Both read as the seed's `async def chat(…) -> AsyncIterator[ChatChunk]`.
+    Both read as the seed's `async def chat(…) -> AsyncIterator[ChatChunk]`. Raises ProviderError
+    for all else.
     """
-    return _awaited(answer) if inspect.iscoroutine(answer) else aiter(answer)
+    return _awaited(answer) if inspect.iscoroutine(answer) else _iterated(answer)
+
+
+def _iterated(answer: Any) -> AsyncIterator[ChatChunk]:
+    try:
+        return aiter(answer)
+    except TypeError:
+        raise ProviderError(
+            f"chat() must give an asynchronous iterator of chunks, not {type(answer).__name__}"
+        ) from None
 
 
 async def _awaited(pending: Awaitable[Any]) -> AsyncIterator[ChatChunk]:
-    chunks = aiter(await pending)
+    chunks = _iterated(await pending)
     try:
         async for chunk in chunks:
             yield chunk
@@ -43,14 +54,23 @@ def plain_tools(tools: list[ToolDefinition] | None) -> list[dict[str, Any]] | No
 
 
 def arguments(method: Callable[..., Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what to call a method with: what is not None, and None where there is no default."""
+    """Return what to call a method with: what is not None, and None where there is no default.
+
+    Raises InvalidRequest for a wish that the method has no parameter for: nothing was sent.
+    """
     parameters = inspect.signature(method).parameters
-    return {
+    takes_all = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+    given = {
         name: value
         for name, value in wanted.items()
         if value is not None
         or (name in parameters and parameters[name].default is inspect.Parameter.empty)
     }
+    lacking = [name for name in given if name not in parameters and not takes_all]
+    if lacking:
+        named = getattr(method, "__qualname__", "complete")
+        raise InvalidRequest(f"{named}() has no parameter {', '.join(lacking)}", sent=False)
+    return given
 
 
 def tool_call(number: int, call: Mapping[str, Any]) -> ToolCall:

@@ -12,8 +12,9 @@ on it. Adapters know one vendor's wire format and nothing of runs, retries or bu
 - leaving the stream early, by `aclose()`, `break` or cancellation, closes the connection at once.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from dataclasses import field
+from inspect import isawaitable
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 from pydantic.dataclasses import dataclass
@@ -30,7 +31,7 @@ from contracts.messages import (
 from contracts.parts import TextPart
 from providers.chat_stream import ChatReply, ChatStream
 from providers.completing import arguments, own_chunks, plain_tools, tool_call
-from providers.exceptions import InvalidRequest
+from providers.exceptions import InvalidRequest, ProviderError
 from providers.part_turns import Unsendable, turns
 from providers.requests import check_request
 from providers.timeouts import Timeouts
@@ -179,18 +180,36 @@ class LLMClient:
     async def _stream_of_complete(self, req: ChatRequest) -> AsyncIterator[ChatChunk]:
         """Serve `chat` from a client that only completes."""
         response = await _complete(self, req)
-        if response.content:
-            yield ChatChunk(delta_text=response.content)
-        for number, call in enumerate(response.tool_calls or ()):
-            yield ChatChunk(tool_call=tool_call(number, call))
-        yield ChatChunk(
-            finish_reason=response.finish_reason or "stop",
-            usage=Usage(response.input_tokens, response.output_tokens),
-            model=response.model or None,
-        )
+        try:
+            chunks = _chunks(response)
+        except Exception as error:
+            raise _unreadable(self, response, f" ({type(error).__name__})") from error
+        for chunk in chunks:
+            yield chunk
 
     async def aclose(self) -> None:
         """Give back connections. Safe to call twice."""
+
+
+def _chunks(response: LLMResponse) -> list[ChatChunk]:
+    chunks = [ChatChunk(delta_text=response.content)] if response.content else []
+    for number, call in enumerate(response.tool_calls or ()):
+        chunks.append(ChatChunk(tool_call=tool_call(number, call)))
+    last = ChatChunk(
+        finish_reason=response.finish_reason or "stop",
+        usage=Usage(response.input_tokens, response.output_tokens),
+        model=response.model or None,
+    )
+    return [*chunks, last]
+
+
+def _unreadable(client: LLMClient, answer: object, why: str) -> ProviderError:
+    """Return the error of a client that was asked, and may be paid: another try does not help."""
+    return ProviderError(
+        f"{type(client).__name__} must answer with an LLMResponse, "
+        f"not with {type(answer).__name__}{why}",
+        provider=client.provider,
+    )
 
 
 async def _complete(client: LLMClient, req: ChatRequest) -> LLMResponse:
@@ -206,11 +225,18 @@ async def _complete(client: LLMClient, req: ChatRequest) -> LLMResponse:
     if own_turns and (req.tools or not plain):
         system = [Message("system", req.system)] if req.system else []
         call = arguments(client.complete_with_tools, wanted)
-        return await client.complete_with_tools([*system, *req.messages], **call)
+        return await _awaited(client, client.complete_with_tools([*system, *req.messages], **call))
     turns = [("system", req.system)] if req.system else []
     turns += [(m.role, m.content) for m in req.messages]
     prompt = turns[0][1] if plain else "\n\n".join(f"{role}: {text}" for role, text in turns)
-    return await client.complete(prompt or "", **arguments(client.complete, wanted))
+    call = arguments(client.complete, wanted)
+    return await _awaited(client, client.complete(prompt or "", **call))
+
+
+async def _awaited(client: LLMClient, answer: Awaitable[LLMResponse]) -> LLMResponse:
+    if not isawaitable(answer):
+        raise _unreadable(client, answer, ": its methods must be coroutine functions (async def)")
+    return await answer
 
 
 class CacheName(str):

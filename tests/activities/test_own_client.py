@@ -14,9 +14,9 @@ from activities.clients import OwnClient
 from activities.models import CallModel
 from activities.own_client import UNNAMED
 from contracts.calls import CallFailure, ModelCall, ModelReply
-from contracts.messages import ChatChunk, ChatRequest, Usage
+from contracts.messages import ChatChunk, ChatRequest, ToolCall, Usage
 from contracts.plans import Plan
-from providers.exceptions import RateLimited, RouterError
+from providers.exceptions import Overloaded, RateLimited, RouterError
 from providers.spi import LLMClient, LLMResponse
 from stores.artifacts import ArtifactStore
 from stores.spools import FileSpools
@@ -45,6 +45,15 @@ class Breaks(LLMClient):
 
     async def stream(self, req: ChatRequest) -> AsyncIterator[ChatChunk]:
         yield ChatChunk(delta_text="half")
+        raise RuntimeError("it broke")
+
+
+class CallsATool(LLMClient):
+    """Breaks off after a tool call, and after its usage."""
+
+    async def stream(self, req: ChatRequest) -> AsyncIterator[ChatChunk]:
+        yield ChatChunk(tool_call=ToolCall("1", "look", {}))
+        yield ChatChunk(usage=Usage(100, 50))
         raise RuntimeError("it broke")
 
 
@@ -116,12 +125,23 @@ async def test_what_it_raises_may_pass_and_cost_nothing(tmp_path: Path) -> None:
     assert failure.usage_final
 
 
-@pytest.mark.parametrize("client", [Breaks(), Completes(ConnectionResetError("gone"))])
+@pytest.mark.parametrize(
+    "client", [Breaks(), CallsATool(), Completes(ConnectionResetError("gone"))]
+)
 async def test_what_may_have_been_billed_counts_so(tmp_path: Path, client: LLMClient) -> None:
     failure = await failed(tmp_path, client)
     assert (failure.kind, failure.retryable) == ("StreamInterrupted", True)
     assert failure.sent
     assert not failure.usage_final
+
+
+async def test_an_error_without_a_text_or_with_an_odd_status_is_told_like_any(
+    tmp_path: Path,
+) -> None:
+    assert (await failed(tmp_path, Completes(TimeoutError()))).message == "timeout"
+    odd = Overloaded("full", status="529")  # type: ignore[arg-type]
+    failure = await failed(tmp_path, Completes(odd))
+    assert (failure.kind, failure.usage_final) == ("Overloaded", False)
 
 
 async def test_its_errors_do_not_quote_the_prompt(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from contracts.messages import ChatChunk, ChatRequest, Message, ToolDefinition, ToolParameter
+from providers.exceptions import InvalidRequest, ProviderError
 from providers.spi import LLMClient, LLMResponse, Timeouts
 
 pytestmark = pytest.mark.unit
@@ -148,3 +149,66 @@ async def test_a_chat_that_gives_an_iterator_when_awaited() -> None:
         break
     await stream.aclose()
     assert left.closed
+
+
+class Answers(LLMClient):
+    """Answers with whatever it is given."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    async def complete(self, prompt: str, **_: Any) -> Any:  # type: ignore[override]
+        return self.answer
+
+
+class Synchronous(LLMClient):
+    def complete(self, prompt: str, **_: Any) -> Any:  # type: ignore[override]
+        return LLMResponse("fine", "m", 1, 2)
+
+
+class Chats(LLMClient):
+    """Has a `chat` that gives whatever it is given."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    def chat(self, req: ChatRequest, timeout: float | None = None) -> Any:
+        return self.answer
+
+
+async def strings() -> AsyncIterator[Any]:
+    yield "fine"
+
+
+@pytest.mark.parametrize(
+    ("client", "said"),
+    [
+        (Answers(None), "must answer with an LLMResponse, not with NoneType"),
+        (Answers("fine"), "must answer with an LLMResponse, not with str"),
+        (Answers({"content": "fine"}), "must answer with an LLMResponse, not with dict"),
+        (Answers(LLMResponse("", "m", 1, 2, tool_calls=[{}])), "LLMResponse .KeyError."),
+        (Synchronous(), "Synchronous must .* coroutine functions"),
+        (Chats(iter([])), "an asynchronous iterator of chunks, not list_iterator"),
+        (Chats(strings()), "must yield ChatChunks, not str"),
+    ],
+)
+async def test_an_answer_of_another_kind_was_paid_for_and_is_not_asked_for_again(
+    client: LLMClient, said: str
+) -> None:
+    with pytest.raises(ProviderError, match=said) as caught:
+        await client.open(request(), Timeouts(9, 9, 9)).collect()
+    assert (caught.value.retryable, caught.value.sent) == (False, True)
+    assert not caught.value.usage_final
+
+
+async def test_a_wish_that_a_client_has_no_parameter_for_is_named_and_nothing_is_sent() -> None:
+    class Short(Completes):
+        async def complete(self, prompt: str) -> Any:  # type: ignore[override]
+            return self.response
+
+    assert (await Short().chat(request())).text == "fine"
+    with pytest.raises(
+        InvalidRequest, match=r"complete\(\) has no parameter model, max_tokens"
+    ) as e:
+        await Short().chat(request(model="m", max_tokens=7))
+    assert not e.value.sent
