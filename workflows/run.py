@@ -159,7 +159,8 @@ class RunWorkflow(Control):
                     await self._stop(state, state.error)
                     return False
                 if state.forced is not None:
-                    await self._stop(state, f"skipped: the run was ended: {state.error or ''}")
+                    why = "the run was ended" + (f": {state.error}" if state.error else "")
+                    await self._stop(state, f"skipped: {why}")
                     return False
         except asyncio.CancelledError:
             await self._stop(state, "cancelled")
@@ -251,8 +252,11 @@ class RunWorkflow(Control):
     def _note_change(self, _: asyncio.Task[StepResult]) -> None:
         self._changed = True
 
-    def _collect(self, state: RunState) -> None:
-        """Write down the steps that have ended, in the order in which they were started."""
+    def _collect(self, state: RunState, because: str = "") -> None:
+        """Write down the steps that have ended, in the order in which they were started.
+
+        `because`: why those that were cancelled were, where it was not a person who did.
+        """
         self._changed = False
         now = workflow.now()
         for name in [name for name, task in self._tasks.items() if task.done()]:
@@ -265,6 +269,8 @@ class RunWorkflow(Control):
             if result.metadata.get("skipped"):
                 state.skip(name, str(result.metadata["reason"]), now)
                 continue
+            if because and (result.status, result.error) == (AgentStatus.CANCELLED, "cancelled"):
+                result = result.model_copy(update={"error": f"cancelled: {because}"})
             state.end(result, now)
             self._end_members(state, name, now)
 
@@ -285,7 +291,7 @@ class RunWorkflow(Control):
         for task in self._tasks.values():
             task.cancel()
         await workflow.wait_condition(lambda: all(t.done() for t in self._tasks.values()))
-        self._collect(state)
+        self._collect(state, "" if reason == "cancelled" else reason.removeprefix("skipped: "))
         for skip in state.frontier.cancel_rest(reason):
             state.mark_skipped(skip.name, skip.reason, workflow.now())
 

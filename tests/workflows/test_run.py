@@ -156,6 +156,7 @@ async def test_D15_a_run_that_takes_too_long_is_stopped_and_settled(opened: Open
     assert result.status is WorkflowStatus.FAILED
     assert "timeout" in str(result.error)
     assert steps["a"].status is AgentStatus.CANCELLED
+    assert steps["a"].error == f"cancelled: {result.error}"
     assert cost.reserved == 0
     assert cost.attempts[0].outcome == "Stopped"
     assert script.in_flight == 0
@@ -297,9 +298,11 @@ async def test_an_end_step_ends_the_run(plain: Harness) -> None:
         agent("a"),
         EndStep(name="stop", dependencies=("a",), status="completed", because="enough"),
         agent("b", dependencies=("stop",)),
+        WaitStep(name="beside", wait=60),
     )
     result, steps = await plain.run(plan(spec))
     assert result.status is WorkflowStatus.COMPLETED
+    assert steps["beside"].error == "cancelled: the run was ended: enough"
     assert plain.script.count("b") == 0
     assert steps["b"].status is AgentStatus.CANCELLED
 
