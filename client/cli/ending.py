@@ -55,9 +55,17 @@ def _judge(result: RunResult, results: tuple[StepResult, ...]) -> int:
         say(f"warning: completed in part; failed: {missing}")
     elif result.status is not WorkflowStatus.COMPLETED:
         say(f"the run {'was cancelled' if _cancelled(result) else 'failed'}" + _why(result))
+    elif (ended := _ended_early(results)) is not None:
+        because = " ".join(str(ended.metadata.get("because") or "").split())
+        say(f"{ended.agent_id} ended the run" + (f": {because}" if because else ""))
     for line in reasons(results)[:DETAILS_SHOWN]:
         say(f"  {line}")
     return DONE if result.status in good else FAILED
+
+
+def _ended_early(results: tuple[StepResult, ...]) -> StepResult | None:
+    """Return the `end` step that ended the run, if one did."""
+    return next((step for step in results if step.metadata.get("ended")), None)
 
 
 def _cancelled(result: RunResult) -> bool:
@@ -72,7 +80,7 @@ def _write_answer(outputs: dict[str, Json]) -> None:
     """Write one output as it is, several under their names."""
     several = len(outputs) > 1
     for name in (name for name, value in outputs.items() if value is None):
-        say(f"note: output {name} is empty: nothing that it reads completed")
+        say(f"note: output {name} is empty: what it reads is null or did not complete")
     known = {name: value for name, value in outputs.items() if value is not None}
     for number, (name, value) in enumerate(known.items()):
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
@@ -89,12 +97,13 @@ def _data(
     link: str | None,
 ) -> dict[str, Any]:
     """Return the run as JSON; dollars are exact decimals in strings."""
+    early = result.status is WorkflowStatus.COMPLETED and _ended_early(results) is not None
     return {
         "run_id": result.run_id,
         "team": result.team,
         "status": result.status.value,
         "outputs": outputs,
-        "error": result.error,
+        "error": None if early else result.error,
         "cost": str(result.cost),
         "uncertain": str(cost.uncertain) if cost else None,
         "budget": str(cost.budget) if cost else None,
@@ -104,7 +113,7 @@ def _data(
                 "name": step.agent_id,
                 "status": step.status.value,
                 "error": step.error,
-                "reason": why(step),
+                "reason": why(step) or step.metadata.get("because") or None,
                 "cost": str(step.cost),
                 "tokens": step.tokens_used,
                 "seconds": round(step.execution_time, 3),

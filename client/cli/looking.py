@@ -24,7 +24,7 @@ from client.cli.spelling import cap, elapsed, money
 from client.cli.tables import notes, runs_table, state, status_table
 from client.cli.waiting import waiting
 from contracts.runs import RunStatus
-from contracts.teams import WorkflowStatus
+from contracts.teams import AgentStatus, WorkflowStatus
 
 T = TypeVar("T")
 
@@ -60,13 +60,20 @@ def show_status(name: str, *, as_json: bool) -> int:
             console.print(clean(line), markup=False, highlight=False, soft_wrap=True)
         wants = waiting(status)
         if wants:
-            console.print(clean(wants.what))
+            console.print(clean(wants.what), soft_wrap=True)
             console.print(f"go on with: {wants.how}", soft_wrap=True)
         elif status.error:
-            console.print(f"error: {status.error}")
+            console.print(f"{_label(status)}: {status.error}", soft_wrap=True)
         return _code(status)
 
     return run_async(main)
+
+
+def _label(status: RunStatus) -> str:
+    """Return what a run's error is: the reason that was given where it ended early and well."""
+    ends = (s for s in status.steps if s.kind == "end" and s.status is AgentStatus.COMPLETED)
+    early = status.status is WorkflowStatus.COMPLETED and any(ends)
+    return "ended early" if early else "error"
 
 
 def _code(status: RunStatus) -> int:

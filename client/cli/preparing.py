@@ -180,6 +180,8 @@ def _check_run_id(run_id: str | None) -> None:
             f"--run-id {run_id}: letters, digits, '.', '_' and '-', 200 at most, and a letter or "
             "a digit first"
         )
+    if run_id == "last":
+        raise Refusal("--run-id last: commands take it for the latest run; choose another id")
 
 
 def _check_follow(team: TeamSpec, agent: str | None) -> None:

@@ -75,7 +75,7 @@ class Session:
     async def find(self, name: str) -> "Run":
         """Return the run of an id, of a unique beginning of one, or the last. Raises Refusal.
 
-        A team within a run has the id RUN/STEP.
+        A team within a run has the id RUN/STEP, where RUN is spelled in any of these ways.
         """
         from client.runs import Runs
 
@@ -85,9 +85,9 @@ class Session:
         if name != LAST and await alone.get(name).record() is not None:
             return alone.get(name)
         runs = await self.runs()
-        if name == LAST:
-            return runs.get(await self._last(runs))
-        return runs.get(await self._only(runs, name))
+        outer, slash, steps = name.partition("/")
+        found = await (self._last(runs) if outer == LAST else self._only(runs, outer))
+        return runs.get(await self._only(runs, f"{found}/{steps}") if slash else found)
 
     async def find_on_server(self, name: str) -> "Run":
         """Return a run of the server. Raises Refusal, ServerUnreachable."""

@@ -41,7 +41,10 @@ def plain(text: str | None) -> Text:
 
 
 def results_table(results: Iterable[StepResult], attempts: Iterable[AttemptRecord]) -> Table:
-    """Return what each agent did and cost; each attempt but the last has a line of its own."""
+    """Return what each agent did and cost; each attempt but the last has a line of its own.
+
+    Of an agent that ran for each item of a list all have one: its own line is the sum of its items.
+    """
     table = new_table("agent", "state", "by", "tokens", "cost", "time", right=_NUMBERS)
     by_step: dict[str, list[AttemptRecord]] = {}
     for attempt in attempts:
@@ -57,15 +60,16 @@ def results_table(results: Iterable[StepResult], attempts: Iterable[AttemptRecor
             money(result.cost) if tried else "",
             duration(result.execution_time) if tried else "",
         )
-        for attempt in tried[:-1]:
-            table.add_row(*_earlier(attempt), style="dim")
+        items = len(tried) > 1 and any("[" in attempt.step for attempt in tried)
+        for attempt in tried if items else tried[:-1]:
+            table.add_row(*_line(attempt), style="dim")
     return table
 
 
 _NUMBERS = ("tokens", "cost", "time")
 
 
-def _earlier(attempt: AttemptRecord) -> list[Text | str]:
+def _line(attempt: AttemptRecord) -> list[Text | str]:
     usage = attempt.usage
     unsure = "≤ " if attempt.state == "uncertain" else ""
     return [

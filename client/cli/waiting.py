@@ -1,5 +1,6 @@
 """What a run waits for a person to do, and the command that does it."""
 
+import shlex
 from dataclasses import dataclass
 
 from client.cli.invocation import pasteable
@@ -24,7 +25,9 @@ def waiting(status: RunStatus) -> Waiting | None:
     run = status.run_id
     if status.questions:
         question = status.questions[0]
-        choices = "|".join(question.choices)
+        choices = "|".join(map(shlex.quote, question.choices))
+        if any(choice.startswith("-") for choice in question.choices):
+            choices = f"-- {choices}"  # else it would be taken for an option
         what = f"{question.step} asks: {' '.join(question.ask.split())}"
         return Waiting.until(what, f"approve {run} {question.step} {choices}")
     if status.paused_for and "cost_budget" in status.paused_for:

@@ -77,6 +77,7 @@ BAD_ARGUMENTS = {
     "detach": (["--detach"], ["starter.py dev"]),
     "simulation": (["--simulation", "absent.yaml"], ["absent.yaml"]),
     "run id": (["--run-id", "a/b"], ["a/b"]),
+    "run id that means another": (["--run-id", "last"], ["--run-id last", "latest run"]),
 }
 
 

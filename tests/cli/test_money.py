@@ -135,6 +135,7 @@ def test_a_bill_in_all_its_forms(
     assert "draft#1" in within.stdout
     assert "each" not in within.stdout
     assert starter("status", "r/sub").stdout.startswith("✓ completed r/sub")
+    assert starter("status", "last/sub").stdout.startswith("✓ completed r/sub")
     beside = starter("status", "r/sup")
     assert (beside.returncode, "no run or conversation r/sup" in beside.stderr) == (2, True)
     assert "is no run's id" in starter("status", "r/../x").stderr
