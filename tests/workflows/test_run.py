@@ -11,7 +11,15 @@ import pytest
 
 from contracts.messages import Usage
 from contracts.retry import RetryRule
-from contracts.teams import AgentStatus, EndStep, GateStep, OutputSpec, SetStep, WorkflowStatus
+from contracts.teams import (
+    AgentStatus,
+    EndStep,
+    GateStep,
+    OutputSpec,
+    SetStep,
+    WaitStep,
+    WorkflowStatus,
+)
 from contracts.updates import BudgetRaise
 from providers.exceptions import AuthenticationFailed, Overloaded, RateLimited, StreamInterrupted
 from tests.support.harness import Harness, harness
