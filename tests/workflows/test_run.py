@@ -306,7 +306,7 @@ async def test_an_end_step_ends_the_run(plain: Harness) -> None:
         agent("a"),
         EndStep(name="stop", dependencies=("a",), status="completed", because="enough"),
         agent("b", dependencies=("stop",)),
-        WaitStep(name="beside", wait=60),
+        WaitStep(name="beside", seconds=60),
     )
     result, steps = await plain.run(plan(spec))
     assert result.status is WorkflowStatus.COMPLETED
