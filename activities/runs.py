@@ -45,6 +45,7 @@ from stores.values import load_bindings, load_value, store_value
 PIECE_BYTES = 12_000
 
 PROMPT = "prompt"
+QUESTION = "ask"
 """The name of an agent's rendered prompt."""
 
 
@@ -109,6 +110,8 @@ class RunWork(SliceWork, RunActivities):
         outputs = {}
         for name, text in _templates(plan, call).items():
             rendered = _prompt(text, values) if name == PROMPT else _rendered(text, values)
+            if name == QUESTION and not isinstance(rendered, str):
+                rendered = "" if rendered is None else templates.text_of(rendered)
             outputs[name] = await store_value(
                 self._store, rendered, want_inline=call.step is not None
             )
@@ -197,7 +200,7 @@ def _templates(plan: Plan, call: RenderCall) -> Mapping[str, Json]:
     spec = next((spec for spec in plan.team.agents if spec.name == call.step), None)
     match spec:
         case ApprovalStep():
-            return {"ask": spec.ask}
+            return {QUESTION: spec.ask}
         case TeamStep():
             return spec.inputs
         case AgentStep():
@@ -227,13 +230,13 @@ def _kind(value: Json) -> str:
 
 
 def _rendered(text: Json, values: Mapping[str, Json]) -> Json:
-    """Render a template; a lone reference keeps its value's own type, other JSON is itself."""
+    """Render a template; what a lone reference leads to keeps its type, other JSON is itself."""
     if not isinstance(text, str):
         return text
     template = templates.parse(text)
     names = template.references
-    if len(names) == 1 and template.literal_bytes == 0 and not names[0].path:
-        return values.get(names[0].name)
+    if len(names) == 1 and template.literal_bytes == 0:
+        return templates.value_of(names[0], values)
     try:
         return templates.render(template, values)
     except templates.TemplateError:

@@ -139,10 +139,16 @@ def _json_default(value: object) -> Json:
     raise TypeError(f"a {type(value).__name__} is not JSON")
 
 
-def _resolve(reference: Reference, values: Mapping[str, Json]) -> str:
+def value_of(reference: Reference, values: Mapping[str, Json]) -> Json:
+    """Return what a reference leads to, in its own type; None where there is nothing."""
     value = values.get(reference.name)
     for key in reference.path:
         value = _step(value, key)
+    return value
+
+
+def _resolve(reference: Reference, values: Mapping[str, Json]) -> str:
+    value = value_of(reference, values)
     if value is not None:
         return text_of(value)
     if reference.optional:

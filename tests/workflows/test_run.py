@@ -13,6 +13,7 @@ from contracts.messages import Usage
 from contracts.retry import RetryRule
 from contracts.teams import (
     AgentStatus,
+    ApprovalStep,
     EndStep,
     GateStep,
     OutputSpec,
@@ -383,3 +384,21 @@ async def test_declared_outputs_are_rendered(opened: Open) -> None:
         run = await running.start(plan(spec))
         outputs = await run.outputs(await run.wait())
     assert outputs == {"both": "alpha and beta", "one": "alpha"}
+
+
+async def test_what_a_lone_reference_leads_to_keeps_its_type(plain: Harness) -> None:
+    made = SetStep(name="s", expression="{'l': [1, 2], 'n': 2.5}")
+    lone = {"list": "{s.l}", "item": "{s.l.1}", "number": "{s.n}", "none": "{s.x?}"}
+    run = await plain.start(plan(team(made, outputs={**lone, "text": "{s.l}."})))
+    outputs = await run.outputs(await run.wait())
+    assert outputs == {"list": [1, 2], "item": 2, "number": 2.5, "none": None, "text": "[1,2]."}
+
+
+async def test_a_question_is_a_text_whatever_it_reads(plain: Harness) -> None:
+    made = SetStep(name="s", expression="{'l': [true]}")
+    asks = ApprovalStep(name="ok", dependencies=("s",), ask="{s.l}")
+    run = await plain.start(plan(team(made, asks)))
+    while not (asked := (await run.status()).questions):
+        await asyncio.sleep(0.02)
+    assert asked[0].ask == "[true]"
+    await run.cancel()
