@@ -12,6 +12,7 @@ from typing import Any
 
 from client.affording import unaffordable
 from client.step_needs import capabilities, file_tokens, modalities
+from config.inputs import never_fits
 from config.problems import ConfigError
 from config.teamfile import load_team
 from contracts.files import INLINE_BYTES, MOST_BYTES, AttachedFile
@@ -159,9 +160,13 @@ class Planner:
             for name, spec in loaded.team.inputs.items()
             if spec.required and spec.default is None and name not in given
         )
-        if unknown or missing:
-            told = [f"{step.file} has no input {name}" for name in unknown]
-            raise PlanError(told + [f"{step.file} needs the input {name}" for name in missing])
+        told = [f"{step.file} has no input {name}" for name in unknown]
+        told += [f"{step.file} needs the input {name}" for name in missing]
+        for name, value in step.inputs.items():
+            wrong = never_fits(loaded.team.inputs[name], value) if name not in unknown else None
+            told += [f"the input {name} of {step.file} {wrong}"] if wrong else []
+        if told:
+            raise PlanError(["; ".join(told)])
         return self.plan(loaded.team, {}, path, chain)
 
     def _profile(self, step: ModelStep) -> dict[str, PersonaProfile]:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from config import inputs
-from config.inputs import InputError, parse_inputs
+from config.inputs import InputError, never_fits, parse_inputs
+from contracts.base import Json
 from contracts.teams import InputSpec, ModelStep, TeamSpec
 
 pytestmark = pytest.mark.unit
@@ -144,3 +145,28 @@ def test_a_file_over_the_limit_is_refused(tmp_path: Path) -> None:
 def test_booleans_are_no_numbers() -> None:
     assert problems("data=x", "n=true") == ["--input n: must be a number"]
     assert problems("data=x", "on=1") == ["--input on: must be true or false"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "wrong"),
+    [
+        ("list", 5, "must be a list, not 5"),
+        ("list", "[1]", 'must be a list, not "[1]"'),
+        ("list", "{a.items}", None),
+        ("list", "{a} {b}", 'must be a list, not "{a} {b}"'),
+        ("number", True, "must be a number, not true"),
+        ("number", "{a}.5", 'must be a number, not "{a}.5"'),
+        ("boolean", False, None),
+        ("string", 2026, None),
+        ("text", "{a} and {{b}}", None),
+    ],
+)
+def test_what_an_inner_team_can_never_take(kind: Any, given: Json, wrong: str | None) -> None:
+    assert never_fits(InputSpec(type=kind), given) == wrong
+
+
+def test_an_inner_team_takes_one_of_its_values() -> None:
+    spec = InputSpec(type="string", enum=("buyer", "seller"))
+    assert never_fits(spec, "{a}") is None
+    assert never_fits(spec, "buyer") is None
+    assert never_fits(spec, "buier") == 'must be one of "buyer", "seller". Did you mean "buyer"?'
