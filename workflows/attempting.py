@@ -227,6 +227,7 @@ class Attempting(ABC):
 
     def _decide(self, failure: CallFailure) -> float | Ended:
         """Return the seconds to wait before the next attempt, or why there is none."""
+        self._partial_preview = failure.partial_preview or self._partial_preview
         if failure.kind == FailureKind.STOPPED or self._books.stopping:
             return Ended(AgentStatus.CANCELLED, failure.message, failure.kind)
         if failure.invalid_output is not None and self._repairs > 0:
@@ -270,7 +271,6 @@ class Attempting(ABC):
 
     def _go_on_from(self, failure: CallFailure) -> None:
         """Keep the partial text for the next attempt where the step says so."""
-        self._partial_preview = failure.partial_preview or self._partial_preview
         if self._node.on_interrupt != "continue" or self._node.structured or self._starts_over():
             return
         if failure.partial is not None:

@@ -208,7 +208,8 @@ class OrchestrationEngine:
         except ValidationError:
             raise ValueError("the budget must be more than 0 dollars") from None
         except WorkflowUpdateFailedError as error:
-            raise ValueError(f"workflow {workflow_id!r}: {error.cause}") from None
+            said = getattr(error.cause, "message", error.cause)
+            raise ValueError(f"workflow {workflow_id!r}: {said}") from None
         workflow.cost_budget, workflow.waits_for = float(view.budget), None
         self.cost_tracker.set_workflow_budget(run.run_id, workflow.cost_budget)
         self.monitor.record_event(

@@ -12,6 +12,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from client.engine.agents import positive
@@ -73,7 +74,7 @@ class Monitor:
         self._since = clock()
         self._events: deque[dict[str, Any]] = deque(maxlen=KEPT)
         self._counts: Counter[str] = Counter()
-        self._cost = 0.0
+        self._cost = Decimal(0)
         self._tokens = 0
         self._agent_seconds = 0.0
         self._workflow_seconds = 0.0
@@ -110,7 +111,7 @@ class Monitor:
         self._counts[event_type] += 1
         seconds = _number(data.get("execution_time"))
         if event_type in _AGENT_ENDS:
-            self._cost += _number(data.get("cost"))
+            self._cost += Decimal(str(_number(data.get("cost"))))
             self._tokens += int(_number(data.get("tokens")))
         if event_type == AGENT_COMPLETED:
             self._agent_seconds += seconds
@@ -132,7 +133,7 @@ class Monitor:
             "agents_failed": counts[AGENT_FAILED],
             "agents_cancelled": counts[AGENT_CANCELLED],
             "failed_attempts": counts[ATTEMPT_FAILED],
-            "total_cost": self._cost,
+            "total_cost": float(self._cost),
             "total_tokens": self._tokens,
             "events": counts.total(),
         }

@@ -160,6 +160,19 @@ async def test_D16_an_attempt_that_takes_too_long_fails(make_engine: MakeEngine)
     assert result.is_retriable()
 
 
+async def test_a_step_that_gives_up_tells_the_text_that_it_had_got(
+    make_engine: MakeEngine,
+) -> None:
+    class BreaksOff(LLMClient):
+        async def stream(self, req: ChatRequest) -> AsyncIterator[ChatChunk]:
+            yield ChatChunk(delta_text="half a sen")
+            raise ConnectionResetError("gone")
+
+    flow = await run(make_engine(BreaksOff()), workflow(agent(max_retries=0)))
+    assert result_of(flow).status is AgentStatus.FAILED
+    assert result_of(flow).metadata["partial_text"] == "half a sen"
+
+
 @pytest.mark.parametrize(("policy", "own", "calls"), [(3, 3, 4), (5, 10, 6), (3, 0, 1)], ids=str)
 async def test_D17_attempts_are_one_and_the_smaller_of_both(
     make_engine: MakeEngine, policy: int, own: int, calls: int

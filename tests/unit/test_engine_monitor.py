@@ -94,3 +94,10 @@ def test_what_is_no_number_adds_nothing(number: object) -> None:
         0,
         0,
     )
+
+
+def test_dollars_add_up_exactly() -> None:
+    monitor = Monitor()
+    for _ in range(10):
+        monitor.record_event("agent_completed", "a", "w", {"cost": 0.1})
+    assert monitor.get_metrics()["total_cost"] == 1.0
