@@ -45,8 +45,10 @@ from stores.values import load_bindings, load_value, store_value
 PIECE_BYTES = 12_000
 
 PROMPT = "prompt"
-QUESTION = "ask"
 """The name of an agent's rendered prompt."""
+
+QUESTION = "ask"
+"""The name of a person's rendered question."""
 
 
 class RunWork(SliceWork, RunActivities):

@@ -1,4 +1,4 @@
-"""Runs that a person holds back, and that wait for money before and within a team of theirs."""
+"""Runs that a person holds back, also between attempts, and that wait for money before and within a team of theirs."""
 
 import asyncio
 from decimal import Decimal
@@ -32,6 +32,21 @@ async def held_back(h: Harness) -> Run:
     while "nothing is left" not in ((await run.status()).paused_for or ""):
         await asyncio.sleep(0.05)
     await run.raise_budget(BudgetRaise(to=Decimal(1)))
+    await run.wait()
+    return run
+
+
+async def held_between(h: Harness) -> Run:
+    """A pause between an agent's attempts: the second is made when the run goes on."""
+    run = await h.start(plan(team(agent("paused"))))
+    while h.script.count("paused") == 0:
+        await asyncio.sleep(0.05)
+    await run.pause(PauseRequest(paused=True))
+    h.script.go.set()
+    while (await run.cost()).reserved:
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(1.5)
+    await run.pause(PauseRequest(paused=False))
     await run.wait()
     return run
 
