@@ -1,4 +1,4 @@
-"""Runs that a person holds back, also between attempts, and that wait for money before and within a team of theirs."""
+"""Runs that a person holds back, and that wait for money, themselves or a team of theirs."""
 
 import asyncio
 from decimal import Decimal
