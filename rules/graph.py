@@ -27,6 +27,7 @@ _ENDINGS = {
     AgentStatus.CANCELLED: "was cancelled",
 }
 _SKIPPED = "was skipped"
+_FAILED = frozenset(_ENDINGS[status] for status in FAILURES)
 
 
 class GraphError(ValueError):
@@ -35,12 +36,16 @@ class GraphError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A step: what must have completed before it, what must only have ended, and its rank."""
+    """A step: what must have completed before it, what must only have ended, and its rank.
+
+    `handler` is the step that deals with its failure, one of those that wait for its end.
+    """
 
     name: str
     dependencies: tuple[str, ...] = ()
     optional_dependencies: tuple[str, ...] = ()
     priority: int = 5
+    handler: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +164,8 @@ class FrontierState(Frozen):
 class Frontier:
     """A run's graph while it runs. Raises GraphError for a graph or an event that cannot be.
 
-    With `allow_partial` False the first failure skips all that has not started.
+    With `allow_partial` False the first failure skips all that has not started: that of a step
+    with a handler only where the handler has not dealt with it.
     """
 
     def __init__(self, nodes: Sequence[Node], allow_partial: bool = True) -> None:
@@ -212,12 +218,7 @@ class Frontier:
         if status is not AgentStatus.COMPLETED and status not in _ENDINGS:
             raise GraphError(f'"{name}" cannot end {status.value}')
         del self._running[name]
-        skips = self._ended(name, _Ending(_ENDINGS.get(status)))
-        if status in FAILURES and not self._allow_partial:
-            skips += self.cancel_rest(
-                f"skipped: {name} {_ENDINGS[status]} and allow_partial_completion is false", name
-            )
-        return skips
+        return self._after(self._ended(name, _Ending(_ENDINGS.get(status))))
 
     def skip(self, name: str, reason: str) -> list[Skip]:
         """End a step without a result, started or not; return it and all that needed it."""
@@ -227,7 +228,24 @@ class Frontier:
             self._take(name)
         else:
             raise GraphError(f'"{name}" has ended already')
-        return [Skip(name, reason), *self._ended(name, _Ending(_SKIPPED))]
+        return self._after([Skip(name, reason), *self._ended(name, _Ending(_SKIPPED))])
+
+    def _after(self, skips: list[Skip]) -> list[Skip]:
+        """Skip the rest as well where a failure, which nothing deals with, ends the run."""
+        fatal = None if self._allow_partial else self._unhandled()
+        if fatal is None:
+            return skips
+        why = f"{fatal} {self._endings[fatal].wrong} and allow_partial_completion is false"
+        return skips + self.cancel_rest(f"skipped: {why}", fatal)
+
+    def _unhandled(self) -> str | None:
+        """Return the first failed step without a handler that is to run, runs or has completed."""
+        for name, ending in self._endings.items():
+            handler = self._nodes[name].handler
+            handled = self._endings.get(handler) if handler is not None else None
+            if ending.wrong in _FAILED and (handler is None or (handled and handled.wrong)):
+                return name
+        return None
 
     def cancel_rest(self, reason: str, cause: str | None = None) -> list[Skip]:
         """Skip all steps that have not started. Those in flight are still to be finished.

@@ -29,6 +29,7 @@ def graph_nodes(steps: Sequence[StepNode]) -> list[Node]:
                 tuple(steps[n].name for n in dict.fromkeys(needs)),
                 tuple(steps[n].name for n in dict.fromkeys(after)),
                 step.priority,
+                None if step.handler is None else steps[step.handler].name,
             )
         )
     return found
