@@ -110,7 +110,7 @@ class ItemsWorkflow:
         self._reserver.begin(request.control)
         self._items = self._listed(part)
         await self._recall(part.start + request.skip)
-        self._apply()
+        self._apply(state)
         teller = asyncio.create_task(self._send_reports())
         cancelled = await self._until_done(state)
         teller.cancel()
@@ -225,13 +225,13 @@ class ItemsWorkflow:
         if control.serial > self._control.serial:
             self._control = control
             if self._state is not None:
-                self._apply()
+                self._apply(self._state)
 
-    def _apply(self) -> None:
+    def _apply(self, state: SliceState) -> None:
         """Act on the latest control."""
         control = self._control
         self._reserver.control = control
-        self._slots.open = not control.paused
+        state.paused, self._slots.open = control.paused, not control.paused
         self._slots.give(max(0, control.slots - self._width))
         self._width = max(control.slots, self._width)
 

@@ -14,7 +14,7 @@ from contracts.plans import Plan
 from contracts.runs import RunStatus
 from contracts.teams import AgentStatus, ForEachSpec, ModelStep, WorkflowStatus
 from contracts.updates import BudgetRaise, PauseRequest, RetryRequest
-from providers.exceptions import AuthenticationFailed
+from providers.exceptions import AuthenticationFailed, StreamInterrupted
 from rules.bounds import input_bound
 from rules.prices import worst_case
 from stores.values import load_value
@@ -273,6 +273,25 @@ async def test_a_pause_reaches_the_child_runs(opened: Open) -> None:
         await run.cancel()
         await run.wait()
     assert 40 <= held < 520 - 40
+
+
+@pytest.mark.slow
+async def test_a_pause_holds_back_the_next_attempt_at_an_item(opened: Open) -> None:
+    broken = Say("broken off in the midst", held=1, fails=StreamInterrupted("gone"))
+    script = Script({"rate[0]": [broken, Say("whole")]})
+    async with opened(script) as running:
+        run = await running.start(rated(max_parallel=2), items(501))
+        await until(run, lambda _: script.count("rate[0]") == 1)
+        await run.pause(PauseRequest(paused=True))
+        await settled(script)
+        script.go.set()
+        await asyncio.sleep(2)
+        held = script.count("rate[0]")
+        await run.pause(PauseRequest(paused=False))
+        await until(run, lambda _: script.count("rate[0]") == 2)
+        await run.cancel()
+        await run.wait()
+    assert held == 1
 
 
 @pytest.mark.slow
