@@ -109,14 +109,10 @@ class RunWork(SliceWork, RunActivities):
         if call.item is not None:
             items = await self._store.get_json(call.item.items)
             values[call.item.name] = items[call.item.index]
-        outputs = {}
-        for name, text in _templates(plan, call).items():
-            rendered = _prompt(text, values) if name == PROMPT else _rendered(text, values)
-            if name == QUESTION and not isinstance(rendered, str):
-                rendered = "" if rendered is None else templates.text_of(rendered)
-            outputs[name] = await store_value(
-                self._store, rendered, want_inline=call.step is not None
-            )
+        outputs = {
+            name: await store_value(self._store, made, want_inline=call.step is not None)
+            for name, made in _made(plan, call, values).items()
+        }
         return RenderReply(outputs=outputs)
 
     @activity.defn(name="measure_list")
@@ -195,19 +191,29 @@ def _own_workflow() -> WorkflowHandle[Any, Any]:
     )
 
 
-def _templates(plan: Plan, call: RenderCall) -> Mapping[str, Json]:
-    """Return the templates to render by name: the team's outputs, or a step's own."""
+def _made(plan: Plan, call: RenderCall, values: Mapping[str, Json]) -> dict[str, Json]:
+    """Return by name what the templates come to: of the team's outputs, or of a step's own.
+
+    Names of outputs and inputs are people's: what a template is for is told by whose it is.
+    """
     if call.step is None:
-        return plan.team.outputs
+        return {name: _rendered(text, values) for name, text in plan.team.outputs.items()}
     spec = next((spec for spec in plan.team.agents if spec.name == call.step), None)
     match spec:
         case ApprovalStep():
-            return {QUESTION: spec.ask}
+            return {QUESTION: _question(spec.ask, values)}
         case TeamStep():
-            return spec.inputs
+            return {name: _rendered(text, values) for name, text in spec.inputs.items()}
         case AgentStep():
-            return {PROMPT: spec.prompt_template if call.prompt is None else call.prompt}
+            prompt = spec.prompt_template if call.prompt is None else call.prompt
+            return {PROMPT: _prompt(prompt, values)}
     raise _final(f"step {call.step} has no templates")
+
+
+def _question(text: str, values: Mapping[str, Json]) -> str:
+    """Render what a person is asked: a text, whatever it reads, empty where that is missing."""
+    asked = _rendered(text, values)
+    return "" if asked is None else templates.text_of(asked)
 
 
 def _prompt(text: str, values: Mapping[str, Json]) -> str:

@@ -184,6 +184,7 @@ class Frontier:
         self._pending = dict.fromkeys(self._names)
         self._running: dict[str, None] = {}
         self._endings: dict[str, _Ending] = {}
+        self._failed: dict[str, None] = {}
 
     @property
     def done(self) -> bool:
@@ -240,10 +241,10 @@ class Frontier:
 
     def _unhandled(self) -> str | None:
         """Return the first failed step without a handler that is to run, runs or has completed."""
-        for name, ending in self._endings.items():
+        for name in self._failed:
             handler = self._nodes[name].handler
             handled = self._endings.get(handler) if handler is not None else None
-            if ending.wrong in _FAILED and (handler is None or (handled and handled.wrong)):
+            if handler is None or (handled is not None and handled.wrong is not None):
                 return name
         return None
 
@@ -270,6 +271,7 @@ class Frontier:
         again = {name} | {n for n, e in self._endings.items() if e.cause == name}
         for other in again:
             del self._endings[other]
+            self._failed.pop(other, None)
         self._place()
         skips: list[Skip] = []
         for other in self._names:
@@ -299,6 +301,7 @@ class Frontier:
         """Take over what `to_state` described of the same graph."""
         self._running = dict.fromkeys(state.running)
         self._endings = {name: _Ending(*ending) for name, ending in state.endings.items()}
+        self._failed = {name: None for name, end in self._endings.items() if end.wrong in _FAILED}
         self._place()
 
     def _place(self) -> None:
@@ -335,6 +338,8 @@ class Frontier:
         while queue:
             name, ending = queue.popleft()
             self._endings[name] = ending
+            if ending.wrong in _FAILED:
+                self._failed[name] = None
             cause = ending.cause if ending.wrong == _SKIPPED else name
             for dependant in self._dependants[name]:
                 if dependant not in self._pending:

@@ -2,7 +2,6 @@
 starts, and nothing here needs a server.
 """
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from client.cli.console import Refusal
+from client.cli.session import LAST, RUN_ID
 from client.cli.spelling import cap
 from config.inputs import InputValue, as_stored, parse_inputs
 from config.problems import KeyPath, did_you_mean
@@ -175,13 +175,13 @@ def _with_budget(team: TeamSpec, budget: str | None) -> TeamSpec:
 
 
 def _check_run_id(run_id: str | None) -> None:
-    if run_id is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", run_id):
+    if run_id is not None and RUN_ID.fullmatch(run_id) is None:
         raise Refusal(
             f"--run-id {run_id}: letters, digits, '.', '_' and '-', 200 at most, and a letter or "
             "a digit first"
         )
-    if run_id == "last":
-        raise Refusal("--run-id last: commands take it for the latest run; choose another id")
+    if run_id == LAST:
+        raise Refusal(f"--run-id {LAST}: commands take it for the latest run; choose another id")
 
 
 def _check_follow(team: TeamSpec, agent: str | None) -> None:

@@ -24,10 +24,14 @@ def test_a_failure_that_is_dealt_with_lets_the_rest_go_on(ended: AgentStatus) ->
     assert skipped == (["rest"] if ended is FAILED else [])
 
 
-def test_a_failure_whose_handler_is_skipped_skips_the_rest() -> None:
+@pytest.mark.parametrize("moved", [False, True], ids=["whole", "moved on"])
+def test_a_failure_whose_handler_is_skipped_skips_the_rest(moved: bool) -> None:
     frontier = Frontier(GUARDED, allow_partial=False)
     frontier.start("guarded")
     frontier.finish("guarded", FAILED)
+    if moved:
+        state, frontier = frontier.to_state(), Frontier(GUARDED, allow_partial=False)
+        frontier.restore(state)
     assert frontier.skip("handler", "skipped: when") == [
         Skip("handler", "skipped: when"),
         Skip("rest", "skipped: guarded failed and allow_partial_completion is false"),
