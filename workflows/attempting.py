@@ -24,7 +24,8 @@ from contracts.teams import AgentStatus
 from rules import attempts, bounds, prices
 from rules.attempts import Attempted
 from rules.ledger import Ledger
-from workflows.reserving import Account, Reserver, Unaffordable
+from workflows.pausing import resumed
+from workflows.reserving import Account, Grant, Reserver, Unaffordable
 
 
 class Books(Account, Protocol):
@@ -33,6 +34,7 @@ class Books(Account, Protocol):
     ledger: Ledger
     attempts: dict[str, AttemptRecord]
     stopping: bool
+    paused: bool
 
     @property
     def header(self) -> PlanHeader:
@@ -130,11 +132,8 @@ class Attempting(ABC):
         node = self._node
         candidate = self._books.header.candidates[node.candidates[self._candidate]]
         self._number += 1
-        bound = self._input_bound()
         try:
-            grant = await self._reserver.reserve(
-                self._unit, self._number, node, candidate, bound, self._count(bound)
-            )
+            grant = await self._granted(candidate)
         except asyncio.CancelledError:
             self._number -= 1
             return CallFailure(
@@ -161,6 +160,19 @@ class Attempting(ABC):
         outcome = await self._make(call, candidate, self._candidate + 1 < len(node.candidates))
         self._settle(record, candidate, outcome)
         return outcome
+
+    async def _granted(self, candidate: Candidate) -> Grant:
+        """Hold the next attempt's worst case; return when it may be sent. Raises Unaffordable."""
+        bound = self._input_bound()
+        grant = await self._reserver.reserve(
+            self._unit, self._number, self._node, candidate, bound, self._count(bound)
+        )
+        try:
+            await resumed(self._books)
+        except asyncio.CancelledError:
+            self._reserver.release(f"{self._unit}#{self._number}")
+            raise
+        return grant
 
     def _count(self, bound: int) -> Callable[[], Awaitable[int | None]]:
         """Return the question that the provider is asked before an attempt is refused."""

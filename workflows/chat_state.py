@@ -60,6 +60,7 @@ class ChatState:
         self._counts: dict[str, int] = {}
         self._endings: dict[str, list[Outcome]] = {}
         self.stopping = False
+        self.paused = False
         self.paused_for: str | None = None
         self.phase: ChatPhase = "initializing"
         self.conversation = Conversation()

@@ -39,6 +39,7 @@ from contracts.runs import (
 from contracts.teams import AgentStatus, WorkflowStatus
 from rules import conditions
 from workflows import reading
+from workflows.pausing import resumed
 from workflows.reserving import Reserver, Unaffordable
 from workflows.state import RunState
 
@@ -69,11 +70,8 @@ class ChildTeamRun:
         if node.child_plan is None:
             return self._ended(AgentStatus.FAILED, "the team's plan is missing")
         inputs = await self._inputs()
-        may_pause = self._state.request.shape >= 2
         try:
-            grant = await self._reserver.grant(
-                node.name, node.cost_limit, self._number, may_pause=may_pause
-            )
+            grant = await self._granted(may_pause=self._state.request.shape >= 2)
         except Unaffordable as error:
             return self._ended(AgentStatus.BUDGET_EXCEEDED, str(error))
         state = self._state
@@ -103,6 +101,19 @@ class ChildTeamRun:
         result = await self._child(request)
         self._settle(self._record, result)
         return await self._outcome(result)
+
+    async def _granted(self, *, may_pause: bool) -> Decimal:
+        """Hold the child's share; return when it may be started. Raises Unaffordable."""
+        node = self._node
+        grant = await self._reserver.grant(
+            node.name, node.cost_limit, self._number, may_pause=may_pause
+        )
+        try:
+            await resumed(self._state)
+        except asyncio.CancelledError:
+            self._reserver.release(f"{node.name}#{self._number}")
+            raise
+        return grant
 
     async def _inputs(self) -> dict[str, Value]:
         state, node = self._state, self._node

@@ -3,15 +3,11 @@
 How attempts are paid, made, settled and followed by others is `workflows.attempting`'s.
 """
 
-import asyncio
 from dataclasses import dataclass
-
-from temporalio import workflow
 
 from contracts.artifacts import Bindings, Value
 from contracts.base import Json
 from contracts.calls import CallFailure, ItemBinding, ModelCall, ModelReply
-from contracts.failures import FailureKind
 from contracts.plans import Candidate, StepNode
 from contracts.runs import StepResult
 from contracts.teams import AgentStatus
@@ -64,18 +60,6 @@ class ModelStepRun(Attempting):
         self._bindings = bindings
         outcome = await self._answer()
         return self._ended(outcome) if isinstance(outcome, Ended) else self._completed(outcome)
-
-    async def _attempt(self) -> ModelReply | CallFailure:
-        """Attempt once; where the run was paused since the attempt before, when it goes on."""
-        state = self._state
-        if state.paused and workflow.patched("attempts-pause"):
-            try:
-                await workflow.wait_condition(lambda: not state.paused)
-            except asyncio.CancelledError:
-                return CallFailure(
-                    kind=FailureKind.STOPPED, message="cancelled", retryable=False, sent=False
-                )
-        return await super()._attempt()
 
     async def _make(
         self, call: ModelCall, candidate: Candidate, has_next: bool

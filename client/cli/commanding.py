@@ -22,6 +22,7 @@ from client.cli.console import DONE, Refusal, run_async, say
 from client.cli.preparing import dollars
 from client.cli.session import Session, open_session
 from client.cli.spelling import cap, money
+from client.cli.waiting import waiting
 from client.runs import NoWorker, Run
 from contracts.runs import Question, step_of
 from contracts.updates import (
@@ -39,6 +40,9 @@ T = TypeVar("T")
 
 CANCEL_S = 15.0
 """How long a command is waited for."""
+
+SETTLES_S = 1.0
+"""How long a command may take to reach the runs within."""
 
 
 def cancel(name: str) -> int:
@@ -120,9 +124,21 @@ def pause(name: str, *, paused: bool) -> int:
 
     async def act(run: Run) -> str:
         await _commanded(run.pause(PauseRequest(paused=paused)))
-        return f"run {run.run_id} {'starts no further call' if paused else 'goes on'}"
+        if paused:
+            return f"run {run.run_id} starts no further call"
+        return f"run {run.run_id} goes on{await _still_waiting(run)}"
 
     return _told_to(name, act)
+
+
+async def _still_waiting(run: Run) -> str:
+    """Say what else a run waits for after a command; nothing where it goes on."""
+    deadline = time.monotonic() + SETTLES_S
+    while (wants := waiting(await run.status())) is not None:
+        if time.monotonic() > deadline:
+            return f"; it still waits: {wants.what}\ngo on with: {wants.how}"
+        await asyncio.sleep(0.2)
+    return ""
 
 
 def raise_budget(name: str, amount: str) -> int:
@@ -131,7 +147,8 @@ def raise_budget(name: str, amount: str) -> int:
 
     async def act(run: Run) -> str:
         view = await _commanded(run.raise_budget(BudgetRaise(to=to)))
-        return f"the budget is {cap(view.budget)} now, of which {money(view.cost)} is spent"
+        said = f"the budget is {cap(view.budget)} now, of which {money(view.cost)} is spent"
+        return said + await _still_waiting(run)
 
     return _told_to(name, act, lambda chat: raise_chat_budget(chat, to))
 
