@@ -24,7 +24,7 @@ from contracts.teams import AgentStatus
 from rules import attempts, bounds, prices
 from rules.attempts import Attempted
 from rules.ledger import Ledger
-from workflows.pausing import resumed
+from workflows.pausing import held_unpaused
 from workflows.reserving import Account, Grant, Reserver, Unaffordable
 
 
@@ -164,15 +164,13 @@ class Attempting(ABC):
     async def _granted(self, candidate: Candidate) -> Grant:
         """Hold the next attempt's worst case; return when it may be sent. Raises Unaffordable."""
         bound = self._input_bound()
-        grant = await self._reserver.reserve(
-            self._unit, self._number, self._node, candidate, bound, self._count(bound)
+        return await held_unpaused(
+            self._books,
+            lambda: self._reserver.reserve(
+                self._unit, self._number, self._node, candidate, bound, self._count(bound)
+            ),
+            lambda: self._reserver.release(f"{self._unit}#{self._number}"),
         )
-        try:
-            await resumed(self._books)
-        except asyncio.CancelledError:
-            self._reserver.release(f"{self._unit}#{self._number}")
-            raise
-        return grant
 
     def _count(self, bound: int) -> Callable[[], Awaitable[int | None]]:
         """Return the question that the provider is asked before an attempt is refused."""

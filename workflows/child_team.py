@@ -39,7 +39,7 @@ from contracts.runs import (
 from contracts.teams import AgentStatus, WorkflowStatus
 from rules import conditions
 from workflows import reading
-from workflows.pausing import resumed
+from workflows.pausing import held_unpaused
 from workflows.reserving import Reserver, Unaffordable
 from workflows.state import RunState
 
@@ -105,15 +105,13 @@ class ChildTeamRun:
     async def _granted(self, *, may_pause: bool) -> Decimal:
         """Hold the child's share; return when it may be started. Raises Unaffordable."""
         node = self._node
-        grant = await self._reserver.grant(
-            node.name, node.cost_limit, self._number, may_pause=may_pause
+        return await held_unpaused(
+            self._state,
+            lambda: self._reserver.grant(
+                node.name, node.cost_limit, self._number, may_pause=may_pause
+            ),
+            lambda: self._reserver.release(f"{node.name}#{self._number}"),
         )
-        try:
-            await resumed(self._state)
-        except asyncio.CancelledError:
-            self._reserver.release(f"{node.name}#{self._number}")
-            raise
-        return grant
 
     async def _inputs(self) -> dict[str, Value]:
         state, node = self._state, self._node

@@ -1,8 +1,11 @@
 """A pause, as who is about to spend meets it: between two attempts, or once there is money."""
 
-from typing import Protocol
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
 
 from temporalio import workflow
+
+Held = TypeVar("Held")
 
 
 class Pausable(Protocol):
@@ -11,7 +14,13 @@ class Pausable(Protocol):
     paused: bool
 
 
-async def resumed(state: Pausable) -> None:
-    """Return at once, or where the run is paused when it goes on."""
-    if state.paused and workflow.patched("attempts-pause"):
+async def held_unpaused(
+    state: Pausable, hold: Callable[[], Awaitable[Held]], release: Callable[[], None]
+) -> Held:
+    """Hold money for a call that may be sent at once; while the run is paused nothing is held."""
+    while True:
+        held = await hold()
+        if not (state.paused and workflow.patched("attempts-pause")):
+            return held
+        release()
         await workflow.wait_condition(lambda: not state.paused)

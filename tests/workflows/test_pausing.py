@@ -122,7 +122,9 @@ async def no_further_call(run: Run, script: Script, count: int) -> None:
     await asyncio.sleep(1.5)
     assert script.in_flight == 0
     assert script.count() == count
-    assert "resume it" in str((await run.status()).paused_for)
+    status = await run.status()
+    assert status.reserved == 0, "who looks takes it for a call under way"
+    assert "resume it" in str(status.paused_for)
 
 
 async def ends(run: Run, resumed: bool) -> None:
