@@ -4,12 +4,14 @@ Each is one command however often it is sent: by its `request_id`, remembered fo
 REMEMBERED commands, and where it has none by what it would change.
 """
 
+import asyncio
+
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 from contracts.money import misfit
 from contracts.plans import StepNode
-from contracts.runs import Question, step_of
+from contracts.runs import Question, StepResult, step_of
 from contracts.teams import AgentStatus
 from contracts.updates import (
     MOST_PROMPT_BYTES,
@@ -27,7 +29,7 @@ from rules import graph, templates
 from rules.nearest import suggestion
 from workflows.reserving import Reserver
 from workflows.state import RunState
-from workflows.steps import Steps
+from workflows.steps import WORKING_KINDS, Steps
 
 UNCHANGED = Accepted(status="unchanged")
 
@@ -37,6 +39,7 @@ class Control:
 
     _state: RunState | None
     _steps: Steps
+    _tasks: dict[str, asyncio.Task[StepResult]]
     _reserver: Reserver
     _changed: bool
 
@@ -104,12 +107,16 @@ class Control:
 
     @workflow.update(name="skip")
     def skip(self, request: SkipRequest) -> Accepted:
-        """Leave out an agent that has not started, and what needs it."""
-        state = self._running()
-        if not state.first_time(request) or request.step in state.skipped:
+        """Leave out an agent that has asked no model yet, and what needs it."""
+        state, name = self._running(), request.step
+        if not state.first_time(request) or name in state.skipped or name in state.left_out:
             return UNCHANGED
-        why = f": {request.reason}" if request.reason else ""
-        state.skip(request.step, f"skipped: by request{why}", workflow.now())
+        reason = f"skipped: by request{f': {request.reason}' if request.reason else ''}"
+        if name in self._tasks:
+            state.left_out[name] = reason
+            self._tasks[name].cancel()
+        else:
+            state.skip(name, reason, workflow.now())
         self._changed = True
         return Accepted()
 
@@ -120,7 +127,7 @@ class Control:
         status = state.results[node.name].status
         if status is AgentStatus.PENDING or node.name in state.skipped:
             return
-        if not state.done_before(request):
+        if not (self._only_waits(state, node) or state.done_before(request)):
             raise ValueError(f"{node.name} cannot be skipped any more: it is {status.value}")
 
     @workflow.update(name="retry")
@@ -188,6 +195,12 @@ class Control:
             handler = state.names[node.handler]
             if state.results[handler].status is not AgentStatus.PENDING:
                 raise ValueError(f"{handler} has taken care of the failure of {node.name} already")
+
+    def _only_waits(self, state: RunState, node: StepNode) -> bool:
+        """Whether a step was started and has sent no call: it waits for money, or for a slot."""
+        if node.kind not in WORKING_KINDS or node.until is not None:
+            return False
+        return node.name in self._tasks and not state.attempts_of(node.name)
 
     def _node(self, state: RunState, name: str) -> StepNode:
         """Return a step. Raises ValueError with the nearest name where there is none."""

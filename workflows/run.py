@@ -266,8 +266,9 @@ class RunWorkflow(Control):
                 result = StepResult(agent_id=name, status=AgentStatus.CANCELLED, error="cancelled")
             else:
                 result = task.result()
-            if result.metadata.get("skipped"):
-                state.skip(name, str(result.metadata["reason"]), now)
+            reason = _skipped(state, name, result)
+            if reason is not None:
+                state.skip(name, reason, now)
                 continue
             if because and (result.status, result.error) == (AgentStatus.CANCELLED, "cancelled"):
                 result = result.model_copy(update={"error": f"cancelled: {because}"})
@@ -346,3 +347,11 @@ class RunWorkflow(Control):
     def carried_state(self, query: StateQuery) -> str:
         """Return some of what goes on in a new history, for the activity that stores it."""
         return self._carrying[query.start : query.start + query.count]
+
+
+def _skipped(state: RunState, name: str, result: StepResult) -> str | None:
+    """Return why a step that was started is skipped: its condition is false, or by request."""
+    asked = state.left_out.pop(name, None)
+    if result.metadata.get("skipped"):
+        return str(result.metadata["reason"])
+    return None if state.attempts_of(name) else asked

@@ -59,6 +59,8 @@ class RunState:
         self._counts: dict[str, int] = {}
         self._units: dict[str, list[str]] = {}
         self.skipped: set[str] = set()
+        self.left_out: dict[str, str] = {}
+        """By step that is to be skipped though it was started: the reason."""
         self.questions: dict[str, Question] = {}
         self.answers: dict[str, Answer] = {}
         self.prompts: dict[str, str] = {}

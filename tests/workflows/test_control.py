@@ -226,6 +226,31 @@ async def test_an_agent_that_a_pause_holds_back_can_be_skipped_or_given_another_
     ]
 
 
+async def test_an_agent_that_waits_for_money_can_be_skipped(opened: Open) -> None:
+    """It was started and has asked nobody; another goes on without it."""
+    dear = agent("dear", llm_config={"max_tokens": 5000}, min_output_tokens=5000)
+    after = agent("after", "{dear}", dependencies=("dear",))
+    cheap = agent("cheap", "Any? {dear?}", optional_dependencies=("dear",))
+    script = Script()
+    async with opened(script) as running:
+        spec = team(dear, after, cheap, cost_budget=Decimal("0.02"), on_budget="pause")
+        run = await running.start(plan(spec))
+        async with asyncio.timeout(20):
+            while "dear on" not in str((await run.status()).paused_for):
+                await asyncio.sleep(0.05)
+        skip = SkipRequest(step="dear", reason="too dear")
+        assert (await run.skip(skip)).status == "done"
+        assert (await run.skip(skip)).status == "unchanged"
+        result = await asyncio.wait_for(run.wait(), 60)
+        status = await run.status()
+    assert result.status is WorkflowStatus.COMPLETED
+    notes = {step.name: step.note for step in status.steps}
+    assert notes["dear"] == "skipped: by request: too dear"
+    assert "dear" in str(notes["after"])
+    assert [name for name, _, _ in script.requests] == ["cheap"]
+    assert (status.paused_for, status.reserved) == (None, 0)
+
+
 async def test_a_run_that_is_paused_before_its_first_agent_waits(opened: Open) -> None:
     script = Script()
     async with opened(script) as running:
