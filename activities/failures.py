@@ -124,7 +124,7 @@ def _classify(error: BaseException, state: CallState) -> tuple[str, str, bool]:
     if isinstance(error, StoreError):
         return FailureKind.INTERNAL, f"{type(error).__name__}: {error}", False
     if isinstance(error, TemplateError):
-        return FailureKind.INVALID_REQUEST, str(error), False
+        return FailureKind.UNRENDERED, str(error), False
     if isinstance(error, RouterError | ExecutionPlatformError):
         return FailureKind.UNAVAILABLE, str(error), False
     # The text of an unforeseen error may quote a prompt: its class has to do.

@@ -31,6 +31,7 @@ class FailureKind(StrEnum):
     INVALID_OUTPUT = "InvalidOutput"
     UNAVAILABLE = "Unavailable"
     NOT_KEPT = "NotKept"
+    UNRENDERED = "Unrendered"
     INTERNAL = "Internal"
 
 

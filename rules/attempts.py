@@ -13,6 +13,7 @@ returned to; each gets 1 + min(policy's, step's) attempts at most.
 | worker stopping | the same, without counting |
 | a final failure, a bug, an answer that does not fit | the next candidate, never the same again |
 | an answer that the store did not take | nothing: whoever answers next would be paid in vain too |
+| a prompt that cannot be filled in | nothing: it is the same prompt for all |
 | stopped | CANCELLED |
 """
 
@@ -32,6 +33,7 @@ THROTTLING = frozenset({FailureKind.RATE_LIMITED, FailureKind.THROTTLED, Failure
 _OUR_LIMITS = frozenset({FailureKind.THROTTLED, FailureKind.SATURATED})
 _MAY_PASS = THROTTLING | {FailureKind.TIMEOUT, FailureKind.WORKER_LOST}
 _NEVER_AGAIN = FINAL_KINDS | {FailureKind.INTERNAL, FailureKind.INVALID_OUTPUT}
+_WHOEVER_IS_ASKED = frozenset({FailureKind.NOT_KEPT, FailureKind.UNRENDERED})
 
 _WORDS: dict[str, str] = {
     FailureKind.AUTHENTICATION_FAILED: "authentication failed",
@@ -53,6 +55,7 @@ _WORDS: dict[str, str] = {
     FailureKind.INVALID_OUTPUT: "invalid output",
     FailureKind.UNAVAILABLE: "provider unavailable",
     FailureKind.NOT_KEPT: "the store took no answer",
+    FailureKind.UNRENDERED: "the prompt cannot be filled in",
     FailureKind.INTERNAL: "internal error",
 }
 
@@ -165,7 +168,7 @@ class _Decision:
         last = self.last
         if last.kind == FailureKind.STOPPED:
             return GiveUp(AgentStatus.CANCELLED, "stopped")
-        if last.kind == FailureKind.NOT_KEPT:
+        if last.kind in _WHOEVER_IS_ASKED:
             return GiveUp(AgentStatus.FAILED, f"gave up: {_word(last.kind)}")
         if not last.counts:
             return self.uncounted()
@@ -264,6 +267,7 @@ _NOT_ITS_OWN = frozenset(
         FailureKind.STOPPED,
         FailureKind.UNAVAILABLE,
         FailureKind.NOT_KEPT,
+        FailureKind.UNRENDERED,
         FailureKind.INTERNAL,
     }
 )

@@ -161,6 +161,11 @@ def test_what_would_end_the_same_way_goes_to_the_next_candidate_or_fails(kind: s
     assert given_up.status is AgentStatus.FAILED
 
 
+def test_a_prompt_that_cannot_be_filled_in_is_asked_of_nobody_else() -> None:
+    decision = after(failed(FailureKind.UNRENDERED), candidates=3)
+    assert decision == GiveUp(AgentStatus.FAILED, "gave up: the prompt cannot be filled in")
+
+
 def test_a_kind_that_is_not_known_is_shown_as_it_is() -> None:
     assert after(failed("Weird")) == GiveUp(AgentStatus.FAILED, "gave up: Weird")
 

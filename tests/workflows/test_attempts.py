@@ -72,6 +72,23 @@ async def test_a_final_error_goes_on_with_the_next_candidate(opened: Open) -> No
     assert cost.attempts[0].decision
 
 
+async def test_a_prompt_that_cannot_be_filled_in_is_asked_of_nobody_else(opened: Open) -> None:
+    async with opened(script := Script()) as running:
+        steps = agent("a"), agent("b", "Of {a.lacking}.", dependencies=("a",))
+        chain = plan(team(*steps), candidate(), candidate("second", "gpt-4-turbo"))
+        run = await running.start(chain)
+        await run.wait()
+        cost = await run.cost()
+        ended = {step.agent_id: step for step in await run.results()}
+    assert [(a.id, a.outcome) for a in cost.attempts] == [
+        ("a#1", "completed"),
+        ("b#1", "Unrendered"),
+    ]
+    assert cost.attempts[1].decision == "gave up: the prompt cannot be filled in"
+    assert "{a.lacking} is missing" in str(ended["b"].error)
+    assert (script.count(), cost.reserved) == (1, 0)
+
+
 async def test_an_interrupted_answer_is_continued_without_a_doubled_word(opened: Open) -> None:
     broken = Say("one two three", fails=StreamInterrupted("cut", usage=Usage(100, 3)))
     script = Script({"a": [broken, Say("two three four five")]})
