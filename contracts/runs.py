@@ -25,13 +25,14 @@ def provider_queue(provider: str) -> str:
     return f"{WORKFLOW_QUEUE}-{provider.replace('_', '-')}"
 
 
-RUN_SHAPE = 2
+RUN_SHAPE = 3
 """What a new run's workflow does as a matter of course; histories without the number have none.
 
 1: a list of more than a history's items is cut into slices, however it travels.
 2: a paused run starts no agent, where it let them wait for a slot before; a team within a team
    keeps to its own `cost_budget`, where it is granted more; a run that pauses for money does so
    before a team within it, too.
+3: a run that failed or was cancelled has its declared outputs as well, as far as they go.
 
 It stands in for `workflow.patched` where that may be asked for before anything but local
 activities has ended. A run that is queried at that time has a workflow task of its own for what

@@ -242,6 +242,26 @@ async def test_a_paused_run_goes_on_when_its_budget_is_raised(plain: Harness) ->
     assert result.status is WorkflowStatus.COMPLETED
 
 
+async def test_a_failed_run_has_its_declared_outputs_as_far_as_they_go(opened: Open) -> None:
+    """Not those of the steps that nobody reads: who reads the answer knows it by its name."""
+    script = Script({"a": [Say("alpha")], "b": [AuthenticationFailed("no such key")]})
+    async with opened(script) as running:
+        spec = team(
+            agent("a"),
+            agent("b", dependencies=("a",)),
+            outputs={"first": "<{a}>", "second": "{b}"},
+            allow_partial_completion=False,
+        )
+        run = await running.start(plan(spec))
+        result = await run.wait()
+        outputs = await run.outputs(result)
+        record = await run.record()
+    assert result.status is WorkflowStatus.FAILED
+    assert outputs == {"first": "<alpha>", "second": None}
+    assert record is not None
+    assert set(record.outputs) == {"first", "second"}
+
+
 async def test_declared_outputs_are_rendered(opened: Open) -> None:
     script = Script({"a": [Say("alpha")], "b": [Say("beta")]})
     async with opened(script) as running:
