@@ -4,7 +4,7 @@ import asyncio
 from decimal import Decimal
 
 from client.runs import Run
-from contracts.teams import AgentStatus, TeamStep
+from contracts.teams import AgentStatus, GateStep, TeamStep
 from contracts.updates import BudgetRaise, PauseRequest, SkipRequest
 from tests.support.harness import Harness
 from tests.support.teams import agent, plan, team
@@ -46,6 +46,31 @@ async def held_between(h: Harness) -> Run:
     while (await run.cost()).reserved:
         await asyncio.sleep(0.05)
     await asyncio.sleep(1.5)
+    await run.pause(PauseRequest(paused=False))
+    await run.wait()
+    return run
+
+
+async def left_out(h: Harness) -> Run:
+    """Of two that wait for money one is skipped; the other is paid for in a pause. A gate ends it."""
+    spec = team(
+        agent("dear"),
+        agent("asked"),
+        GateStep(name="gate", dependencies=("asked",), expression="false"),
+        outputs={"answer": "<{asked}>", "dear": "{dear?}"},
+        allow_partial_completion=False,
+        cost_budget=Decimal("0.000001"),
+        on_budget="pause",
+    )
+    run = await h.start(plan(spec))
+    while "cost_budget" not in ((await run.status()).paused_for or ""):
+        await asyncio.sleep(0.05)
+    await run.skip(SkipRequest(step="dear", reason="too dear"))
+    await run.pause(PauseRequest(paused=True))
+    await run.raise_budget(BudgetRaise(to=Decimal(1)))
+    while "resume it" not in ((await run.status()).paused_for or ""):
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(1)
     await run.pause(PauseRequest(paused=False))
     await run.wait()
     return run
