@@ -52,7 +52,7 @@ async def held_between(h: Harness) -> Run:
 
 
 async def left_out(h: Harness) -> Run:
-    """Of two that wait for money one is skipped; the other is paid for in a pause. A gate ends it."""
+    """Of two that wait for money one is skipped, the other paid for in a pause; a gate fails."""
     spec = team(
         agent("dear"),
         agent("asked"),
