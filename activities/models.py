@@ -26,7 +26,7 @@ from activities.reusing import KnownAnswers, request_key, text_of
 from activities.turns import LIMITS_AWAY_S as LIMITS_AWAY_S
 from activities.turns import turn
 from activities.warming import Warming
-from contracts.activities import ModelActivities
+from contracts.activities import ModelActivities, WaitingCall
 from contracts.artifacts import ArtifactRef, Value
 from contracts.base import Json
 from contracts.calls import (
@@ -41,6 +41,7 @@ from contracts.files import AttachedFile
 from contracts.messages import ChatRequest, Usage
 from contracts.plans import Candidate, Plan
 from contracts.teams import ModelStep, OutputSpec
+from providers.account_limits import LimitsUnreachable
 from providers.exceptions import ContentRefused, ProviderError, StreamInterrupted
 from providers.spi import ChatReply, ChatStream, LLMClient, Timeouts, TokenCounting
 from rules.seams import Seam
@@ -74,6 +75,11 @@ class CallModel(ModelActivities):
         state = CallState()
         attempt = Attempt(self._store, self._spools, self._clients, self._plans, call, state)
         return await attempt.count()
+
+    @activity.defn(name="give_back")
+    async def give_back(self, call: WaitingCall) -> None:
+        with contextlib.suppress(LimitsUnreachable):
+            await self._clients.give_back(call.name, call.candidate)
 
 
 class Attempt:
@@ -142,7 +148,7 @@ class Attempt:
         wanted, candidate, client, request = await self._prepared()
         size = prompts.request_bytes(request)
         self._check_bound(size + self._file_tokens)
-        name = f"{self._call.run_id}/{self._call.unit}#{self._call.attempt}"
+        name = self._call.name
         known = KnownAnswers(self._store)
         key = self._reuse_key(candidate, request)
         if key is not None and (found := await self._reused(known, key)) is not None:

@@ -26,7 +26,7 @@ def activities_of(work: RunWork) -> Activities:
 
 def asking_activities(model: CallModel, turn: CallTurn) -> Activities:
     """Return the activities that ask a model, which every provider's queue has."""
-    return [model.call_model, model.count_tokens, turn.call_turn, turn.count_turn]
+    return [model.call_model, model.count_tokens, model.give_back, turn.call_turn, turn.count_turn]
 
 
 def execution_activities(work: ExecutionWork) -> Activities:

@@ -12,7 +12,7 @@ from temporalio import activity
 from contracts.artifacts import ArtifactRef, Bindings, Value
 from contracts.base import Frozen
 from contracts.calls import ItemBinding, ModelCall, ModelReply
-from contracts.plans import AgentHeader, PlanPage
+from contracts.plans import AgentHeader, Candidate, PlanPage
 from contracts.runs import RunRecord
 from contracts.slices import Answers, AnswersQuery, SliceQuery, StoredSlice
 
@@ -115,6 +115,13 @@ class RenderReply(Frozen):
     outputs: dict[str, Value]
 
 
+class WaitingCall(Frozen):
+    """An attempt, by its name, that waits for its candidate's account to have room."""
+
+    name: str
+    candidate: Candidate
+
+
 class ModelActivities(ABC):
     """One streamed provider call. Served on the provider's own queue."""
 
@@ -127,6 +134,11 @@ class ModelActivities(ABC):
     @abstractmethod
     async def count_tokens(self, call: ModelCall) -> int:
         """Return the prompt's tokens as the provider counts them, without charge."""
+
+    @activity.defn(name="give_back")
+    @abstractmethod
+    async def give_back(self, call: WaitingCall) -> None:
+        """Give up the turn under its account's limits that a call waits for, if it does."""
 
 
 class RunActivities(ABC):

@@ -97,6 +97,11 @@ class ModelCall(Frozen):
     shared: SharedUse | None = None
     warms: str = ""
 
+    @property
+    def name(self) -> str:
+        """What the attempt is called beyond its run: "r1/draft#2"."""
+        return f"{self.run_id}/{self.unit}#{self.attempt}"
+
 
 class ModelReply(Frozen):
     """A whole answer. `usage` is the vendor's, or estimated and marked so.

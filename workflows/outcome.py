@@ -5,6 +5,7 @@ WAIT_CANCELLATION_COMPLETED, so that its last word, with the usage, always arriv
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -20,7 +21,7 @@ from temporalio.exceptions import (
 )
 from temporalio.exceptions import TimeoutType as Clock
 
-from contracts.activities import ModelActivities
+from contracts.activities import ModelActivities, WaitingCall
 from contracts.calls import CallFailure, CallProgress, ModelCall, ModelReply
 from contracts.chats import TurnCall
 from contracts.failures import FailureKind
@@ -34,6 +35,9 @@ OWN_HEARTBEAT_TIMEOUT = timedelta(seconds=15)
 
 LOAD_AND_STORE = timedelta(seconds=60)
 """Beside the provider's own time: reading the inputs, writing the answer."""
+
+GIVEN_BACK = timedelta(seconds=2)
+"""A cancelled run does not wait longer for a provider's queue to hear of it."""
 
 SATURATED_AFTER = timedelta(seconds=60)
 """A queue that gives no slot for so long is left for the next candidate."""
@@ -84,7 +88,23 @@ async def attempt_by(
         try:
             return await handle
         except ActivityError as error:
+            if isinstance(error.cause, CancelledError) and workflow.patched("turns-given-back"):
+                await _give_back(call, candidate)
             return failure_of(error)
+
+
+async def _give_back(call: ModelCall, candidate: Candidate) -> None:
+    """Let others have the turn that a call may have waited for, as soon as anyone can tell them."""
+    with contextlib.suppress(ActivityError, asyncio.CancelledError):
+        await workflow.execute_activity_method(
+            ModelActivities.give_back,
+            WaitingCall(name=call.name, candidate=candidate),
+            task_queue=candidate.queue,
+            schedule_to_close_timeout=GIVEN_BACK,
+            retry_policy=RetryPolicy(maximum_attempts=1),
+            summary=f"{call.unit} · waits for {candidate.provider} no longer",
+            priority=Priority(priority_key=1),
+        )
 
 
 def heartbeat_timeout(queue: str) -> timedelta:

@@ -157,6 +157,18 @@ async def cancelled(h: Harness) -> Run:
     return run
 
 
+async def never_sent(h: Harness) -> Run:
+    """A run that is cancelled while one call is in flight and one waits for its provider."""
+    chain = plan(team(agent("slow"), agent("waits")), candidate(), candidate("absent"))
+    chain = chain.model_copy(update={"step_candidates": {"slow": (0,), "waits": (1,)}})
+    run = await h.start(chain)
+    while len((await run.cost()).attempts) < 2 or h.script.count("slow") == 0:
+        await asyncio.sleep(0.05)
+    await run.cancel()
+    await run.wait()
+    return run
+
+
 async def timed_out(h: Harness) -> Run:
     """A run whose time is over: failed."""
     return await done(h, plan(team(agent("slow"), timeout=0.5)), {})
@@ -277,7 +289,7 @@ async def done(h: Harness, made: Plan, inputs: dict[str, object]) -> Run:
 SCENES: dict[str, Scene] = {
     scene.__name__: scene
     for scene in (
-        *(graph, failover, forms, control, cancelled, timed_out, many),
+        *(graph, failover, forms, control, cancelled, never_sent, timed_out, many),
         *(slices, slice_of_items, slices_stopped, slice_stopped, slices_again, slice_again),
         *(told, moved, held_back, held_between, left_out, topped_up),
         *(chat, chat_tools, asking_tools, agent_steps),

@@ -89,6 +89,27 @@ async def test_D20_a_policys_limit_holds_in_a_run_and_costs_no_attempt(
     assert kinds[EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED] == 0
 
 
+async def test_a_cancelled_runs_turns_are_free_for_others_at_once(
+    server: LocalServer, tmp_path: Path
+) -> None:
+    """Six wait for theirs, the last for half a minute: another run need not."""
+    script = Script(default=Say("Yes."))
+    limits = InProcessLimits(Limits(requests_per_minute=12, burst=0.01))
+    clients = Limited(script, limits)
+    async with harness(server.address, tmp_path, script, clients=clients) as made:
+        run = await made.start(many(16))
+        async with asyncio.timeout(30):
+            while len(clients.asked) < 16:
+                await asyncio.sleep(0.05)
+        await run.cancel()
+        result = await run.wait()
+        status = await run.status()
+        wait = await limits.admit("another", 1)
+    assert result.status is WorkflowStatus.CANCELLED
+    assert (status.reserved, status.uncertain) == (0, 0)
+    assert wait < 6
+
+
 async def test_open_requests_are_bounded_over_workers_that_share_a_redis(
     server: LocalServer, tmp_path: Path
 ) -> None:
