@@ -101,7 +101,7 @@ class ArtifactStore:
         return await self.put_bytes(text_bytes(text), TEXT)
 
     async def put_json(self, value: object) -> ArtifactRef:
-        """Store a value as canonical JSON: see stores.jsontext. Raises ValueError if it is none."""
+        """Store a value as JSON: see stores.jsontext. Raises ValueError if it is none."""
         return await self.put_bytes(json_bytes(value), JSON)
 
     async def put_bytes(self, data: bytes, media_type: str = BYTES) -> ArtifactRef:

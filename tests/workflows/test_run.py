@@ -15,6 +15,7 @@ from contracts.teams import (
     ApprovalStep,
     EndStep,
     GateStep,
+    OutputSpec,
     SetStep,
     WaitStep,
     WorkflowStatus,
@@ -260,6 +261,24 @@ async def test_a_failed_run_has_its_declared_outputs_as_far_as_they_go(opened: O
     assert outputs == {"first": "<alpha>", "second": None}
     assert record is not None
     assert set(record.outputs) == {"first", "second"}
+
+
+async def test_a_schemas_fields_are_asked_for_in_their_order(opened: Open) -> None:
+    """A model that is to give its reasons first fills them in first; so with outputs."""
+    fields = {name: {"type": "string"} for name in ("reasons", "verdict", "confidence")}
+    judged = '{"reasons": "r", "verdict": "v", "confidence": "c"}'
+    script = Script({"judge": [Say(judged)]})
+    async with opened(script) as running:
+        schema = {"type": "object", "properties": fields}
+        judge = agent("judge", output=OutputSpec(kind="json", schema_=schema))
+        spec = team(judge, outputs={"whole": "{judge}", "alone": "{judge.verdict}"})
+        run = await running.start(plan(spec))
+        outputs = await run.outputs(await run.wait())
+    asked = script.requests[0][2].response_schema
+    assert asked is not None
+    assert list(asked["properties"]) == ["reasons", "verdict", "confidence"]
+    assert list(outputs) == ["whole", "alone"]
+    assert list(outputs["whole"]) == ["reasons", "verdict", "confidence"]
 
 
 async def test_declared_outputs_are_rendered(opened: Open) -> None:
