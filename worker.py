@@ -49,7 +49,7 @@ from client.storage import open_storage
 from client.tenants import registered
 from client.worker_process import until_stopped
 from config.problems import ConfigError
-from contracts.runs import WORKFLOW_QUEUE, provider_queue
+from contracts.queues import WORKFLOW_QUEUE, provider_queue
 from contracts.tools import tool_queue
 from contracts.version import VERSION
 from providers import registry

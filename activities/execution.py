@@ -40,7 +40,7 @@ from contracts.execution_parts import StoredPart, load_part
 from contracts.messages import ChatRequest, Usage
 from contracts.plans import Candidate
 from contracts.prices import Price, Rate
-from contracts.runs import provider_queue
+from contracts.queues import provider_queue
 from contracts.sharing import UPLOADS
 from providers import executing
 from providers.exceptions import ExecutionPlatformError, InvalidRequest, StreamInterrupted

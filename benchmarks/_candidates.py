@@ -5,7 +5,7 @@ from typing import Any
 
 from contracts.plans import Candidate
 from contracts.prices import Price, Rate
-from contracts.runs import provider_queue
+from contracts.queues import provider_queue
 
 PRICE = Price(
     model="benchmark",

@@ -6,14 +6,16 @@ from client.agents import store_header
 from client.attaching import with_stored_files
 from contracts import search
 from contracts.artifacts import ArtifactRef
-from contracts.plans import Plan
+from contracts.plans import Plan, PlanPage
 from contracts.teams import WorkflowStatus
+from rules import planning
 from stores.artifacts import ArtifactStore
 
 
-async def stored_plan(plan: Plan, store: ArtifactStore) -> ArtifactRef:
-    """Store a plan, those of its teams and its agents first."""
-    children = {name: await stored_plan(child, store) for name, child in plan.children.items()}
+async def stored_plan(plan: Plan, store: ArtifactStore) -> tuple[ArtifactRef, PlanPage]:
+    """Store a plan, those of its teams and its agents first; return it, and its first page."""
+    stored = {name: await stored_plan(child, store) for name, child in plan.children.items()}
+    children = {name: ref for name, (ref, _) in stored.items()}
     for name, draft in plan.agents.items():
         children[name] = await store_header(store, draft)
     update = {
@@ -22,7 +24,8 @@ async def stored_plan(plan: Plan, store: ArtifactStore) -> ArtifactRef:
         "child_plans": {**plan.child_plans, **children},
         "team": await with_stored_files(plan.team, store),
     }
-    return await store.put_json(plan.model_copy(update=update))
+    whole = plan.model_copy(update=update)
+    return await store.put_json(whole), planning.page(whole, 0)
 
 
 def summary(plan: Plan) -> str:

@@ -59,7 +59,7 @@ from contracts.chats import (
 )
 from contracts.messages import Message
 from contracts.parts import Part
-from contracts.runs import WORKFLOW_QUEUE
+from contracts.queues import WORKFLOW_QUEUE
 from contracts.updates import Accepted, BudgetRaise, BudgetView, Command
 from stores.artifacts import ArtifactStore
 from stores.spooling import Spools

@@ -17,8 +17,8 @@ from config.problems import ConfigError
 from config.teamfile import load_team
 from contracts.files import INLINE_BYTES, MOST_BYTES, AttachedFile
 from contracts.plans import AgentDraft, AgentForm, Candidate, PersonaProfile, Plan
+from contracts.queues import provider_queue
 from contracts.retry import RetryRule
-from contracts.runs import provider_queue
 from contracts.teams import AgentStep, FallbackSpec, ModelStep, TeamSpec, TeamStep
 from providers import media, registry
 from providers.capabilities import CachingFacts, ProviderEntry

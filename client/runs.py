@@ -21,7 +21,8 @@ from client.searchability import has_search_attributes
 from contracts import search
 from contracts.artifacts import Value
 from contracts.plans import Plan
-from contracts.runs import RUN_SHAPE, RUN_WORKFLOW, WORKFLOW_QUEUE, RunRequest, RunStatus
+from contracts.queues import WORKFLOW_QUEUE
+from contracts.runs import RUN_SHAPE, RUN_WORKFLOW, RunRequest, RunStatus
 from contracts.teams import WorkflowStatus
 from stores.artifacts import ArtifactStore
 from stores.spooling import Spools
@@ -85,10 +86,12 @@ class Runs:
         team = plan.team
         run_id = run_id or new_run_id(team.name)
         searchable = await self.searchable()
+        stored, first_page = await stored_plan(plan, self.store)
         request = RunRequest(
             run_id=run_id,
             team=team.name,
-            plan=await stored_plan(plan, self.store),
+            plan=stored,
+            first_page=first_page,
             inputs=dict(inputs),
             searchable=searchable,
             shape=RUN_SHAPE,

@@ -8,22 +8,11 @@ from typing import Literal
 from contracts.artifacts import ArtifactRef, Value
 from contracts.base import Frozen, Json, Slim
 from contracts.messages import Usage
+from contracts.plans import PlanPage
 from contracts.teams import AgentStatus, WorkflowStatus
 
 RUN_WORKFLOW = "callboard.run"
 """The run workflow's type, as Temporal knows it."""
-
-WORKFLOW_QUEUE = "callboard"
-"""Task queue of workflows and light activities."""
-
-OWN_CLIENT = "inproc-"
-"""Begins the name of what serves a caller's own client: its queues are that process's alone."""
-
-
-def provider_queue(provider: str) -> str:
-    """Return the task queue whose workers hold the provider's key."""
-    return f"{WORKFLOW_QUEUE}-{provider.replace('_', '-')}"
-
 
 RUN_SHAPE = 3
 """What a new run's workflow does as a matter of course; histories without the number have none.
@@ -49,12 +38,14 @@ class RunRequest(Frozen):
     `searchable` says that the namespace knows our search attributes: an unknown one would fail
     the workflow's task for ever.
     `shape` is the RUN_SHAPE of whoever started it.
+    `first_page` is the plan's, where whoever starts the run has it at hand.
     `may_ask` says that a child run whose grant is spent waits until the run around it gives more.
     """
 
     run_id: str
     team: str
     plan: ArtifactRef
+    first_page: PlanPage | None = None
     inputs: dict[str, Value] = {}
     searchable: bool = False
     budget: Decimal | None = None

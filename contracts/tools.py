@@ -21,7 +21,7 @@ from pydantic import (
 from contracts.artifacts import ArtifactRef
 from contracts.base import Frozen, Json, Slim
 from contracts.brief import BriefRef, BriefTime, BriefValue, Timed
-from contracts.runs import WORKFLOW_QUEUE
+from contracts.queues import WORKFLOW_QUEUE
 from contracts.teams import Dollars, ModelParams, Positive
 
 MOST_DECLARED = 50

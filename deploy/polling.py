@@ -19,7 +19,7 @@ from temporalio.api.taskqueue.v1 import PollerInfo, TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 
 from client.connection import ServerUnreachable, connect
-from contracts.runs import WORKFLOW_QUEUE
+from contracts.queues import WORKFLOW_QUEUE
 
 MAX_SILENCE = timedelta(minutes=2)
 

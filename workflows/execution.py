@@ -34,7 +34,7 @@ with workflow.unsafe.imports_passed_through():
         UploadReply,
     )
     from contracts.failures import FailureKind
-    from contracts.runs import provider_queue
+    from contracts.queues import provider_queue
     from workflows.effects import Effects
     from workflows.executing import Execution
     from workflows.outcome import HEARTBEAT_TIMEOUT, LOAD_AND_STORE, failure_of

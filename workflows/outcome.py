@@ -27,7 +27,7 @@ from contracts.chats import TurnCall
 from contracts.failures import FailureKind
 from contracts.messages import Usage
 from contracts.plans import Candidate
-from contracts.runs import OWN_CLIENT, provider_queue
+from contracts.queues import OWN_CLIENT, provider_queue
 
 HEARTBEAT_TIMEOUT = timedelta(seconds=5)
 OWN_HEARTBEAT_TIMEOUT = timedelta(seconds=15)

@@ -107,7 +107,7 @@ class RunWorkflow(Control):
 
     async def _load(self, request: RunRequest) -> RunState:
         """Read the plan's graph, page by page after the first."""
-        first = await self._page(request, 0)
+        first = request.first_page or await self._page(request, 0)
         header = first.header
         if header is None:
             raise ValueError("page 0 of a plan has no header")

@@ -23,8 +23,8 @@ from client.planning import SIMULATED, Planner
 from client.runs import Runs
 from client.storage import Storage, open_storage
 from config.agentfile import LoadedAgent
+from contracts.queues import provider_queue
 from contracts.retry import RetryRule
-from contracts.runs import provider_queue
 from providers.router import PersonaRouter
 from providers.spi import LLMClient
 

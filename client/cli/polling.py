@@ -10,7 +10,7 @@ from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 
 from client.cli.console import Refusal
-from contracts.runs import WORKFLOW_QUEUE, provider_queue
+from contracts.queues import WORKFLOW_QUEUE, provider_queue
 from providers import registry
 
 POLL_AGE = timedelta(seconds=75)

@@ -33,7 +33,7 @@ from client.engine.waiting import BudgetWaits, OnBudgetWait, budget_of
 from client.engine.workflows import Workflow
 from client.planning import SIMULATED
 from client.runs import Run, Runs, new_run_id
-from contracts.runs import OWN_CLIENT, provider_queue
+from contracts.queues import OWN_CLIENT, provider_queue
 from contracts.teams import WorkflowStatus
 from contracts.updates import BudgetRaise
 from providers.spi import LLMClient

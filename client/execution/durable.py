@@ -26,7 +26,7 @@ from contracts.execution_calls import (
     ExecutionRequest,
 )
 from contracts.execution_parts import StoredPart
-from contracts.runs import WORKFLOW_QUEUE
+from contracts.queues import WORKFLOW_QUEUE
 from stores.artifacts import ArtifactStore
 from stores.values import load_value
 

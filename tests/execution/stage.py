@@ -14,7 +14,7 @@ from activities.clients import Clients
 from activities.execution import ExecutionWork
 from client.runs import Runs
 from contracts.plans import Candidate
-from contracts.runs import WORKFLOW_QUEUE, provider_queue
+from contracts.queues import WORKFLOW_QUEUE, provider_queue
 from providers.spi import LLMClient
 from stores.artifacts import ArtifactStore
 from stores.spools import FileSpools

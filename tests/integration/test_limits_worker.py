@@ -15,7 +15,7 @@ from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 
 from client.runs import Runs
-from contracts.runs import provider_queue
+from contracts.queues import provider_queue
 from contracts.teams import WorkflowStatus
 from providers.policy import Limits
 from tests.support.redis import running_redis

@@ -12,7 +12,7 @@ from temporalio import activity
 from temporalio.worker import Worker
 
 from client.connection import connect
-from contracts.runs import WORKFLOW_QUEUE
+from contracts.queues import WORKFLOW_QUEUE
 from tests.support.server import LocalServer, free_port, local_server
 from worker import workflow_runner
 from workflows.run import RunWorkflow

@@ -23,7 +23,8 @@ from client.runs import Run, Runs
 from contracts.artifacts import Value
 from contracts.base import Json
 from contracts.plans import Plan
-from contracts.runs import RunResult, StepResult, provider_queue
+from contracts.queues import provider_queue
+from contracts.runs import RunResult, StepResult
 from contracts.tools import tool_queue
 from stores.artifacts import ArtifactStore
 from stores.spools import FileSpools

@@ -5,8 +5,8 @@ from typing import Any
 
 from contracts.plans import Candidate, Plan
 from contracts.prices import Price, Rate
+from contracts.queues import provider_queue
 from contracts.retry import RetryRule
-from contracts.runs import provider_queue
 from contracts.teams import ModelStep, StepSpec, TeamSpec
 
 GPT4 = Price(

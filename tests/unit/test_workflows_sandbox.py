@@ -8,7 +8,7 @@ from temporalio.api.common.v1 import Payload
 from temporalio.converter import CompositePayloadConverter, WithSerializationContext
 
 from client.encryption import PlainPayloadConverter, SharedPayloadConverter, data_converter
-from contracts.runs import OWN_CLIENT, provider_queue
+from contracts.queues import OWN_CLIENT, provider_queue
 from stores.exceptions import WrongKey
 from stores.sealing import PLAIN, AesGcm, Sealer
 from worker import workflow_runner

@@ -23,6 +23,7 @@ from stores.values import store_value
 from tests.support.harness import harness
 from tests.support.scripted import Say, Script
 from tests.support.server import LocalServer
+from tests.support.starting import by_reference
 from tests.support.teams import agent, plan, team
 from worker import BUILD_ID, WORKFLOWS, activities_of, workflow_runner
 from workflows.run import RunWorkflow
@@ -54,7 +55,7 @@ async def test_a_long_list_replays_after_an_early_question(
     async with harness(server.address, tmp_path, script, cached_workflows=100) as h:
         items = await store_value(h.store, list(range(501)), want_inline=True)
         assert items.has_inline
-        run = await h.runs.start(made, {"items": items}, f"test-{uuid.uuid4()}", queue=queue)
+        run = await by_reference(h, made, {"items": items}, queue)
         asking = asyncio.create_task(run.handle.query(RunWorkflow.status))
         await asyncio.sleep(HEAD_START_S)
         async with Worker(

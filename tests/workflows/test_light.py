@@ -19,6 +19,7 @@ from stores.exceptions import StoreUnavailable
 from tests.support.harness import harness
 from tests.support.scripted import Script
 from tests.support.server import LocalServer
+from tests.support.starting import by_reference
 from tests.support.teams import agent, plan, team
 
 pytestmark = pytest.mark.integration
@@ -59,10 +60,14 @@ async def events_of(run: Run) -> tuple[list[str], int]:
 
 
 async def test_plan_and_record_are_one_event_each(server: LocalServer, tmp_path: Path) -> None:
+    """The plan is none where it comes with the start."""
+    made = plan(team(agent("a")))
     async with harness(server.address, tmp_path, Script()) as running:
-        run = await running.start(plan(team(agent("a"))))
+        run, reading = await running.start(made), await by_reference(running, made)
         await run.wait()
-        assert await events_of(run) == (["call_model"], 2)
+        await reading.wait()
+        assert await events_of(run) == (["call_model"], 1)
+        assert await events_of(reading) == (["call_model"], 2)
 
 
 @pytest.mark.parametrize("fails", [1, 3])
@@ -71,7 +76,8 @@ async def test_a_store_that_is_away_is_asked_by_the_queue(
 ) -> None:
     work = partial(AwayAtFirst, fails)
     async with harness(server.address, tmp_path, Script(), work=work) as running:
-        run = await running.start(plan(team(agent("a"), agent("b", "{a}", dependencies=("a",)))))
+        made = plan(team(agent("a"), agent("b", "{a}", dependencies=("a",))))
+        run = await by_reference(running, made)
         result = await run.wait()
         record = await run.record()
         queued, local = await events_of(run)
