@@ -80,6 +80,16 @@ async def graph(h: Harness) -> Run:
     return await done(h, plan(spec), {"text": "some text", "numbers": [1, 2, 3]})
 
 
+async def begun_at_once(h: Harness) -> Run:
+    """A run whose plan comes with its start, and a team within it, whose plan is read."""
+    inner = team(agent("inner"), name="sub", outputs={"answer": "{inner}"})
+    sub = TeamStep(name="sub", file="sub.yaml", inputs={}, dependencies=("first",))
+    spec = team(agent("first"), sub, agent("last", "{sub.answer}", dependencies=("sub",)))
+    run = await h.start(plan(spec, children={"sub": plan(inner)}))
+    await run.wait()
+    return run
+
+
 async def failover(h: Harness) -> Run:
     """Retries with a wait, the next candidate, an answer that is continued, a repair."""
     schema = {"type": "object", "required": ["score"]}
@@ -289,7 +299,7 @@ async def done(h: Harness, made: Plan, inputs: dict[str, object]) -> Run:
 SCENES: dict[str, Scene] = {
     scene.__name__: scene
     for scene in (
-        *(graph, failover, forms, control, cancelled, never_sent, timed_out, many),
+        *(graph, begun_at_once, failover, forms, control, cancelled, never_sent, timed_out, many),
         *(slices, slice_of_items, slices_stopped, slice_stopped, slices_again, slice_again),
         *(told, moved, held_back, held_between, left_out, topped_up),
         *(chat, chat_tools, asking_tools, agent_steps),
