@@ -104,7 +104,7 @@ async def test_questions_and_waits_keep_their_deadlines(opened: Open) -> None:
     assert steps["ok"].output is not None
     assert steps["ok"].output.inline == "yes"
     for name in ("late", "wait"):
-        assert 4 <= steps[name].execution_time < 12
+        assert 4 <= steps[name].execution_time < 30
     assert steps["late"].output is not None
     assert steps["late"].output.inline == "no"
 
