@@ -36,8 +36,9 @@ from contracts.base import Json
 from contracts.failures import FailureKind
 from contracts.plans import AgentHeader, Plan, PlanPage
 from contracts.runs import RecordPage, RecordQuery, RunRecord, StateQuery
-from contracts.teams import AgentStep, ApprovalStep, TeamStep
+from contracts.teams import AgentStep, ApprovalStep, StepSpec, TeamStep
 from rules import conditions, plainpaths, templates
+from rules.teaminputs import InputMisfit, filled
 from stores.artifacts import ArtifactStore
 from stores.exceptions import ArtifactMissing
 from stores.values import load_bindings, load_value, store_value
@@ -109,11 +110,23 @@ class RunWork(SliceWork, RunActivities):
         if call.item is not None:
             items = await self._store.get_json(call.item.items)
             values[call.item.name] = items[call.item.index]
+        spec = next((spec for spec in plan.team.agents if spec.name == call.step), None)
+        made = _made(plan, spec, call, values)
+        if isinstance(spec, TeamStep):
+            made = await self._inputs_of(plan.child_plans[spec.name], made)
         outputs = {
-            name: await store_value(self._store, made, want_inline=call.step is not None)
-            for name, made in _made(plan, call, values).items()
+            name: await store_value(self._store, value, want_inline=call.step is not None)
+            for name, value in made.items()
         }
         return RenderReply(outputs=outputs)
+
+    async def _inputs_of(self, child: ArtifactRef, given: Mapping[str, Json]) -> dict[str, Json]:
+        """Return an inner team's inputs, its defaults among them."""
+        inner = await self._plans.get(child)
+        try:
+            return filled(inner.team.inputs, given)
+        except InputMisfit as error:
+            raise _final(str(error)) from None
 
     @activity.defn(name="measure_list")
     async def measure_list(self, value: Value) -> ListFacts:
@@ -191,14 +204,15 @@ def _own_workflow() -> WorkflowHandle[Any, Any]:
     )
 
 
-def _made(plan: Plan, call: RenderCall, values: Mapping[str, Json]) -> dict[str, Json]:
+def _made(
+    plan: Plan, spec: StepSpec | None, call: RenderCall, values: Mapping[str, Json]
+) -> dict[str, Json]:
     """Return by name what the templates come to: of the team's outputs, or of a step's own.
 
     Names of outputs and inputs are people's: what a template is for is told by whose it is.
     """
     if call.step is None:
         return {name: _rendered(text, values) for name, text in plan.team.outputs.items()}
-    spec = next((spec for spec in plan.team.agents if spec.name == call.step), None)
     match spec:
         case ApprovalStep():
             return {QUESTION: _question(spec.ask, values)}

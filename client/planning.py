@@ -12,7 +12,6 @@ from typing import Any
 
 from client.affording import unaffordable
 from client.step_needs import capabilities, file_tokens, modalities
-from config.inputs import never_fits
 from config.problems import ConfigError
 from config.teamfile import load_team
 from contracts.files import INLINE_BYTES, MOST_BYTES, AttachedFile
@@ -24,6 +23,7 @@ from providers import media, registry
 from providers.capabilities import CachingFacts, ProviderEntry
 from providers.exceptions import NoProviderError, RouterError
 from providers.router import Needs, PersonaRouter, RoutedCandidate
+from rules.teaminputs import never_fits
 
 DEFAULT_PERSONA = "code_writer"
 """Serves a step that names none; its only requirement is a system prompt."""

@@ -18,7 +18,6 @@ from pydantic import ValidationError
 
 from config.attachedmodel import SharedFile
 from config.attachments import AttachmentError, encoding_notes, read_files
-from config.inputs import misfit, outside_enum
 from config.keys import accepted_keys, respelt, unknown_key
 from config.problems import ConfigError, KeyPath, Problem, explain, spell_path
 from config.promptfiles import PromptFile, read_prompt
@@ -32,6 +31,7 @@ from contracts.plans import Plan
 from contracts.teams import AgentStep, ModelStep, StepSpec, TeamSpec
 from rules import planning, teamcheck
 from rules.step_files import files_of
+from rules.teaminputs import misfit, outside_enum
 
 _STRUCTURE = frozenset({"name", "inputs", "defaults", "outputs", "shared_context", "agents"})
 """Keys of the head without which the rest cannot be understood: misspelt, they are read anyway."""

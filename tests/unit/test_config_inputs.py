@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from config import inputs
-from config.inputs import InputError, never_fits, parse_inputs
+from config.inputs import InputError, parse_inputs
 from contracts.base import Json
 from contracts.teams import InputSpec, ModelStep, TeamSpec
+from rules.teaminputs import InputMisfit, filled, never_fits
 
 pytestmark = pytest.mark.unit
 
@@ -170,3 +171,30 @@ def test_an_inner_team_takes_one_of_its_values() -> None:
     assert never_fits(spec, "{a}") is None
     assert never_fits(spec, "buyer") is None
     assert never_fits(spec, "buier") == 'must be one of "buyer", "seller". Did you mean "buyer"?'
+
+
+def test_an_inner_team_has_its_defaults_where_nothing_is_given() -> None:
+    assert filled(ALL.inputs, {"data": "x", "n": None, "tags": ["a"]}) == {
+        "data": "x",
+        "side": "buyer",
+        "n": 1,
+        "on": False,
+        "tags": ["a"],
+        "doc": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "wrong"),
+    [
+        ({}, "data is required, and there is nothing to give"),
+        ({"data": "x", "n": "two"}, 'n must be a number, not "two"'),
+        ({"data": "x", "side": "byer"}, 'must be one of "buyer", "seller". Did you mean "buyer"?'),
+    ],
+)
+def test_what_an_inner_team_is_given_and_cannot_take_is_named(
+    given: dict[str, Json], wrong: str
+) -> None:
+    with pytest.raises(InputMisfit) as raised:
+        filled(ALL.inputs, given)
+    assert wrong in str(raised.value)

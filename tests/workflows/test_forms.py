@@ -256,6 +256,24 @@ async def test_a_team_in_a_team(opened: Open) -> None:
     assert cost.by_step["sub"] == Decimal("0.006")
 
 
+async def test_a_child_has_its_defaults_and_takes_only_what_it_may(opened: Open) -> None:
+    inputs = {
+        "topic": {"type": "text", "enum": ("bees", "wasps")},
+        "words": {"type": "number", "required": False, "default": 40},
+    }
+    inner = team(agent("inner", "{topic} in {words} words"), name="sub", inputs=inputs)
+    for said, ended in (("bees", AgentStatus.COMPLETED), ("nonsense", AgentStatus.FAILED)):
+        script = Script({"a": [Say(said)]})
+        async with opened(script) as running:
+            _, steps = await with_child(running, plan(inner))
+        assert steps[1].status is ended
+        assert script.count("inner") == (ended is AgentStatus.COMPLETED)
+        if ended is AgentStatus.COMPLETED:
+            assert prompts(script)[1] == "bees in 40 words"
+        else:
+            assert 'topic must be one of "bees", "wasps"' in str(steps[1].error)
+
+
 async def test_a_child_spends_no_more_than_its_grant(opened: Open) -> None:
     script = Script({"a": [Say("bees")]})
     async with opened(script) as running:
