@@ -11,7 +11,7 @@ Likely: the first candidate answers each call at once. Answers have half of thei
 loops take half of their rounds, a token is four bytes of prompt, an agent with tools calls its
 model three times; conditions hold, nothing fails.
 Where earlier runs of the team are known (`rules.usual`), their means take the place of calls,
-answers and seconds.
+answers and seconds: those of an item for each item that there is now.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -25,7 +25,7 @@ from rules import bounds, graph, prices
 from rules.foresight import LIKELY_BYTES_PER_TOKEN, LIKELY_SHARE, Foresight, Given
 from rules.plan_graph import graph_nodes
 from rules.sharing import SharedEstimate, shared_estimates
-from rules.usual import Usual, UsualStep
+from rules.usual import Usual
 
 TOKENS_PER_S = 60
 FIRST_TOKEN_S = 1.0
@@ -183,14 +183,17 @@ def _asking(
     most: _Most,
 ) -> StepEstimate:
     """Return the estimate of a step that asks a model, with tools or without."""
+    items, rounds = ahead.items(node).most, ahead.rounds[number]
+    if items is not None:  # earlier runs may have had more retries, or longer loops
+        calls = min(calls, Decimal(most.attempts * rounds * items))
     return StepEstimate(
         name=node.name,
         kind="agent" if node.kind == "agent" else "model",
         candidates=chosen,
         tokens=tokens,
         calls=calls,
-        rounds=ahead.rounds[number],
-        items=ahead.items(node).most,
+        rounds=rounds,
+        items=items,
         mapped=node.for_each is not None,
         attempts=most.attempts,
         cost_limit=node.cost_limit,
@@ -210,7 +213,7 @@ def _overhead(chosen: tuple[Candidate, ...]) -> int:
 
 def _calls(ahead: Foresight, number: int, node: StepNode) -> Decimal:
     """Return the likely number of calls. What catches failures is not needed."""
-    known = ahead.usual.steps.get(node.name)
+    known = ahead.known(node)
     if known is not None:
         return known.calls
     if any(other.handler == number for other in ahead.nodes):
@@ -331,7 +334,7 @@ def _whole_window(candidate: Candidate, asked: StepNode) -> Decimal | None:
 
 def _agent_calls(ahead: Foresight, number: int, node: StepNode, most: int) -> Decimal:
     """Return the likely number of an agent's calls: so many for each item and round."""
-    known = ahead.usual.steps.get(node.name)
+    known = ahead.known(node)
     if known is not None:
         return known.calls
     return _calls(ahead, number, node) * min(LIKELY_CALLS, most)
@@ -343,8 +346,9 @@ def _team(ahead: Foresight, number: int, node: StepNode) -> StepEstimate:
     inner = None
     if child is not None:
         inner = _estimate(child, min(node.cost_limit, child.plan.team.cost_budget))
-    known = ahead.usual.steps.get(node.name)
-    likely_rounds = known.calls if known else Decimal(-(-rounds // LIKELY_SHARE))
+    known = ahead.known(node)
+    likely = known.calls if known else Decimal(-(-rounds // LIKELY_SHARE))
+    likely_rounds = min(likely, Decimal(rounds))
     seconds = inner.path_seconds * float(likely_rounds) if inner else 0.0
     most = min(inner.most * rounds, node.cost_limit) if inner else node.cost_limit
     expected = known.cost if known else inner.expected * likely_rounds if inner else ZERO
@@ -370,15 +374,9 @@ def _team(ahead: Foresight, number: int, node: StepNode) -> StepEstimate:
     )
 
 
-def _team_seconds(known: UsualStep | None, inner: Estimate | None, rounds: Decimal) -> float:
-    if known is not None:
-        return known.seconds
-    return inner.path_seconds * float(rounds) if inner is not None else 0.0
-
-
 def _step_seconds(ahead: Foresight, node: StepNode, answer: int, calls: Decimal) -> float:
     """Return how long a step takes: its calls one after the other, as many at once as may."""
-    known = ahead.usual.steps.get(node.name)
+    known = ahead.known(node)
     if known is not None:
         return known.seconds
     at_once = min(node.max_parallel, ahead.plan.team.max_parallel_agents) if node.for_each else 1
@@ -392,7 +390,7 @@ def _seconds(ahead: Foresight, calling: dict[str, float]) -> dict[str, float]:
         for node in ahead.nodes
     }
     for node in ahead.nodes:
-        if node.members and node.name not in ahead.usual.steps:
+        if node.members and ahead.known(node) is None:
             found[node.name] += sum(found[ahead.nodes[n].name] for n in node.members)
     for node in ahead.nodes:
         found |= {ahead.nodes[n].name: 0.0 for n in node.members}

@@ -17,7 +17,7 @@ from contracts.teams import ModelStep, StepSpec, TeamStep
 from rules import bounds, celparts, conditions, planning, schemas, teamcheck, templates
 from rules.sharing import likely_tokens
 from rules.step_files import files_of
-from rules.usual import Usual
+from rules.usual import Usual, UsualStep
 
 LIKELY_BYTES_PER_TOKEN = 4
 LIKELY_SHARE = 2
@@ -113,6 +113,21 @@ class Foresight:
         fixed = Size(node.prompt_bytes, max(0, node.prompt_bytes - bound) + likely)
         inputs = [self.given(name).size for name in node.uses_inputs]
         return total([fixed, *inputs, *(self.output(self.nodes[n]).size for n in node.uses)])
+
+    def known(self, node: StepNode) -> UsualStep | None:
+        """Return what a step used in earlier runs, for the items that it will have now.
+
+        None where nothing is known, as of a list that was always empty.
+        """
+        known = self.usual.steps.get(node.name)
+        if known is None or node.for_each is None:
+            return known
+        if not known.items:
+            return None
+        items = self.items(node)
+        if items.sizes is None and items.likely == _usual_items(known):
+            return known  # the number itself is a guess from these means, rounded
+        return known.of_items(items.likely)
 
     def answer_tokens(self, node: StepNode) -> int:
         """Return the likely tokens of one answer: those of earlier runs, else half."""
@@ -246,7 +261,10 @@ class Foresight:
     def _likely_items(self, node: StepNode, most: int | None, whole: Size) -> Items:
         """Guess at an unknown number: that of earlier runs, else all that there can be, else 1."""
         known = self.usual.steps.get(node.name)
-        guess = (1 if most is None else most) if known is None else max(1, round(known.calls))
+        if known is not None and known.items:
+            guess = _usual_items(known)
+        else:
+            guess = 1 if most is None else most
         likely = guess if most is None else min(guess, most)
         return Items(most, likely, None, Size(whole.most, whole.likely // max(1, likely)))
 
@@ -280,6 +298,10 @@ class Foresight:
             return Given.of(conditions.evaluate(source, context))
         except conditions.ConditionError:
             return Given.of(None)  # the step fails when it comes to it: nothing is called
+
+
+def _usual_items(known: UsualStep) -> int:
+    return max(1, round(known.items))
 
 
 def _rounds(nodes: Sequence[StepNode]) -> list[int]:

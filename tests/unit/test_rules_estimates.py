@@ -9,6 +9,7 @@ from contracts.messages import Usage
 from contracts.plans import Plan
 from contracts.retry import RetryRule
 from contracts.teams import (
+    AgentStep,
     ForEachSpec,
     OutputSpec,
     RepeatSpec,
@@ -151,12 +152,47 @@ def test_a_team_within_spends_what_its_step_grants_and_no_more_than_its_own_budg
     assert only(guess(plan(team(step), children={"sub": poor}))).most == CALL
 
 
+def usual_of_a(calls: str, items: str) -> Usual:
+    step = UsualStep(Decimal(calls), 10, 7.0, Decimal("0.5"), Decimal(items))
+    return Usual(2, {"a": step})
+
+
 def test_earlier_runs_take_the_place_of_guesses() -> None:
-    seen = Usual(2, {"a": UsualStep(Decimal("1.5"), 10, 7.0, Decimal("0.5"))})
+    seen = usual_of_a("1.5", "1")
     found = only(guess(plan(team(agent("a"))), seen))
     assert found.calls == Decimal("1.5")
     assert found.expected == prices.cost(GPT4, Usage(found.tokens.prompt, 10)) * Decimal("1.5")
     assert found.seconds == 7.0
+
+
+@pytest.mark.parametrize(("now", "calls"), [(0, "0"), (1, "1.2"), (2, "2.4"), (500, "600")])
+def test_earlier_runs_of_other_lists_count_by_the_item(now: int, calls: str) -> None:
+    step = agent("a", "{one}", for_each=ForEachSpec(item="one", in_="inputs.list"))
+    planned = plan(team(step, inputs={"list": {"type": "list"}}, cost_budget=1000))
+    found = only(guess(planned, usual_of_a("120", "100"), list=["x"] * now))
+    assert found.calls == Decimal(calls)
+    assert found.expected == prices.cost(GPT4, Usage(found.tokens.prompt, 10)) * Decimal(calls)
+    assert found.seconds == pytest.approx(0.07 * now)
+
+
+def test_earlier_turns_of_an_agent_count_by_the_item() -> None:
+    each = ForEachSpec(item="one", in_="inputs.list")
+    step = AgentStep(name="a", file="a.yaml", prompt_template="{one}", for_each=each)
+    planned = plan(team(step, inputs={"list": {"type": "list"}}))
+    found = only(guess(planned, usual_of_a("300", "100"), list=["x", "y"]))
+    assert found.kind == "agent"
+    assert found.calls == 6
+    assert found.seconds == pytest.approx(0.14)
+    assert only(guess(planned, usual_of_a("300", "100"), list=[])).calls == 0
+
+
+def test_no_more_calls_are_expected_than_there_can_be() -> None:
+    assert only(guess(plan(team(agent("a")), retry=ONCE), usual_of_a("7", "1"))).calls == 1
+    repeated = agent("a", repeat=RepeatSpec(until="false", max=3))
+    assert only(guess(plan(team(repeated), retry=ONCE), usual_of_a("7", "1"))).calls == 3
+    step = agent("a", "{one}", for_each=ForEachSpec(item="one", in_="inputs.list"))
+    planned = plan(team(step, inputs={"list": {"type": "list"}}), retry=ONCE)
+    assert only(guess(planned, usual_of_a("50", "10"), list=["x", "y"])).calls == 2
 
 
 def test_the_longest_chain_is_in_seconds() -> None:

@@ -8,7 +8,7 @@ import pytest
 from contracts.artifacts import ArtifactRef
 from contracts.messages import Usage
 from contracts.plans import Plan
-from contracts.runs import AttemptRecord, RunRecord, StepResult
+from contracts.runs import AttemptRecord, RunRecord, SlicePart, StepResult
 from contracts.teams import (
     AgentStatus,
     ApprovalStep,
@@ -221,16 +221,80 @@ def test_earlier_runs_that_gave_an_answer_count() -> None:
     )
     found = usual([first, second, record(WorkflowStatus.FAILED, attempt("a", 1, 999))])
     assert found.runs == 2
-    assert found.steps["a"] == UsualStep(Decimal(2), 20, 4.0, Decimal("0.02"))
+    assert found.steps["a"] == UsualStep(Decimal(2), 20, 4.0, Decimal("0.02"), Decimal("1.5"))
+
+
+def items_asked(*runs: tuple[AttemptRecord, ...]) -> Decimal:
+    return usual([record(WorkflowStatus.COMPLETED, *run) for run in runs]).steps["a"].items
+
+
+def test_items_are_counted_once_whatever_was_called_for_them() -> None:
+    inner = (attempt("a[3]", 1, 9), attempt("a[3].2.1", 1, 9), attempt("a[3]", 2, 9))
+    assert items_asked(inner) == 1
+    assert items_asked((*inner, attempt("a[30].2.1", 1, 9), attempt("other[5]", 1, 9))) == 2
+    assert items_asked((attempt("a", 1, 9), attempt("a.2.1", 1, 9)), ()) == Decimal("0.5")
+
+
+def test_a_slice_has_as_many_items_as_calls_and_what_was_not_sent_has_none() -> None:
+    part = SlicePart(run_id="r/s", calls=200)
+    sliced = attempt("a[0..199]", 1, 900, part=part)
+    unsent = attempt("a[201]", 1, 0, state="released", cost=Decimal(0))
+    assert items_asked((sliced, attempt("a[200]", 1, 9), unsent)) == 201
+
+
+def test_calls_of_a_free_model_count_and_answers_that_were_reused_do_not() -> None:
+    free = {"cost": Decimal(0)}
+    asked = (attempt("a[0]", 1, 10, **free), attempt("a[1]", 1, 30, **free))
+    reused = attempt("a[2]", 1, 5, reused_from="r0/a#1", **free)
+    failed = attempt("a[3]", 1, 0, outcome="BadRequest", **free).model_copy(
+        update={"usage": Usage()}
+    )
+    found = usual([record(WorkflowStatus.COMPLETED, *asked, reused, failed)]).steps["a"]
+    assert found == UsualStep(Decimal(2), 20, 4.0, Decimal(0), Decimal(3))
 
 
 def test_no_earlier_run_is_no_guess() -> None:
     assert usual([]) == Usual()
 
 
+def usual_of_each(calls: str, items: str) -> Usual:
+    step = UsualStep(Decimal(calls), 11, 6.0, Decimal("0.1"), Decimal(items))
+    return Usual(3, {"each": step})
+
+
+def known_of_each(foresight: Foresight) -> UsualStep | None:
+    (node,) = [node for node in foresight.nodes if node.name == "each"]
+    return foresight.known(node)
+
+
 def test_a_guess_at_a_number_is_that_of_earlier_runs_within_its_bound() -> None:
-    seen = Usual(3, {"each": UsualStep(Decimal("4.2"), 11, 1.0, Decimal("0.1"))})
+    seen = usual_of_each(calls="12.6", items="4.2")
     open_end = ahead(listing({"type": "array"}), each("agents.a.output"), usual=seen)
     assert items_of(open_end, "each").likely == 4
     assert items_of(ahead(each("inputs.things"), usual=seen), "each").likely == 2
     assert open_end.answer_tokens(open_end.nodes[1]) == 11
+
+
+def test_what_earlier_runs_used_is_that_of_the_items_of_now() -> None:
+    seen = usual_of_each(calls="12", items="8")
+    found = known_of_each(ahead(each("inputs.things"), usual=seen))
+    assert found == UsualStep(Decimal(3), 11, 1.5, Decimal("0.025"), Decimal(2))
+    none = known_of_each(ahead(each("inputs.things.filter(t, t.name == 'ant')"), usual=seen))
+    assert none is not None
+    assert none.calls == none.cost == none.items == 0
+    assert none.seconds == 0
+
+
+def test_a_guess_from_earlier_runs_leaves_their_means_as_they_are() -> None:
+    seen = usual_of_each(calls="0.4", items="0.2")
+    found = known_of_each(ahead(listing({"type": "array"}), each("agents.a.output"), usual=seen))
+    assert found == seen.steps["each"]
+
+
+def test_a_list_that_was_always_empty_tells_nothing_of_its_items() -> None:
+    seen = usual_of_each(calls="0", items="0")
+    assert known_of_each(ahead(each("inputs.things"), usual=seen)) is None
+    bounded = ahead(listing(MANY), each("agents.a.output"), usual=seen)
+    assert items_of(bounded, "each").likely == 7
+    plain = Usual(1, {"each": seen.steps["each"]})
+    assert known_of_each(ahead(agent("each"), usual=plain)) == seen.steps["each"]
