@@ -1,12 +1,19 @@
 """Commands to a run: each sent until the run takes or refuses it, and carried out once."""
 
 import asyncio
+import contextlib
 import secrets
 from abc import ABC, abstractmethod
+from datetime import timedelta
 from typing import TypeVar
 
-from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.client import (
+    WorkflowHandle,
+    WorkflowQueryFailedError,
+    WorkflowUpdateFailedError,
+)
 from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError
 from temporalio.workflow import UpdateMethodMultiParam
 
 from contracts.runs import RunResult
@@ -26,6 +33,9 @@ from workflows.run import RunWorkflow
 
 C = TypeVar("C", bound=Command)
 A = TypeVar("A")
+
+KNOWN_WITHIN = timedelta(seconds=5)
+"""How long a worker may take to read a run's history before a command is sent all the same."""
 
 NOT_READY_PAUSE_S = 0.2
 """Between two tries of a command to a run that is being loaded."""
@@ -68,6 +78,7 @@ class RunCommands(ABC):
 
     async def _command(self, update: UpdateMethodMultiParam[[RunWorkflow, C], A], command: C) -> A:
         """Send a command until the run takes or refuses it."""
+        await self._made_known()
         request_id = command.request_id or secrets.token_hex(8)
         command = command.model_copy(update={"request_id": request_id})
         while True:
@@ -78,3 +89,13 @@ class RunCommands(ABC):
                 if not (isinstance(cause, ApplicationError) and cause.type == RUN_NOT_READY):
                     raise
             await asyncio.sleep(NOT_READY_PAUSE_S)
+
+    async def _made_known(self) -> None:
+        """Let a worker that does not know the run read its history, before it is told anything.
+
+        Where a command brings the history along, the SDK's core joins the tasks at the end of it
+        that gave no commands to the command's own: the workflow is told of the command before what
+        had happened by then, and cannot be replayed later (temporalio/sdk-rust #1146, #1606).
+        """
+        with contextlib.suppress(RPCError, WorkflowQueryFailedError):
+            await self.handle.query(RunWorkflow.status, rpc_timeout=KNOWN_WITHIN)

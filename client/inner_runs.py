@@ -47,14 +47,19 @@ async def with_inner(run: "Run", status: RunStatus) -> RunStatus:
 
 
 async def calls_under_way(run: "Run", status: RunStatus) -> bool:
-    """Tell whether an agent of the run, or of one within, holds money for its call."""
+    """Tell whether an agent of the run, or of one within, holds money for its call.
+
+    A team within holds its grant, and so does a slice of a long list: each is asked itself.
+    """
     if status.reserved <= 0:
         return False
-    if not under_way(run, status):
+    held = [one for one in (await run.cost()).attempts if one.state == "reserved"]
+    if any(one.provider != "team" and one.part is None for one in held):
         return True
-    cost = await run.cost()
-    if any(one.state == "reserved" and one.provider != "team" for one in cost.attempts):
-        return True
+    for part in (one.part for one in held if one.part is not None):
+        with contextlib.suppress(UnknownRun, NoWorker):
+            if (await run.runs.get(part.run_id).cost()).reserved > 0:
+                return True
     inner = under_way(run, status)
     async for name, one in _statuses(run, status):
         if await calls_under_way(inner[name], one):

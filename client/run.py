@@ -171,6 +171,7 @@ class Run(RunCommands):
 
     async def cancel(self) -> None:
         """Ask the run to end: calls in flight are stopped and settled. Raises UnknownRun."""
+        await self._made_known()
         try:
             await self.handle.cancel()
         except RPCError as error:

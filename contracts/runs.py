@@ -117,6 +117,11 @@ def child_run_id(run_id: str, step: str, number: int = 1) -> str:
     return f"{run_id}/{step}" if number == 1 else f"{run_id}/{step}-{number}"
 
 
+def outermost(run_id: str) -> str:
+    """Return the run that a person started: "r1" of "r1/sub/inner"."""
+    return run_id.partition("/")[0]
+
+
 AttemptState = Literal["reserved", "settled", "uncertain", "released"]
 
 
@@ -190,7 +195,10 @@ class StepResult(Slim):
 
 
 class StepStatus(Slim):
-    """A line of `status`: one step now."""
+    """A line of `status`: one step now.
+
+    Of a `for_each` that has ended, `failed_items` of its `items` gave nothing.
+    """
 
     name: str
     status: AgentStatus
@@ -203,6 +211,8 @@ class StepStatus(Slim):
     started_at: datetime | None = None
     completed_at: datetime | None = None
     note: str | None = None
+    items: int = 0
+    failed_items: int = 0
 
 
 class Question(Frozen):

@@ -152,14 +152,14 @@ class Ledger:
     @property
     def crossed(self) -> int:
         """The highest of 50, 80 and 100 percent of the cap that is counted, or 0."""
-        share = EXACT.multiply(self._counted, Decimal(100))
-        reached = [p for p in THRESHOLDS if share >= EXACT.multiply(self._cap, Decimal(p))]
-        return max(reached, default=0)
+        return last_mark(self._counted, self._cap)
 
     def affordable(self, step: str, step_limit: Decimal | None = None) -> Decimal:
         """Return the most that would be granted to a step right now; 0 while others wait."""
-        if self._queue:
-            return ZERO
+        return ZERO if self._queue else self.extendable(step, step_limit)
+
+    def extendable(self, step: str, step_limit: Decimal | None = None) -> Decimal:
+        """Return how much more what is in flight can hold, before any who wait for it to end."""
         return max(ZERO, min(self.available, self._step_room(step, step_limit)))
 
     def affordable_eventually(
@@ -206,12 +206,15 @@ class Ledger:
         return Waiting()
 
     def extend(self, attempt_id: str, amount: Decimal) -> None:
-        """Hold more under a reservation. Raises LedgerError where `affordable` says less."""
+        """Hold more under a reservation. Raises LedgerError where `extendable` says less.
+
+        Whoever waits in the queue may wait for this very attempt to end: it goes first.
+        """
         held = self._held.get(attempt_id)
         if held is None:
             raise LedgerError(f"{attempt_id} holds no reservation")
         more = held.model_copy(update={"amount": _amount(amount)})
-        if self._queue or not self._fits(more) or self._refusal(more) is not None:
+        if not self._fits(more) or self._refusal(more) is not None:
             raise LedgerError(f"{amount} more does not fit beside {attempt_id}")
         self._free(attempt_id)
         self._hold(held.model_copy(update={"amount": EXACT.add(held.amount, more.amount)}))
@@ -324,6 +327,13 @@ class Ledger:
             self._below[scope.step] = EXACT.add(self._below[scope.step], counted)
         if served > ask.amount:
             self._over_bound.append(attempt_id)
+
+
+def last_mark(counted: Decimal, cap: Decimal) -> int:
+    """Return the highest of 50, 80 and 100 percent of a cap that an amount has reached, or 0."""
+    share = EXACT.multiply(counted, Decimal(100))
+    reached = [p for p in THRESHOLDS if share >= EXACT.multiply(cap, Decimal(p))]
+    return max(reached, default=0)
 
 
 def _amount(value: Decimal) -> Decimal:

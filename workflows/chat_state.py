@@ -28,6 +28,7 @@ from contracts.runs import AttemptRecord
 from rules.attempts import Outcome, open_circuits
 from rules.ledger import Ledger
 from workflows.chat_fitting import fitting
+from workflows.money_waits import MoneyWaits
 from workflows.state import CIRCUIT_MEMORY, REMEMBERED
 from workflows.talk import Conversation
 from workflows.turns import header_of
@@ -61,7 +62,7 @@ class ChatState:
         self._endings: dict[str, list[Outcome]] = {}
         self.stopping = False
         self.paused = False
-        self.paused_for: str | None = None
+        self.money = MoneyWaits()
         self.phase: ChatPhase = "initializing"
         self.conversation = Conversation()
         self.queue: list[Said] = []
@@ -149,6 +150,11 @@ class ChatState:
         while len(self.requests) > REMEMBERED:
             del self.requests[next(iter(self.requests))]
         return True
+
+    @property
+    def paused_for(self) -> str | None:
+        """Why the conversation waits for money, if it does."""
+        return self.money.latest
 
     @property
     def waiting(self) -> int:

@@ -11,7 +11,7 @@ from temporalio.exceptions import ApplicationError
 
 from contracts.money import misfit
 from contracts.plans import StepNode
-from contracts.runs import Question, StepResult, step_of
+from contracts.runs import Question, StepResult, outermost, step_of
 from contracts.teams import AgentStatus
 from contracts.updates import (
     MOST_PROMPT_BYTES,
@@ -61,8 +61,8 @@ class Control:
         granted = state.request.budget
         if granted is not None and raised.to > granted:
             raise ValueError(
-                f"the run is a step of another, which gave it {granted} dollars: that cannot be "
-                "raised"
+                f"the run is a step of another, which gave it {granted} dollars: raise the budget "
+                f"of {outermost(state.request.run_id)}"
             )
 
     @workflow.update(name="answer")
@@ -125,9 +125,10 @@ class Control:
         state = self._running()
         node = self._node(state, request.step)
         status = state.results[node.name].status
-        if status is AgentStatus.PENDING or node.name in state.skipped:
+        if node.name in state.skipped or state.done_before(request):
             return
-        if not (self._only_waits(state, node) or state.done_before(request)):
+        self._check_alone(state, node)
+        if status is not AgentStatus.PENDING and not self._only_waits(state, node):
             raise ValueError(f"{node.name} cannot be skipped any more: it is {status.value}")
 
     @workflow.update(name="retry")
@@ -188,13 +189,17 @@ class Control:
         status = state.results[node.name].status
         if status not in graph.FAILURES:
             raise ValueError(f"{node.name} has not failed: it is {status.value}")
-        for other in state.nodes.values():
-            if node.name in state.names_of(other.members):
-                raise ValueError(f"{node.name} is repeated with {other.name}: only that can be")
+        self._check_alone(state, node)
         if node.handler is not None:
             handler = state.names[node.handler]
             if state.results[handler].status is not AgentStatus.PENDING:
                 raise ValueError(f"{handler} has taken care of the failure of {node.name} already")
+
+    def _check_alone(self, state: RunState, node: StepNode) -> None:
+        """Raise for a step that is repeated with another, whose rounds it belongs to."""
+        for other in state.nodes.values():
+            if node.name in state.names_of(other.members):
+                raise ValueError(f"{node.name} is repeated with {other.name}: only that can be")
 
     def _only_waits(self, state: RunState, node: StepNode) -> bool:
         """Whether a step was started and has sent no call: it waits for money, or for a slot."""

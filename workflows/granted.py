@@ -51,8 +51,7 @@ class GrantedReserver(Reserver):
         own = budget - cap
         if need <= 0 or own <= 0 or own < least:
             raise Unaffordable(f"{message}; its team's own is {budget}")
-        state.paused_for = message
-        try:
+        with state.money.waited_for(message):
             await workflow.wait_condition(lambda: not asks.under_way)
             if ledger.cap > cap or enough():
                 return
@@ -61,9 +60,6 @@ class GrantedReserver(Reserver):
                 await self._ask(max(least, ZERO), min(need, own), message, enough)
             finally:
                 asks.under_way = False
-        finally:
-            if state.paused_for == message:  # else another agent waits for money, too
-                state.paused_for = None
 
     async def _ask(
         self, least: Decimal, need: Decimal, why: str, enough: Callable[[], bool]

@@ -17,6 +17,7 @@ from contracts.plans import Candidate, PlanHeader, StepNode
 from contracts.runs import MoneyWanted
 from rules import prices
 from rules.ledger import ZERO, Granted, Ledger, Refused, Scope, Waiting
+from workflows.money_waits import MoneyWaits
 
 COUNT_MARGIN = 64
 """Tokens beyond the provider's own count of a prompt, in case it bills a few more."""
@@ -37,7 +38,7 @@ class Account(Protocol):
     """Whose money it is: a run's, or a conversation's."""
 
     ledger: Ledger
-    paused_for: str | None
+    money: MoneyWaits
 
     @property
     def header(self) -> PlanHeader:
@@ -212,12 +213,8 @@ class Reserver:
         if state.header.on_budget == "fail" or state.request.budget is not None:
             raise Unaffordable(message)
         cap = ledger.cap
-        state.paused_for = message
-        try:
+        with state.money.waited_for(message):
             await workflow.wait_condition(lambda: ledger.cap > cap or enough())
-        finally:
-            if state.paused_for == message:  # else another agent waits for money, too
-                state.paused_for = None
 
     async def grant(
         self, name: str, limit: Decimal, number: int = 1, *, may_pause: bool = True
@@ -255,7 +252,7 @@ class Reserver:
         ledger = self._state.ledger
 
         def room() -> Decimal:
-            return min(ledger.affordable(name, limit), wanted.need)
+            return min(ledger.extendable(name, limit), wanted.need)
 
         def enough() -> bool:
             return room() >= wanted.least and room() > 0

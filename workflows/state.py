@@ -24,11 +24,12 @@ from contracts.sharing import SHARED_UNIT, SharingState
 from contracts.slices import AnsweredSlices
 from contracts.teams import AgentStatus, WorkflowStatus
 from contracts.updates import Answer, Command
-from rules import templates
+from rules import step_notes, templates
 from rules.attempts import Outcome, open_circuits
 from rules.graph import Frontier, FrontierState
 from rules.ledger import Ledger, LedgerState
 from rules.plan_graph import graph_nodes
+from workflows.money_waits import MoneyWaits
 from workflows.parked import ParkedTurn
 from workflows.sharer import Sharer
 
@@ -90,13 +91,18 @@ class RunState:
         self.status = WorkflowStatus.RUNNING
         self.forced: Literal["completed", "failed", "cancelled"] | None = None
         self.error: str | None = None
-        self.paused_for: str | None = None
+        self.money = MoneyWaits()
         self.started_at: datetime | None = None
         self.completed_at: datetime | None = None
         self.tokens = 0
         self.at_vendors = SharingState()
         self.sharing: Sharer | None = None
         """What agents share at their providers, where the team has anything of the kind."""
+
+    @property
+    def paused_for(self) -> str | None:
+        """Why the run waits for money, if it does."""
+        return self.money.latest
 
     def names_of(self, indexes: Iterable[int]) -> list[str]:
         """Return the names of steps given by their index in the plan."""
@@ -288,11 +294,12 @@ class RunState:
 
     def status_view(self, most: int | None = None) -> RunStatus:
         """Answer the query `status`; of the steps `most` at most."""
+        at_work = self._at_work()
         return RunStatus(
             run_id=self.request.run_id,
             team=self.header.team,
             status=self.status,
-            steps=tuple(self._step_view(name) for name in self.names[:most]),
+            steps=tuple(self._step_view(name, name in at_work) for name in self.names[:most]),
             cost=self.ledger.counted,
             reserved=self.ledger.reserved,
             budget=self.ledger.cap,
@@ -316,13 +323,29 @@ class RunState:
             return f"{question.step} asks: {question.ask} ({' or '.join(question.choices)})"
         return None
 
-    def _step_view(self, name: str) -> StepStatus:
+    def _at_work(self) -> set[str]:
+        """Return the steps in flight, with those that have begun of what is repeated with them.
+
+        Between rounds they hold the results of the last one, which others read.
+        """
+        pending = set(self.frontier.pending)
+        found = set(self.frontier.running)
+        queue = list(found)
+        while queue:
+            for name in self.names_of(self.nodes[queue.pop()].members):
+                begun = self.results[name].status is not AgentStatus.PENDING or name in self._units
+                if begun and name in pending and name not in found:
+                    found.add(name)
+                    queue.append(name)
+        return found
+
+    def _step_view(self, name: str, at_work: bool) -> StepStatus:
         result = self.results[name]
         attempts = self.attempts_of(name)
         last = attempts[-1] if attempts else None
         return StepStatus(
             name=name,
-            status=result.status,
+            status=AgentStatus.RUNNING if at_work else result.status,
             kind=self.nodes[name].kind,
             provider=last.provider if last else None,
             model=last.model if last else None,
@@ -331,16 +354,16 @@ class RunState:
             cost=sum((a.cost for a in attempts), Decimal(0)),
             started_at=result.started_at,
             completed_at=result.completed_at,
-            note=self._note(name),
+            note=self._note(name, at_work),
+            items=0 if at_work else step_notes.item_count(result),
+            failed_items=0 if at_work else step_notes.failed_items(result),
         )
 
-    def _note(self, name: str) -> str | None:
+    def _note(self, name: str, at_work: bool) -> str | None:
         asked = next((q for key, q in self.questions.items() if step_of(key) == name), None)
         if asked is not None:
             return f"waits for an answer: {' or '.join(asked.choices)}"
-        result = self.results[name]
-        said = result.metadata.get("reason") or result.metadata.get("progress")
-        return result.error or _text(said)
+        return step_notes.note(self.results[name], at_work=at_work)
 
     def cost_view(self) -> RunCost:
         """Answer the query `cost`."""
@@ -362,7 +385,3 @@ class RunState:
 
 def _stay(_: str) -> bool:
     return False
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None

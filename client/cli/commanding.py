@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from temporalio.client import WorkflowUpdateFailedError
+from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
@@ -259,7 +259,10 @@ async def _commanded(command: Awaitable[T]) -> T:
         cause = error.cause
         told = cause.message if isinstance(cause, ApplicationError) else str(cause or error)
         raise Refusal(told) from None
-    except TimeoutError:
-        raise NoWorker("no worker answers for the run: start one, see `starter.py dev`") from None
+    except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
+        raise NoWorker(
+            "no worker answers for the run: start one, see `starter.py dev`. The command may have "
+            "been taken, and is carried out then"
+        ) from None
     except RPCError as error:
         raise Refusal(f"the run takes no commands: {error.message}") from None

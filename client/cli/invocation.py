@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-_NAMED = re.compile(r"\bpython (starter|worker)\.py\b")
+_NAMED = re.compile(r"(?<![\w/.-])python (starter|worker)\.py\b")
+"""As messages name them: what was put in already is left as it is."""
 
 
 def pasteable(

@@ -4,7 +4,7 @@ import shlex
 from dataclasses import dataclass
 
 from client.cli.invocation import pasteable
-from contracts.runs import RunStatus
+from contracts.runs import RunStatus, outermost
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,9 @@ def waiting(status: RunStatus) -> Waiting | None:
         what = f"{question.step} asks: {' '.join(question.ask.split())}"
         return Waiting.until(what, f"approve {run} {question.step} {choices}")
     if status.paused_for and "cost_budget" in status.paused_for:
-        return Waiting.until(f"paused: {status.paused_for}", f"budget {run} --raise DOLLARS")
+        return Waiting.until(
+            f"paused: {status.paused_for}", f"budget {outermost(run)} --raise DOLLARS"
+        )
     if status.paused_for:
         return Waiting.until(status.paused_for.removesuffix("; resume it"), f"resume {run}")
     return None

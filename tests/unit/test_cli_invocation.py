@@ -32,6 +32,13 @@ def nothing_on_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("nothing_on_path")
+def test_what_can_be_pasted_already_stays_as_it_is() -> None:
+    where = {"executable": "/cb/.venv/bin/python", "root": Path("/cb"), "folder": Path("/cb")}
+    once = pasteable(SAID, **where)
+    assert pasteable(once, **where) == once
+
+
+@pytest.mark.usefixtures("nothing_on_path")
 def test_a_venv_that_is_not_activated_is_named() -> None:
     said = pasteable(SAID, executable="/cb/.venv/bin/python", root=Path("/cb"), folder=Path("/cb"))
     assert said == "Come back with: .venv/bin/python starter.py watch r-1"

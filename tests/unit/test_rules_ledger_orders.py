@@ -111,10 +111,10 @@ class LedgerMachine(RuleBasedStateMachine):
         asked = self.limits[name]
         around = (OUTER,) if name in self.inside else ()
         room = min(
-            self.ledger.affordable(self.steps[name], asked),
+            self.ledger.extendable(self.steps[name], asked),
             self.ledger.affordable_eventually(self.steps[name], asked, around),
         )
-        if self.queue or more > room:
+        if more > room:
             with pytest.raises(LedgerError):
                 self.ledger.extend(name, more)
             return

@@ -12,8 +12,16 @@ from temporalio.service import RPCError
 
 from client.runs import Run
 from contracts.runs import StepResult
-from contracts.teams import AgentStatus, ForEachSpec, TeamSpec, WaitStep, WorkflowStatus
+from contracts.teams import (
+    AgentStatus,
+    ApprovalStep,
+    ForEachSpec,
+    TeamSpec,
+    WaitStep,
+    WorkflowStatus,
+)
 from contracts.updates import (
+    Answer,
     BudgetRaise,
     Command,
     PauseRequest,
@@ -249,6 +257,44 @@ async def test_an_agent_that_waits_for_money_can_be_skipped(opened: Open) -> Non
     assert "dear" in str(notes["after"])
     assert [name for name, _, _ in script.requests] == ["cheap"]
     assert (status.paused_for, status.reserved) == (None, 0)
+
+
+async def test_of_two_that_wait_for_money_one_is_skipped_and_the_other_still_waits(
+    opened: Open,
+) -> None:
+    async with opened(Script()) as running:
+        spec = team(agent("a"), agent("b"), cost_budget=Decimal("0.000001"), on_budget="pause")
+        run = await running.start(plan(spec))
+        async with asyncio.timeout(20):
+            while (last := str((await run.status()).paused_for)) == "None":
+                await asyncio.sleep(0.05)
+        other = "a" if "b on" in last else "b"
+        await run.skip(SkipRequest(step="b" if other == "a" else "a"))
+        assert f"{other} on" in str((await run.status()).paused_for)
+        await run.raise_budget(BudgetRaise(to=Decimal(1)))
+        assert (await run.wait()).status is WorkflowStatus.COMPLETED
+
+
+async def test_a_command_finds_the_run_as_it_is_though_its_worker_is_new(
+    server: LocalServer, tmp_path: Path
+) -> None:
+    """The last tasks of its history gave no commands; the new worker has none of it yet."""
+    ends = {f"a{n}": [Say("so many words", seconds=n / 2)] for n in range(1, 5)}
+    late = Say("too late to be good", seconds=2.5, fails=NO_KEY)
+    script = Script({**ends, "two": [late, Say("mended")]})
+    waits = ApprovalStep(name="ok", ask="Go on?")
+    spec = team(*(agent(name) for name in ends), agent("two"), waits)
+    async with harness(server.address, tmp_path, script, cached_workflows=10) as running:
+        run = await running.start(plan(spec))
+        while (await _status(run, "two")) is not AgentStatus.FAILED:
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(0.5)
+    async with harness(server.address, tmp_path, script, cached_workflows=10) as running:
+        run = running.runs.get(run.run_id)
+        await run.retry(RetryRequest(step="two"))
+        await run.answer(Answer(step="ok", choice="approve"))
+        await asyncio.wait_for(run.wait(), 60)
+        assert await _status(run, "two") is AgentStatus.COMPLETED
 
 
 async def test_a_run_that_is_paused_before_its_first_agent_waits(opened: Open) -> None:

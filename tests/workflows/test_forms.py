@@ -142,6 +142,20 @@ def review(most: int) -> Plan:
     return plan(team(memo, judge, gate))
 
 
+async def test_an_agent_of_a_round_is_not_skipped_alone(opened: Open) -> None:
+    script = scored([9])
+    script.turns["memo"][0] = Say("memo 1", held=1)  # type: ignore[index]
+    async with opened(script) as running:
+        run = await running.start(review(3))
+        while script.count("memo") == 0:
+            await asyncio.sleep(0.02)
+        with pytest.raises(WorkflowUpdateFailedError) as refused:
+            await run.skip(SkipRequest(step="judge"))
+        script.go.set()
+        assert (await run.wait()).status is WorkflowStatus.COMPLETED
+    assert "judge is repeated with memo: only that can be" in str(refused.value.cause)
+
+
 async def test_repeat_goes_on_until_it_holds(opened: Open) -> None:
     script = scored([3, 9])
     async with opened(script) as running:

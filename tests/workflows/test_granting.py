@@ -92,6 +92,19 @@ async def test_a_little_more_each_time(opened: Open) -> None:
     assert await booked(run) == 3 * COST
 
 
+async def test_a_raise_reaches_a_team_though_another_agent_waits_for_room(opened: Open) -> None:
+    """The agent waits for what the team holds, and the team for more: it goes first."""
+    dear = agent("dear", llm_config={"max_tokens": 400}, min_output_tokens=100)
+    script = Script(default=SAY)
+    async with opened(script) as running:
+        spec = outer(sub(), dear, budget="0.0052")
+        run = await running.start(plan(spec, children={"sub": plan(inner())}))
+        await waits(run, "cost_budget")
+        await run.raise_budget(BudgetRaise(to=D("0.03")))
+        assert (await asyncio.wait_for(run.wait(), 60)).status is WorkflowStatus.COMPLETED
+    await booked(run)
+
+
 async def test_a_team_within_a_team_within_a_team(opened: Open) -> None:
     middle = team(sub(), agent("last", dependencies=("sub",)), name="middle")
     plans = {"middle": plan(middle, children={"sub": plan(inner())})}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from client.inner_runs import calls_under_way
 from client.runs import Run
 from contracts.messages import Usage
 from contracts.plans import Plan
@@ -268,6 +269,7 @@ async def test_a_pause_reaches_the_child_runs(opened: Open) -> None:
         await run.pause(PauseRequest(paused=True))
         held = await settled(script)
         assert (await run.status()).paused_for is not None
+        assert not await calls_under_way(run, await run.status())
         await run.pause(PauseRequest(paused=False))
         await until(run, lambda _: script.count() > held + 40)
         await run.cancel()
