@@ -15,6 +15,7 @@ from contracts.runs import (
     step_of,
 )
 from contracts.teams import AgentStatus
+from rules.ledger import last_mark
 from stores.artifacts import ArtifactStore
 from stores.exceptions import ArtifactLost
 
@@ -69,6 +70,7 @@ async def recorded_status(store: ArtifactStore, run_id: str, record: RunRecord) 
         started_at=record.started_at,
         completed_at=record.completed_at,
         error=record.error,
+        budget_used=last_mark(record.cost, record.budget),
         uncertain=record.uncertain,
     )
 

@@ -20,8 +20,8 @@ from client.cli.console import (
 )
 from client.cli.running import Manner, follow_detachable, ui_link
 from client.cli.session import open_session, recent
-from client.cli.spelling import cap, elapsed, money
-from client.cli.tables import notes, runs_table, state, status_table
+from client.cli.spelling import elapsed
+from client.cli.tables import notes, runs_table, spent, state, status_table
 from client.cli.waiting import waiting
 from contracts.runs import RunStatus
 from contracts.teams import AgentStatus, WorkflowStatus
@@ -53,9 +53,7 @@ def show_status(name: str, *, as_json: bool) -> int:
         console.print(state(status.status.value), status.run_id)
         console.print(status_table(status))
         took = elapsed(status.started_at, status.completed_at)
-        at_most = "at most " if status.uncertain else ""
-        spent = f"{at_most}{money(status.cost)} of {cap(status.budget)}"
-        console.print(f"{spent}, {status.tokens:,} tokens, {took}")
+        console.print(f"{spent(status)}, {status.tokens:,} tokens, {took}", soft_wrap=True)
         for line in notes(status.steps):
             console.print(clean(line), markup=False, highlight=False, soft_wrap=True)
         wants = waiting(status)

@@ -18,6 +18,7 @@ from client.storage import Storage, open_storage
 from config.problems import did_you_mean
 from config.settings import Settings, load_settings
 from contracts.runs import RunRecord, RunStatus
+from rules.ledger import last_mark
 from stores.exceptions import ArtifactLost
 
 if TYPE_CHECKING:
@@ -188,4 +189,5 @@ def _ended(record: RunRecord) -> RunStatus:
         started_at=record.started_at,
         completed_at=record.completed_at,
         error=record.error,
+        budget_used=last_mark(record.cost, record.budget),
     )

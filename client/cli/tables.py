@@ -1,7 +1,7 @@
 """Tables of runs and their costs, for terminals and files alike."""
 
 from collections.abc import Iterable, Sequence
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 
 from rich import box
 from rich.table import Table
@@ -11,6 +11,7 @@ from client.cli.console import clean
 from client.cli.spelling import GLYPHS, cap, duration, elapsed, moment, money, served_by
 from contracts.runs import AttemptRecord, RunCost, RunStatus, StepResult, StepStatus, step_of
 from contracts.teams import AgentStatus
+from rules.ledger import last_mark
 
 WRAPPED = ("then", "needs")
 """Columns whose texts may take several lines."""
@@ -111,11 +112,29 @@ def notes(steps: Iterable[StepStatus]) -> list[str]:
 
 def total(cost: RunCost) -> str:
     """Return what a run cost, against its budget."""
-    share = cost.cost / cost.budget * 100 if cost.budget else Decimal(0)
-    spent = f"{money(cost.cost)} of {cap(cost.budget)} ({share:.1f} %)"
+    spent = f"{money(cost.cost)} of {cap(cost.budget)}{share(cost.cost, cost.budget)}"
     if not cost.uncertain:
         return f"total {spent}"
     return f"total at most {spent}: {money(cost.uncertain)} of it is for usage never reported"
+
+
+def spent(status: RunStatus) -> str:
+    """Return what a run has spent so far, against its budget."""
+    at_most = "at most " if status.uncertain else ""
+    used = share(status.cost, status.budget)
+    return f"{at_most}{money(status.cost)} of {cap(status.budget)}{used}"
+
+
+def share(cost: Decimal, budget: Decimal) -> str:
+    """Return how much of a budget is spent, and which mark was crossed: " (83.3 %, 80 % crossed)".
+
+    Rounded down, so that no mark seems to be reached before it is.
+    """
+    if not budget:
+        return ""
+    percent = (cost / budget * 100).quantize(Decimal("0.1"), ROUND_DOWN)
+    mark = last_mark(cost, budget)
+    return f" ({percent} %{f', {mark} % crossed' if mark else ''})"
 
 
 def status_table(status: RunStatus) -> Table:
