@@ -15,6 +15,7 @@ from contracts.runs import (
     step_of,
 )
 from contracts.teams import AgentStatus
+from rules import step_notes
 from rules.ledger import last_mark
 from stores.artifacts import ArtifactStore
 from stores.exceptions import ArtifactLost
@@ -78,7 +79,6 @@ async def recorded_status(store: ArtifactStore, run_id: str, record: RunRecord) 
 def _step_status(result: StepResult, kind: str, attempts: Sequence[AttemptRecord]) -> StepStatus:
     own = [attempt for attempt in attempts if step_of(attempt.step) == result.agent_id]
     last = own[-1] if own else None
-    reason = result.metadata.get("reason")
     return StepStatus(
         name=result.agent_id,
         status=AgentStatus(result.status),
@@ -90,5 +90,7 @@ def _step_status(result: StepResult, kind: str, attempts: Sequence[AttemptRecord
         cost=result.cost,
         started_at=result.started_at,
         completed_at=result.completed_at,
-        note=result.error or (reason if isinstance(reason, str) else None),
+        note=step_notes.note(result),
+        items=step_notes.item_count(result),
+        failed_items=step_notes.failed_items(result),
     )

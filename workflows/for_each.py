@@ -1,8 +1,9 @@
 """`for_each`: a model step once per item of a list, a bounded number at a time.
 
 Each item is a run of the step of its own, with its own attempts and its own `cost_limit`. The
-results keep the order of the items; failed ones are left out of the output and listed in
-`metadata.failed_items`. Where `min_success` can no longer be reached nothing further is started.
+results keep the order of the items; failed ones are left out of the output, counted in
+`metadata.failed`, and the first of them listed in `metadata.failed_items`. Where `min_success` can
+no longer be reached nothing further is started.
 Lists of more than 500 items are cut into slices, which child runs work on (`workflows.slices`).
 """
 
@@ -149,6 +150,7 @@ class ForEachRun:
         failed = sorted(self._failed())
         metadata: dict[str, Json] = {"items": len(self._items)}
         if failed:
+            metadata["failed"] = len(failed)
             metadata["failed_items"] = [
                 {"index": n, "error": (self._results[n].error or "")[:200]}
                 for n in failed[:LISTED_FAILURES]

@@ -5,11 +5,12 @@ import sys
 from typing import Any
 
 from client.cli.console import DONE, FAILED, on_screen, say, stderr
-from client.cli.tables import BAD, reasons, results_table, total, why
+from client.cli.tables import BAD, left_out, reasons, results_table, total, why
 from client.runs import NoWorker, Run
 from contracts.base import Json
 from contracts.runs import RunCost, RunResult, StepResult
 from contracts.teams import WorkflowStatus
+from rules import step_notes
 
 DETAILS_SHOWN = 10
 
@@ -45,7 +46,7 @@ async def _noted(run: Run) -> None:
 
 
 def _judge(result: RunResult, results: tuple[StepResult, ...]) -> int:
-    """Say how it ended, where that was not as it should, and who did not complete, and why.
+    """Say how it ended, where that was not as it should, and what is missing of it, and why.
 
     Returns the exit code.
     """
@@ -58,6 +59,8 @@ def _judge(result: RunResult, results: tuple[StepResult, ...]) -> int:
     elif (ended := _ended_early(results)) is not None:
         because = " ".join(str(ended.metadata.get("because") or "").split())
         say(f"{ended.agent_id} ended the run" + (f": {because}" if because else ""))
+    for line in left_out(results)[:DETAILS_SHOWN]:
+        say(f"warning: {line}")
     for line in reasons(results)[:DETAILS_SHOWN]:
         say(f"  {line}")
     return DONE if result.status in good else FAILED
@@ -89,6 +92,11 @@ def _write_answer(outputs: dict[str, Json]) -> None:
         print(on_screen(text.rstrip("\n")))
 
 
+def _reason(step: StepResult) -> Json:
+    because = step.metadata.get("because") or None
+    return why(step) or because or step_notes.left_out(step)
+
+
 def _data(
     result: RunResult,
     outputs: dict[str, Json],
@@ -113,7 +121,9 @@ def _data(
                 "name": step.agent_id,
                 "status": step.status.value,
                 "error": step.error,
-                "reason": why(step) or step.metadata.get("because") or None,
+                "reason": _reason(step),
+                "items": step_notes.item_count(step),
+                "failed_items": step_notes.failed_items(step),
                 "cost": str(step.cost),
                 "tokens": step.tokens_used,
                 "seconds": round(step.execution_time, 3),

@@ -11,6 +11,7 @@ from client.cli.console import clean
 from client.cli.spelling import GLYPHS, cap, duration, elapsed, moment, money, served_by
 from contracts.runs import AttemptRecord, RunCost, RunStatus, StepResult, StepStatus, step_of
 from contracts.teams import AgentStatus
+from rules import step_notes
 from rules.ledger import last_mark
 
 WRAPPED = ("then", "needs")
@@ -30,9 +31,11 @@ def new_table(*columns: str, right: Sequence[str] = ()) -> Table:
     return table
 
 
-def state(value: str) -> Text:
-    """Return a state with its mark and colour."""
+def state(value: str, failed_items: int = 0) -> Text:
+    """Return a state with its mark and colour; a completed list tells how many items failed."""
     glyph, style = GLYPHS[value]
+    if failed_items and value == AgentStatus.COMPLETED:
+        return Text(f"{glyph} completed, {failed_items:,} failed", style="yellow")
     return Text(f"{glyph} {value.replace('_', ' ')}", style=style)
 
 
@@ -55,7 +58,7 @@ def results_table(results: Iterable[StepResult], attempts: Iterable[AttemptRecor
         last = tried[-1] if tried else None
         table.add_row(
             Text(result.agent_id),
-            state(result.status.value),
+            state(result.status.value, step_notes.failed_items(result)),
             plain(f"{last.provider} {last.model}" if last else ""),
             f"{result.tokens_used:,}" if result.tokens_used else "",
             money(result.cost) if tried else "",
@@ -101,12 +104,21 @@ def why(result: StepResult) -> str | None:
     return " ".join(str(told).split())
 
 
+def left_out(results: Iterable[StepResult]) -> list[str]:
+    """Return a line for each agent that completed without all items of its list: how many, why."""
+    return [
+        f"{result.agent_id}: {told}"
+        for result in results
+        if (told := step_notes.left_out(result)) is not None
+    ]
+
+
 def notes(steps: Iterable[StepStatus]) -> list[str]:
-    """Return a line for each agent that will not complete: why."""
+    """Return a line for each agent that will not complete, or left items out: why."""
     return [
         f"{step.name}: {' '.join(step.note.split())}"
         for step in steps
-        if step.note and step.status in (*BAD, AgentStatus.CANCELLED)
+        if step.note and (step.status in (*BAD, AgentStatus.CANCELLED) or step.failed_items)
     ]
 
 
@@ -145,7 +157,7 @@ def status_table(status: RunStatus) -> Table:
     for step in status.steps:
         table.add_row(
             Text(step.name),
-            state(step.status.value),
+            state(step.status.value, step.failed_items),
             plain(served_by(step)),
             str(step.attempt or ""),
             f"{step.tokens:,}" if step.tokens else "",

@@ -47,6 +47,59 @@ def test_a_status_says_why_of_what_will_not_complete_and_of_nothing_else() -> No
     assert tables.notes(steps) == [f"b: {SKIPPED}", "c: cost_budget 1"]
 
 
+LEFT_OUT = StepResult(
+    agent_id="rate",
+    status=AgentStatus.COMPLETED,
+    metadata={
+        "items": 600,
+        "failed": 415,
+        "failed_items": [{"index": 185, "error": "no\nmoney left"}],
+    },
+)
+TOLD = "185 of 600 items; 415 failed: no money left"
+
+
+def test_items_that_were_left_out_are_told_though_the_run_completed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    result = RunResult(run_id="r", team="t", status=WorkflowStatus.COMPLETED)
+    whole = StepResult(agent_id="b", status=AgentStatus.COMPLETED, metadata={"items": 9})
+    assert ending._judge(result, (LEFT_OUT, whole)) == 0
+    assert capsys.readouterr().err == f"warning: rate: {TOLD}\n"
+    first, second = ending._data(result, {}, (LEFT_OUT, whole), None, None)["agents"]
+    assert (first["reason"], first["items"], first["failed_items"]) == (TOLD, 600, 415)
+    assert (second["reason"], second["items"], second["failed_items"]) == (None, 9, 0)
+    states = tables.results_table([LEFT_OUT, whole], []).columns[1].cells
+    assert [str(cell) for cell in states] == ["✓ completed, 415 failed", "✓ completed"]
+
+
+def test_a_status_tells_of_items_that_were_left_out() -> None:
+    step = StepStatus(
+        name="rate", status=AgentStatus.COMPLETED, note=TOLD, items=600, failed_items=415
+    )
+    status = asking("yes").model_copy(update={"steps": (step,)})
+    assert tables.notes(status.steps) == [f"rate: {TOLD}"]
+    states = tables.status_table(status).columns[1].cells
+    assert [str(cell) for cell in states] == ["✓ completed, 415 failed"]
+
+
+@pytest.mark.parametrize(
+    ("cost", "budget", "uncertain", "told"),
+    [
+        ("0", "0", "0", "$0.0000 of $0.00"),
+        ("0.0001", "0.0006", "0", "$0.0001 of $0.0006 (16.6 %)"),
+        ("0.0005", "0.0006", "0", "$0.0005 of $0.0006 (83.3 %, 80 % crossed)"),
+        ("0.79999", "1", "0.1", "at most $0.8000 of $1.00 (79.9 %, 50 % crossed)"),
+        ("1", "1", "0", "$1.0000 of $1.00 (100.0 %, 100 % crossed)"),
+    ],
+)
+def test_a_status_tells_which_share_of_the_budget_was_crossed(
+    cost: str, budget: str, uncertain: str, told: str
+) -> None:
+    amounts = {"cost": Decimal(cost), "budget": Decimal(budget), "uncertain": Decimal(uncertain)}
+    assert tables.spent(asking("yes").model_copy(update=amounts)) == told
+
+
 def attempt(step: str, number: int) -> AttemptRecord:
     return AttemptRecord(
         step=step,
