@@ -23,6 +23,7 @@ from providers import media, registry
 from providers.capabilities import CachingFacts, ProviderEntry
 from providers.exceptions import NoProviderError, RouterError
 from providers.router import Needs, PersonaRouter, RoutedCandidate
+from rules.foresight import Given
 from rules.teaminputs import never_fits
 
 DEFAULT_PERSONA = "code_writer"
@@ -65,12 +66,14 @@ class Planner:
         input_sizes: Mapping[str, int],
         source: Path | None = None,
         parents: tuple[Path, ...] = (),
+        given: Mapping[str, Given] | None = None,
     ) -> Plan:
         """Return the plan of a team for inputs of these sizes in bytes.
 
-        `source` is the team's file: teams within it are looked up beside it. Raises PlanError
-        with every step's problem: nobody fits, unknown persona or price, a budget that cannot
-        pay a first step's worst case, a team that contains itself.
+        `source` is the team's file: teams within it are looked up beside it. `given` are the
+        inputs that are known by now. Raises PlanError with every step's problem: nobody fits,
+        unknown persona or price, a budget that cannot pay a first step's worst case, a team that
+        contains itself.
         """
         chain = (*parents, source.resolve()) if source else parents
         found = _Found()
@@ -89,7 +92,7 @@ class Planner:
         if found.problems:
             raise PlanError(found.problems.values(), list(found.problems))
         plan = self._plan_of(team, found)
-        problems = list(unaffordable(plan, input_sizes))
+        problems = list(unaffordable(plan, input_sizes, given))
         if problems:
             raise PlanError(problems)
         return plan

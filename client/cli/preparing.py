@@ -106,7 +106,7 @@ def make_plan(
         served=served,
     )
     try:
-        return planner.plan(prepared.team, prepared.sizes, wanted.file)
+        return planner.plan(prepared.team, prepared.sizes, wanted.file, given=prepared.given)
     except PlanError as error:
         raise PlanError(_placed(error, prepared), error.steps) from None
 
