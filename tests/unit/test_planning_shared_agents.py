@@ -109,7 +109,7 @@ def test_a_turn_that_cannot_pay_for_the_context_says_what_to_raise(folder: Path)
     file = folder / "finder.yaml"
     file.write_text(file.read_text().replace("{turn: 9}", "{turn: 0.001}"))
     with pytest.raises(PlanError) as error:
-        planned(folder)
+        planned(folder, "openai")
     assert "more than budget.turn 0.001: raise budget.turn" in str(error.value)
 
 
