@@ -42,6 +42,8 @@ GIVEN_BACK = timedelta(seconds=2)
 SATURATED_AFTER = timedelta(seconds=60)
 """A queue that gives no slot for so long is left for the next candidate."""
 
+NEVER_SENT = "cancelled before it was sent"
+
 _NEVER_BY_THE_SERVER = ["TemporalTimeout:Heartbeat", "TemporalTimeout:StartToClose"]
 
 C = TypeVar("C", bound=ModelCall)
@@ -152,7 +154,7 @@ def failure_of(error: ActivityError) -> CallFailure:
     if isinstance(cause, TimeoutError):
         return _timed_out(cause)
     if isinstance(cause, CancelledError):
-        return _failure(FailureKind.STOPPED, "cancelled before it was sent", sent=False)
+        return _failure(FailureKind.STOPPED, NEVER_SENT, sent=False)
     return _failure(FailureKind.INTERNAL, f"the server ended the attempt: {cause}", sent=True)
 
 

@@ -33,11 +33,15 @@ with workflow.unsafe.imports_passed_through():
     from workflows import carrying, closing, light
     from workflows.control import Control
     from workflows.granted import GrantedReserver
+    from workflows.outcome import NEVER_SENT
     from workflows.reserving import Reserver
     from workflows.sharing import Sharing, shares
     from workflows.state import RunState
     from workflows.steps import WORKING_KINDS, Steps
     from workflows.visibility import Display
+
+STOPPED = ("cancelled", NEVER_SENT)
+"""What steps say of themselves that were ended from without."""
 
 MOST_PAGES_AT_ONCE = 64
 """Pages of a plan in one workflow task: what it reports to the server may not exceed 4 MB."""
@@ -270,7 +274,8 @@ class RunWorkflow(Control):
             if reason is not None:
                 state.skip(name, reason, now)
                 continue
-            if because and (result.status, result.error) == (AgentStatus.CANCELLED, "cancelled"):
+            stopped = result.status is AgentStatus.CANCELLED and result.error in STOPPED
+            if because and stopped:
                 result = result.model_copy(update={"error": f"cancelled: {because}"})
             state.end(result, now)
             self._end_members(state, name, now)

@@ -239,7 +239,7 @@ async def test_an_agent_that_waits_for_money_can_be_skipped(opened: Open) -> Non
     dear = agent("dear", llm_config={"max_tokens": 5000}, min_output_tokens=5000)
     after = agent("after", "{dear}", dependencies=("dear",))
     cheap = agent("cheap", "Any? {dear?}", optional_dependencies=("dear",))
-    script = Script()
+    script = Script({"cheap": [SLOW]})
     async with opened(script) as running:
         spec = team(dear, after, cheap, cost_budget=Decimal("0.02"), on_budget="pause")
         run = await running.start(plan(spec))
@@ -249,6 +249,7 @@ async def test_an_agent_that_waits_for_money_can_be_skipped(opened: Open) -> Non
         skip = SkipRequest(step="dear", reason="too dear")
         assert (await run.skip(skip)).status == "done"
         assert (await run.skip(skip)).status == "unchanged"
+        script.go.set()
         result = await asyncio.wait_for(run.wait(), 60)
         status = await run.status()
     assert result.status is WorkflowStatus.COMPLETED
