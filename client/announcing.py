@@ -6,14 +6,13 @@ from client.agents import store_header
 from client.attaching import with_stored_files
 from contracts import search
 from contracts.artifacts import ArtifactRef
-from contracts.plans import Plan, PlanPage
+from contracts.plans import Plan
 from contracts.teams import WorkflowStatus
-from rules import planning
 from stores.artifacts import ArtifactStore
 
 
-async def stored_plan(plan: Plan, store: ArtifactStore) -> tuple[ArtifactRef, PlanPage]:
-    """Store a plan, those of its teams and its agents first; return it, and its first page."""
+async def stored_plan(plan: Plan, store: ArtifactStore) -> tuple[ArtifactRef, Plan]:
+    """Store a plan, those of its teams and its agents first; return it as it is stored."""
     stored = {name: await stored_plan(child, store) for name, child in plan.children.items()}
     children = {name: ref for name, (ref, _) in stored.items()}
     for name, draft in plan.agents.items():
@@ -25,7 +24,7 @@ async def stored_plan(plan: Plan, store: ArtifactStore) -> tuple[ArtifactRef, Pl
         "team": await with_stored_files(plan.team, store),
     }
     whole = plan.model_copy(update=update)
-    return await store.put_json(whole), planning.page(whole, 0)
+    return await store.put_json(whole), whole
 
 
 def summary(plan: Plan) -> str:

@@ -57,14 +57,19 @@ async def recorded_status(store: ArtifactStore, run_id: str, record: RunRecord) 
     with needed_by(run_id):
         plan = await store.get_model(record.plan, Plan)
     kinds = {step.name: step.kind for step in plan.team.agents}
+    steps = tuple(
+        _step_status(result, kinds.get(result.agent_id, "model"), record.attempts)
+        for result in record.results
+    )
+    return outlined(record).model_copy(update={"run_id": run_id, "steps": steps})
+
+
+def outlined(record: RunRecord) -> RunStatus:
+    """Return how a run ended, without its steps: nothing but its record is read."""
     return RunStatus(
-        run_id=run_id,
+        run_id=record.run_id,
         team=record.team,
         status=record.status,
-        steps=tuple(
-            _step_status(result, kinds.get(result.agent_id, "model"), record.attempts)
-            for result in record.results
-        ),
         cost=record.cost,
         budget=record.budget,
         tokens=record.tokens,

@@ -24,6 +24,7 @@ from contracts.plans import Plan
 from contracts.queues import WORKFLOW_QUEUE
 from contracts.runs import RUN_SHAPE, RUN_WORKFLOW, RunRequest, RunStatus
 from contracts.teams import WorkflowStatus
+from rules import planning
 from stores.artifacts import ArtifactStore
 from stores.spooling import Spools
 
@@ -86,12 +87,12 @@ class Runs:
         team = plan.team
         run_id = run_id or new_run_id(team.name)
         searchable = await self.searchable()
-        stored, first_page = await stored_plan(plan, self.store)
+        ref, stored = await stored_plan(plan, self.store)
         request = RunRequest(
             run_id=run_id,
             team=team.name,
-            plan=stored,
-            first_page=first_page,
+            plan=ref,
+            first_page=planning.page(stored, 0),
             inputs=dict(inputs),
             searchable=searchable,
             shape=RUN_SHAPE,

@@ -61,7 +61,7 @@ class ChatState:
         self._counts: dict[str, int] = {}
         self._endings: dict[str, list[Outcome]] = {}
         self.stopping = False
-        self.paused = False
+        self.paused = False  # never: who talks is who would hold it back
         self.money = MoneyWaits()
         self.phase: ChatPhase = "initializing"
         self.conversation = Conversation()

@@ -17,13 +17,13 @@ from client.cli.console import Refusal, say
 from client.storage import Storage, open_storage
 from config.problems import did_you_mean
 from config.settings import Settings, load_settings
-from contracts.runs import RunRecord, RunStatus
-from rules.ledger import last_mark
+from contracts.runs import RunStatus
 from stores.exceptions import ArtifactLost
 
 if TYPE_CHECKING:
     from client.embedded import Place
-    from client.runs import Run, Runs
+    from client.recorded import outlined
+from client.runs import Run, Runs
 
 LAST = "last"
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
@@ -173,21 +173,6 @@ async def recent(runs: "Runs", limit: int) -> list[RunStatus]:
             say(f"left out: {error}")
             continue
         if record is not None:
-            known[run_id] = _ended(record)
+            known[run_id] = outlined(record)
     newest = sorted(known.values(), key=lambda status: str(status.started_at or ""), reverse=True)
     return newest[:limit]
-
-
-def _ended(record: RunRecord) -> RunStatus:
-    return RunStatus(
-        run_id=record.run_id,
-        team=record.team,
-        status=record.status,
-        cost=record.cost,
-        budget=record.budget,
-        tokens=record.tokens,
-        started_at=record.started_at,
-        completed_at=record.completed_at,
-        error=record.error,
-        budget_used=last_mark(record.cost, record.budget),
-    )

@@ -80,6 +80,10 @@ class Harness:
         return await self.store.get_text(result.output.ref)
 
 
+Open = Callable[[Script], contextlib.AbstractAsyncContextManager[Harness]]
+"""Opens a harness whose model plays a script."""
+
+
 @contextlib.asynccontextmanager
 async def harness(
     address: str,

@@ -1,10 +1,7 @@
 """A step's attempts on a real server: the next candidate, what is continued, SEMANTICS D16, D17."""
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
@@ -17,19 +14,11 @@ from contracts.teams import (
     WorkflowStatus,
 )
 from providers.exceptions import AuthenticationFailed, Overloaded, RateLimited, StreamInterrupted
-from tests.support.harness import Harness, harness
+from tests.support.harness import Open
 from tests.support.scripted import Say, Script
-from tests.support.server import LocalServer
 from tests.support.teams import agent, candidate, plan, team
 
 pytestmark = pytest.mark.integration
-
-Open = Callable[[Script], AbstractAsyncContextManager[Harness]]
-
-
-@pytest.fixture
-def opened(server: LocalServer, tmp_path: Path) -> Open:
-    return lambda script: harness(server.address, tmp_path, script, ("scripted", "second"))
 
 
 async def test_D16_an_attempt_that_takes_too_long_fails_retriably(opened: Open) -> None:

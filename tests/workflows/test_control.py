@@ -1,8 +1,6 @@
 """Commands to a run: what they do, that each is one, and what is refused."""
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from decimal import Decimal
 from pathlib import Path
 
@@ -30,7 +28,7 @@ from contracts.updates import (
     SkipRequest,
 )
 from providers.exceptions import AuthenticationFailed
-from tests.support.harness import Harness, harness
+from tests.support.harness import Harness, Open, harness
 from tests.support.scripted import Say, Script
 from tests.support.server import LocalServer
 from tests.support.teams import agent, plan, team
@@ -38,7 +36,6 @@ from workflows.run import RunWorkflow
 
 pytestmark = pytest.mark.integration
 
-Open = Callable[[Script], AbstractAsyncContextManager[Harness]]
 SLOW = Say("told something in the midst of it", held=1)
 NO_KEY = AuthenticationFailed("no such key")
 

@@ -1,10 +1,8 @@
 """Forms of a step beyond one call: lists, rounds, teams, people, waits, handlers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 from temporalio.client import WorkflowUpdateFailedError
@@ -26,21 +24,14 @@ from contracts.teams import (
 )
 from contracts.updates import Answer, PauseRequest, SkipRequest
 from providers.exceptions import AuthenticationFailed
-from tests.support.harness import Harness, harness
+from tests.support.harness import Harness, Open
 from tests.support.scripted import Say, Script
-from tests.support.server import LocalServer
 from tests.support.teams import agent, plan, team
 from workflows.run import RunWorkflow
 
 pytestmark = pytest.mark.integration
 
-Open = Callable[[Script], AbstractAsyncContextManager[Harness]]
 LIST = {"items": {"type": "list"}}
-
-
-@pytest.fixture
-def opened(server: LocalServer, tmp_path: Path) -> Open:
-    return lambda script: harness(server.address, tmp_path, script)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ Every call costs 0.0033 dollars; its worst case is a little more.
 
 import asyncio
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from decimal import Decimal
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from client.runs import Run
 from contracts.messages import Usage
 from contracts.teams import AgentStatus, ApprovalStep, TeamSpec, TeamStep, WorkflowStatus
 from contracts.updates import Answer, BudgetRaise
-from tests.support.harness import Harness, harness
+from tests.support.harness import Open, harness
 from tests.support.scripted import Say, Script
 from tests.support.server import LocalServer
 from tests.support.teams import agent, plan, team
@@ -25,7 +24,6 @@ pytestmark = pytest.mark.integration
 D = Decimal
 COST = D("0.0033")
 SAY = Say("An answer.", usage=Usage(10, 50))
-Open = Callable[[Script], AbstractAsyncContextManager[Harness]]
 
 
 @pytest.fixture

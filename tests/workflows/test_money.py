@@ -2,8 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ from providers.exceptions import AuthenticationFailed
 from rules.billing import Bill, all_lines, calls, differences
 from rules.estimates import Estimate, estimate
 from rules.foresight import Given
-from tests.support.harness import Harness, harness
+from tests.support.harness import Harness, Open, harness
 from tests.support.scripted import Say, Script
 from tests.support.server import LocalServer
 from tests.support.teams import AT_ONCE, GPT4, agent, candidate, plan, team
@@ -166,14 +165,6 @@ async def test_no_simulated_run_costs_more_than_its_plan_said(
         for line in mine:
             assert line.attempt.input_bound <= (step.tokens.prompt_most or 0) or len(mine) > 1
             assert line.attempt.reserved <= step.most
-
-
-Open = Callable[[Script], AbstractAsyncContextManager[Harness]]
-
-
-@pytest.fixture
-def opened(server: LocalServer, tmp_path: Path) -> Open:
-    return lambda script: harness(server.address, tmp_path, script)
 
 
 def inner_team() -> TeamSpec:

@@ -1,8 +1,7 @@
 """Long runs: they go on in new histories, and nothing is lost, doubled or paid twice."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,14 +12,13 @@ from contracts.plans import Plan
 from contracts.teams import AgentStatus, ApprovalStep, WaitStep, WorkflowStatus
 from contracts.updates import Answer, BudgetRaise, PauseRequest, PromptEdit, RetryRequest
 from providers.exceptions import AuthenticationFailed
-from tests.support.harness import Harness, harness
+from tests.support.harness import Open, harness
 from tests.support.scripted import Say, Script
 from tests.support.server import LocalServer, local_server
 from tests.support.teams import agent, plan, team
 
 pytestmark = pytest.mark.integration
 
-Open = Callable[[Script], AbstractAsyncContextManager[Harness]]
 SOON = 40
 """Events of a history after which the server of these tests suggests a new one."""
 

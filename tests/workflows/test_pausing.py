@@ -1,8 +1,8 @@
 """A pause: no call is sent until the run is resumed, whatever else it waited for meanwhile."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,14 +13,13 @@ from contracts.teams import AgentStep, TeamStep, WorkflowStatus
 from contracts.updates import BudgetRaise, PauseRequest
 from providers.exceptions import StreamInterrupted
 from tests.support.finders import planned
-from tests.support.harness import Harness, harness
+from tests.support.harness import Harness, Open, harness
 from tests.support.scripted import Say, Script
 from tests.support.server import LocalServer
 from tests.support.teams import agent, plan, team
 
 pytestmark = pytest.mark.integration
 
-Open = Callable[[Script], AbstractAsyncContextManager[Harness]]
 BROKEN = Say("broken off in the midst", held=1, fails=StreamInterrupted("gone"))
 ENDS = pytest.mark.parametrize("resumed", [True, False], ids=["resumed", "cancelled"])
 
@@ -63,9 +62,7 @@ async def test_more_money_sends_no_call_of_a_paused_run(opened: Open, resumed: b
     async with opened(script) as running:
         run = await running.start(plan(spec))
         await waiting(run, "cost_budget")
-        await run.pause(PauseRequest(paused=True))
-        await run.raise_budget(BudgetRaise(to=Decimal(1)))
-        await waiting(run, "resume it")
+        await pause_and_raise(run)
         await no_further_call(run, script, 0)
         await ends(run, resumed)
 
@@ -101,9 +98,7 @@ async def test_nor_does_a_team_within_that_has_its_money(opened: Open, resumed: 
     async with opened(script) as running:
         run = await running.start(plan(spec, children={"sub": plan(inner)}))
         await waiting(run, "nothing is left for the team sub")
-        await run.pause(PauseRequest(paused=True))
-        await run.raise_budget(BudgetRaise(to=Decimal(1)))
-        await waiting(run, "resume it")
+        await pause_and_raise(run)
         await no_further_call(run, script, 1)
         await ends(run, resumed)
     assert script.count("inner") == resumed
@@ -115,6 +110,13 @@ async def pause_in_flight(run: Run, script: Script, name: str) -> None:
         await asyncio.sleep(0.02)
     await run.pause(PauseRequest(paused=True))
     script.go.set()
+
+
+async def pause_and_raise(run: Run) -> None:
+    """Pause a run that waits for money, and give it some."""
+    await run.pause(PauseRequest(paused=True))
+    await run.raise_budget(BudgetRaise(to=Decimal(1)))
+    await waiting(run, "resume it")
 
 
 async def no_further_call(run: Run, script: Script, count: int) -> None:

@@ -2,10 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
@@ -22,19 +20,11 @@ from contracts.teams import (
 )
 from contracts.updates import BudgetRaise
 from providers.exceptions import AuthenticationFailed
-from tests.support.harness import Harness, harness
+from tests.support.harness import Harness, Open
 from tests.support.scripted import Say, Script
-from tests.support.server import LocalServer
 from tests.support.teams import agent, candidate, plan, team
 
 pytestmark = pytest.mark.integration
-
-Open = Callable[[Script], AbstractAsyncContextManager[Harness]]
-
-
-@pytest.fixture
-def opened(server: LocalServer, tmp_path: Path) -> Open:
-    return lambda script: harness(server.address, tmp_path, script, ("scripted", "second"))
 
 
 @pytest.fixture

@@ -1,10 +1,7 @@
 """What a status shows of rounds and of lists."""
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -14,22 +11,15 @@ from contracts.runs import RunRequest, RunStatus, StepResult
 from contracts.teams import AgentStatus, ForEachSpec, RepeatSpec, WorkflowStatus
 from providers.exceptions import AuthenticationFailed
 from rules import planning
-from tests.support.harness import Harness, harness
+from tests.support.harness import Open
 from tests.support.scripted import Say, Script
-from tests.support.server import LocalServer
 from tests.support.teams import agent, plan, team
 from workflows.state import RunState
 
 pytestmark = pytest.mark.integration
 
-Open = Callable[[Script], AbstractAsyncContextManager[Harness]]
 PENDING, RUNNING, COMPLETED = AgentStatus.PENDING, AgentStatus.RUNNING, AgentStatus.COMPLETED
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-@pytest.fixture
-def opened(server: LocalServer, tmp_path: Path) -> Open:
-    return lambda script: harness(server.address, tmp_path, script)
 
 
 def rounds() -> Plan:

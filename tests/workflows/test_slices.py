@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from decimal import Decimal
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from providers.exceptions import AuthenticationFailed, StreamInterrupted
 from rules.bounds import input_bound
 from rules.prices import worst_case
 from stores.values import load_value
-from tests.support.harness import Harness, harness
+from tests.support.harness import Harness, Open, harness
 from tests.support.scripted import Say, Script
 from tests.support.server import LocalServer
 from tests.support.teams import GPT4, agent, plan, team
@@ -27,7 +26,6 @@ from tests.workflows.test_history import EVENTS_PER_CALL, FIXED_EVENTS, MOST_PAY
 
 pytestmark = pytest.mark.integration
 
-Open = Callable[[Script], AbstractAsyncContextManager[Harness]]
 LIST = {"items": {"type": "list"}}
 EVENTS_PER_RUN, EVENTS_PER_SLICE = 60, 40
 
