@@ -22,8 +22,7 @@ from stores.exceptions import ArtifactLost
 
 if TYPE_CHECKING:
     from client.embedded import Place
-    from client.recorded import outlined
-from client.runs import Run, Runs
+    from client.runs import Run, Runs
 
 LAST = "last"
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
@@ -159,6 +158,8 @@ async def recent(runs: "Runs", limit: int) -> list[RunStatus]:
 
     Those that another run started are left out: they are looked at through that one.
     """
+    from client.recorded import outlined
+
     known: dict[str, RunStatus] = {}
     if runs.connected:
         latest = await runs.latest(limit * CHILDREN_BETWEEN)
