@@ -37,6 +37,14 @@ ELSEWHERE = {
 }
 """Keys of other tools' files, and ours for the same thing."""
 
+ADVICE = {
+    "provider": (
+        "The persona chooses the provider; `llm_config: {model: …}` pins a model, `fallback` names "
+        "further ones, and `--provider` takes one for all agents."
+    ),
+}
+"""What to do about keys for which there is none of ours."""
+
 
 def accepted_keys(model: type[BaseModel]) -> list[str]:
     """Return a model's keys as the file spells them."""
@@ -69,6 +77,8 @@ def unknown_key(key: object, accepted: Sequence[str], model: type[BaseModel] | N
     `model` is the one that the accepted keys are of, where there is one.
     """
     word = str(key)
+    if (advice := ADVICE.get(word.lower())) is not None:
+        return f"unknown key. {advice}"
     group = _group_with(word, model) if model is not None else None
     if group is not None:
         return f'unknown key. It belongs under "{group}".'

@@ -176,12 +176,15 @@ def truth(value: Json) -> bool:
         return value
     shown = json.dumps(value, ensure_ascii=False, default=str)
     shown = shown if len(shown) <= 40 else f"{shown[:39]}…"
-    raise ConditionError(f"the condition gave {shown} ({_kind(value)}), not true or false")
+    raise ConditionError(f"the condition gave {shown} ({kind(value)}), not true or false")
 
 
-def _kind(value: Json) -> str:
+def kind(value: Json) -> str:
+    """Say what a value is, as people are told: "a text"."""
     if value is None:
         return "nothing"
+    if isinstance(value, bool):
+        return "true or false"
     if isinstance(value, int | float | Decimal):
         return "a number"
     if isinstance(value, str):

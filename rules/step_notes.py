@@ -15,7 +15,13 @@ def note(result: StepResult, *, at_work: bool = False) -> str | None:
     progress = _text(result, "progress")
     if at_work:
         return progress
-    return result.error or _text(result, "reason") or progress or left_out(result)
+    return (
+        result.error
+        or _text(result, "reason")
+        or progress
+        or left_out(result)
+        or _text(result, "comment")
+    )
 
 
 def left_out(result: StepResult) -> str | None:

@@ -203,9 +203,8 @@ class Control:
 
     def _only_waits(self, state: RunState, node: StepNode) -> bool:
         """Whether a step was started and has sent no call: it waits for money, or for a slot."""
-        if node.kind not in WORKING_KINDS or node.until is not None:
-            return False
-        return node.name in self._tasks and not state.attempts_of(node.name)
+        began = node.kind in WORKING_KINDS and node.name in self._tasks
+        return began and not state.attempts_of(node.name)
 
     def _node(self, state: RunState, name: str) -> StepNode:
         """Return a step. Raises ValueError with the nearest name where there is none."""

@@ -134,9 +134,10 @@ def pause(name: str, *, paused: bool) -> int:
 async def _still_waiting(run: Run) -> str:
     """Say what else a run waits for after a command; nothing where it goes on."""
     deadline = time.monotonic() + SETTLES_S
-    while (wants := waiting(await run.status())) is not None:
+    while waits := waiting(await run.status()):
         if time.monotonic() > deadline:
-            return f"; it still waits: {wants.what}\ngo on with: {wants.how}"
+            told = (f"{wants.what}\ngo on with: {wants.how}" for wants in waits)
+            return "; it still waits: " + "\n".join(told)
         await asyncio.sleep(0.2)
     return ""
 

@@ -8,7 +8,7 @@ said, and waited for.
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from temporalio.service import RPCError
@@ -34,9 +34,9 @@ NO_SERVER = "the Temporal server does not answer; waiting for it"
 class Paused(Exception):
     """The run waits for a person."""
 
-    def __init__(self, wants: Waiting) -> None:
-        super().__init__(wants.what)
-        self.wants = wants
+    def __init__(self, waits: Sequence[Waiting]) -> None:
+        super().__init__("; ".join(wants.what for wants in waits))
+        self.waits = waits
 
 
 async def follow(
@@ -87,9 +87,9 @@ async def _look(run: Run, progress: Progress, may_pause: bool) -> None:
         began = time.monotonic()
         try:
             status = await run.current_status()
-            wants = waiting(status)
+            waits = waiting(status)
             # An open question holds back only those behind it.
-            stuck = wants and not may_pause and not await calls_under_way(run, status)
+            stuck = waits and not may_pause and not await calls_under_way(run, status)
         except NoWorker:
             picture.trouble = NO_WORKER
             began = time.monotonic()
@@ -97,8 +97,8 @@ async def _look(run: Run, progress: Progress, may_pause: bool) -> None:
             picture.trouble = NO_SERVER
         else:
             picture.take_status(status)
-            if wants and stuck:
-                raise Paused(wants)
+            if waits and stuck:
+                raise Paused(waits)
         progress.changed()
         took = time.monotonic() - began
         await asyncio.sleep(min(LONGEST_LOOK_S, max(LOOK_S, PATIENCE * took)))

@@ -56,11 +56,11 @@ def show_status(name: str, *, as_json: bool) -> int:
         console.print(f"{spent(status)}, {status.tokens:,} tokens, {took}", soft_wrap=True)
         for line in notes(status.steps):
             console.print(clean(line), markup=False, highlight=False, soft_wrap=True)
-        wants = waiting(status)
-        if wants:
+        waits = waiting(status)
+        for wants in waits:
             console.print(clean(wants.what), soft_wrap=True)
             console.print(f"go on with: {wants.how}", soft_wrap=True)
-        elif status.error:
+        if status.error and not waits:
             console.print(f"{_label(status)}: {status.error}", soft_wrap=True)
         return _code(status)
 

@@ -194,8 +194,7 @@ def _foot(picture: Picture) -> Text:
         return _one_line(pasteable(trouble), "yellow")
     if status is None:
         return Text("")
-    wants = waiting(status)
-    if wants:
+    for wants in waiting(status)[:1]:
         return _one_line(f"{wants.what} · {wants.how}", "yellow")
     held = f", {money(status.reserved)} held for calls under way" if status.reserved else ""
     line = f"{money(status.cost)} of {cap(status.budget)} spent{held}, {status.tokens:,} tokens"

@@ -325,8 +325,9 @@ async def _follow(
         async with make_progress(run.run_id, agent) as progress:
             result = await follow(run, progress, failed, may_pause=sys.stderr.isatty())
     except Paused as paused:
-        say(f"waiting for a person: {paused}")
-        say(f"go on with: {paused.wants.how}")
+        for wants in paused.waits:
+            say(f"waiting for a person: {wants.what}")
+            say(f"go on with: {wants.how}")
         return WAITING
     return await tell_end(run, result, link, as_json=manner.as_json)
 

@@ -4,7 +4,13 @@ import shlex
 from dataclasses import dataclass
 
 from client.cli.invocation import pasteable
-from contracts.runs import RunStatus, outermost
+from contracts.runs import Question, RunStatus, outermost
+
+MOST_QUESTIONS = 5
+"""That are shown at once, the first of a run that asks more."""
+
+PAUSED, RESUMED = "paused", "; resume it"
+"""How a run begins and ends what it says of a pause."""
 
 
 @dataclass(frozen=True)
@@ -20,20 +26,25 @@ class Waiting:
         return cls(what, pasteable(f"python starter.py {command}"))
 
 
-def waiting(status: RunStatus) -> Waiting | None:
-    """Return what the run waits for, or None while it goes on by itself."""
-    run = status.run_id
-    if status.questions:
-        question = status.questions[0]
-        choices = "|".join(map(shlex.quote, question.choices))
-        if any(choice.startswith("-") for choice in question.choices):
-            choices = f"-- {choices}"  # else it would be taken for an option
-        what = f"{question.step} asks: {' '.join(question.ask.split())}"
-        return Waiting.until(what, f"approve {run} {question.step} {choices}")
-    if status.paused_for and "cost_budget" in status.paused_for:
-        return Waiting.until(
-            f"paused: {status.paused_for}", f"budget {outermost(run)} --raise DOLLARS"
-        )
-    if status.paused_for:
-        return Waiting.until(status.paused_for.removesuffix("; resume it"), f"resume {run}")
-    return None
+def waiting(status: RunStatus) -> tuple[Waiting, ...]:
+    """Return what the run waits for; nothing while it goes on by itself."""
+    found = [_answered(status.run_id, question) for question in status.questions[:MOST_QUESTIONS]]
+    why = status.paused_for or ""
+    if any(why.startswith(f"{question.step} asks: ") for question in status.questions):
+        why = ""
+    if why.endswith(RESUMED):
+        what = why.removesuffix(RESUMED)
+        inner = what.partition(PAUSED)[0]  # "team/" of a run within
+        found.append(Waiting.until(what, f"resume {status.run_id}/{inner}".rstrip("/")))
+    elif why:
+        raising = f"budget {outermost(status.run_id)} --raise DOLLARS"
+        found.append(Waiting.until(f"paused: {why}", raising))
+    return tuple(found)
+
+
+def _answered(run: str, question: Question) -> Waiting:
+    choices = "|".join(map(shlex.quote, question.choices))
+    if any(choice.startswith("-") for choice in question.choices):
+        choices = f"-- {choices}"  # else it would be taken for an option
+    what = f"{question.step} asks: {' '.join(question.ask.split())}"
+    return Waiting.until(what, f"approve {run} {question.step} {choices}")

@@ -135,6 +135,13 @@ def test_help_names_no_value_where_none_is_taken() -> None:
     assert "NAME=VALUE" in CliRunner().invoke(app, ["run", "--help"]).output
 
 
+def test_an_input_without_its_option_is_told_what_it_lacks() -> None:
+    shown = CliRunner().invoke(app, ["run", "t.yaml", "topic=tea"]).output
+    assert "--input topic=tea" in " ".join(shown.replace("│", "").split())
+    for other in (["run", "t.yaml", "tea"], ["status", "r-1", "topic=tea"]):
+        assert "written" not in CliRunner().invoke(app, other).output
+
+
 class Terminal(io.StringIO):
     """A stream that says it is a terminal."""
 

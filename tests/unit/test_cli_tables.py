@@ -150,10 +150,24 @@ def asking(*choices: str) -> RunStatus:
 def test_the_command_that_answers_keeps_each_choice_in_one_word(
     choices: tuple[str, ...], end: list[str]
 ) -> None:
-    wants = waiting(asking(*choices))
-    assert wants is not None
+    (wants,) = waiting(asking(*choices))
     command = shlex.split(wants.how)
     assert command[command.index("approve") + 2 :] == end
+
+
+@pytest.mark.parametrize(
+    ("why", "command"),
+    [
+        ("paused: cost_budget is my word; resume it", "resume r"),
+        ("inner/paused; resume it", "resume r/inner"),
+        ("cost_budget 1: 0.9 is spent; raise cost_budget", "budget r --raise DOLLARS"),
+        ("q asks: is cost_budget all right; resume it", None),
+    ],
+)
+def test_all_that_a_run_waits_for_is_told(why: str, command: str | None) -> None:
+    status = asking("yes", "no").model_copy(update={"run_id": "r", "paused_for": why})
+    found = [wants.how.partition("starter.py ")[2] for wants in waiting(status)]
+    assert found == ["approve r q yes|no", *([command] if command else [])]
 
 
 def test_a_run_that_was_ended_early_says_by_whom_and_why(

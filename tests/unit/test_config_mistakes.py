@@ -191,6 +191,8 @@ def test_a_circle_has_the_line_of_one_of_its_steps() -> None:
 def test_a_key_that_belongs_elsewhere_is_sent_there() -> None:
     (found,) = said(step("prompt_template: x, model: gpt-4o"))
     assert found == 't.yaml:3: agents[0].model: unknown key. It belongs under "llm_config".'
+    (found,) = said(step("prompt_template: x, provider: openai"))
+    assert "The persona chooses the provider" in found
     (found,) = said(step("set: '1'", "persona: architect\n"))
     assert found == 't.yaml:2: persona: unknown key. It belongs under "defaults".'
     assert "inputs" not in unknown_key("type", ["name"], TeamFile)

@@ -23,6 +23,10 @@ OUTPUTS = {
     [
         ("inputs.text", "inputs.text is a text"),
         (" inputs . count ", "inputs.count is a number"),
+        ("'5'", "'5' is a text"),
+        (" 1 + 1 ", "1 + 1 is a number"),
+        ("true", "true is true or false"),
+        ("{'a': [1]}", "is an object"),
         ("agents.said.output", "agents.said.output is a text"),
         ("agents.found.output", "agents.found.output is an object"),
         ("agents.found.output.best", "agents.found.output.best is an object"),
@@ -45,6 +49,9 @@ def test_what_is_known_to_be_no_list_is_refused(source: str, what: str) -> None:
         "agents.said.status",
         "inputs.text.split(',')",
         "[inputs.text]",
+        "['a', 'b']",
+        "run.cost",
+        "nobody",
     ],
 )
 def test_what_may_be_one_is_not(source: str) -> None:

@@ -14,6 +14,7 @@ from contracts.teams import (
     AgentStatus,
     ApprovalStep,
     ForEachSpec,
+    RepeatSpec,
     TeamSpec,
     WaitStep,
     WorkflowStatus,
@@ -255,6 +256,28 @@ async def test_an_agent_that_waits_for_money_can_be_skipped(opened: Open) -> Non
     assert "dear" in str(notes["after"])
     assert [name for name, _, _ in script.requests] == ["cheap"]
     assert (status.paused_for, status.reserved) == (None, 0)
+
+
+async def test_what_is_repeated_can_be_skipped_before_its_first_call(opened: Open) -> None:
+    again = RepeatSpec(until="false", max=3, with_=("judge",))
+    dear = agent("dear", repeat=again, llm_config={"max_tokens": 5000}, min_output_tokens=5000)
+    judge = agent("judge", "{dear}", dependencies=("dear",))
+    cheap = agent("cheap", "Any? {judge?}", optional_dependencies=("judge",))
+    script = Script()
+    async with opened(script) as running:
+        spec = team(dear, judge, cheap, cost_budget=Decimal("0.02"), on_budget="pause")
+        run = await running.start(plan(spec))
+        async with asyncio.timeout(20):
+            while "dear on" not in str((await run.status()).paused_for):
+                await asyncio.sleep(0.05)
+        assert "repeated with dear" in await refusal(run, SkipRequest(step="judge"))
+        await run.skip(SkipRequest(step="dear", reason="too dear"))
+        result = await asyncio.wait_for(run.wait(), 60)
+        notes = {step.name: step.note for step in (await run.status()).steps}
+    assert result.status is WorkflowStatus.COMPLETED
+    assert notes["dear"] == "skipped: by request: too dear"
+    assert "dear" in str(notes["judge"])
+    assert [name for name, _, _ in script.requests] == ["cheap"]
 
 
 async def test_of_two_that_wait_for_money_one_is_skipped_and_the_other_still_waits(

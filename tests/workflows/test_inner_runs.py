@@ -64,7 +64,7 @@ async def test_what_a_team_within_a_team_asks_ends_the_following_and_can_be_answ
         with pytest.raises(Paused, match="sub/deep/ok asks") as paused:
             async with Silent(Picture(run.run_id)) as progress:
                 await asyncio.wait_for(follow(run, progress, may_pause=False), 60)
-        assert f"approve {run.run_id} sub/deep/ok yes|no" in paused.value.wants.how
+        assert f"approve {run.run_id} sub/deep/ok yes|no" in paused.value.waits[0].how
         assert (await run.status()).paused_for == "sub/deep/ok asks: Sure? (yes or no)"
         with pytest.raises(WorkflowUpdateFailedError) as refused:
             await run.answer(Answer(step="sub/deep/ok", choice="perhaps"))

@@ -1,15 +1,31 @@
-"""The commands as typer shows them, but for one thing: a flag takes no value, so none is named.
+"""The commands as typer shows them, but for two things.
 
-Typer's help has `--json <bool>` for what is written `--json`.
+A flag takes no value, so none is named: typer's help has `--json <bool>` for what is written
+`--json`. And who gives an input without its option is told what to write.
 """
 
+import re
 from typing import Any
 
 from typer.core import TyperGroup
+from typer.exceptions import TyperException
+
+_BARE_INPUT = re.compile(r"Got unexpected extra argument\S* \((\w[\w-]*=[^\s)]*)")
 
 
 class Commands(TyperGroup):
     """Commands whose help shows flags as they are written."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that is asked for."""
+        try:
+            return super().invoke(ctx)
+        except TyperException as error:
+            command = getattr(getattr(error, "ctx", None), "command", None)
+            found = _BARE_INPUT.match(getattr(error, "message", ""))
+            if found and any(param.name == "inputs" for param in getattr(command, "params", ())):
+                error.message += f". An input is written --input {found[1]}"
+            raise
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the group's own options."""
