@@ -91,7 +91,11 @@ class Control:
 
     @workflow.update(name="pause")
     def pause(self, request: PauseRequest) -> Accepted:
-        """Start no further model call until resumed; those in flight go on."""
+        """Start no further model call until resumed; those handed out go on.
+
+        A call that waits for its turn under its account's limits is handed out: it is made when
+        it is due.
+        """
         state = self._running()
         if not state.first_time(request) or state.paused == request.paused:
             return UNCHANGED

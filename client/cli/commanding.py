@@ -22,7 +22,7 @@ from client.cli.console import DONE, Refusal, run_async, say
 from client.cli.preparing import dollars
 from client.cli.session import Session, open_session
 from client.cli.spelling import cap, money
-from client.cli.waiting import waiting
+from client.cli.waiting import Waiting, waiting
 from client.runs import NoWorker, Run
 from contracts.runs import Question, step_of
 from contracts.updates import (
@@ -125,7 +125,11 @@ def pause(name: str, *, paused: bool) -> int:
     async def act(run: Run) -> str:
         await _commanded(run.pause(PauseRequest(paused=paused)))
         if paused:
-            return f"run {run.run_id} starts no further call"
+            wants = Waiting.until(
+                f"run {run.run_id} starts no further call; those handed out are still made",
+                f"resume {run.run_id}",
+            )
+            return f"{wants.what}\ngo on with: {wants.how}"
         return f"run {run.run_id} goes on{await _still_waiting(run)}"
 
     return _told_to(name, act)
