@@ -189,12 +189,13 @@ async def test_real_limits_stop_the_second_call_and_let_it_in_after_the_first(
     tmp_path: Path,
 ) -> None:
     limits = InProcessLimits(Limits(concurrency=1))
-    bench = Bench(tmp_path, limits, Say("slow", seconds=0.3))
+    bench = Bench(tmp_path, limits, Say("slow and whole", held=1))
     first = asyncio.create_task(bench.call(1))
     while bench.script.in_flight == 0:
         await asyncio.sleep(0.01)
     with pytest.raises(ApplicationError, match="leave room in"):
         await bench.call(2)
+    bench.script.go.set()
     await first
     await bench.call(2)
     assert bench.script.most_in_flight == 1

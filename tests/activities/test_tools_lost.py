@@ -73,7 +73,9 @@ async def test_two_runs_at_once_of_an_unsafe_call_make_it_once(make: Make, tmp_p
     bench, mark = make("count"), tmp_path / "mark"
     request = await bench.request("count", arguments={"path": str(mark)})
     outcomes = await asyncio.gather(bench.run(request), bench.run(request, attempt=2))
-    assert sorted(outcome.unknown for outcome in outcomes) == [False, True]
+    known = [outcome.model_dump() for outcome in outcomes if not outcome.unknown]
+    # Who comes second does not know what became of the first, unless that has ended by then.
+    assert known in ([known[0]], [known[0], known[0]])
     assert mark.read_text() == "x"
 
 
