@@ -2,8 +2,8 @@
 
 Adapters raise `providers.exceptions`; the client of somebody's program raises anything. What it
 raises without having answered becomes a failure that may pass and that cost nothing: who knows
-better raises a ProviderError, with the usage. A broken connection or a timeout may have been
-billed, and counts so.
+better raises a ProviderError, with the usage. A broken connection, a timeout, or an answer that
+could not be read (a missing key, a wrong type, no JSON) may have been billed, and counts so.
 """
 
 import builtins
@@ -22,6 +22,9 @@ from providers.timeouts import Timeouts
 
 UNNAMED = "unnamed"
 """Option of a candidate whose agent names no model: the client is not told any."""
+
+MAYBE_BILLED = (OSError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+"""What comes of a broken connection, or of reading an answer that is not as expected."""
 
 _NO_CLOCK = 7 * 86_400.0
 """Seconds: the attempt's own clocks run around this client."""
@@ -77,7 +80,7 @@ class TranslatedClient(LLMClient):
         said = f"{type(error).__name__}: {error}".removesuffix(": ")
         text = redact(said, private=prompt_texts(req))
         provider, model = self._candidate.provider, self._candidate.model
-        if answered or isinstance(error, OSError):
+        if answered or isinstance(error, MAYBE_BILLED):
             return StreamInterrupted(text, provider=provider, model=model)
         return ServerFailed(
             text, usage=Usage(0, 0), usage_final=True, provider=provider, model=model

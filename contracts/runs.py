@@ -14,7 +14,7 @@ from contracts.teams import AgentStatus, WorkflowStatus
 RUN_WORKFLOW = "callboard.run"
 """The run workflow's type, as Temporal knows it."""
 
-RUN_SHAPE = 3
+RUN_SHAPE = 4
 """What a new run's workflow does as a matter of course; histories without the number have none.
 
 1: a list of more than a history's items is cut into slices, however it travels.
@@ -22,6 +22,7 @@ RUN_SHAPE = 3
    keeps to its own `cost_budget`, where it is granted more; a run that pauses for money does so
    before a team within it, too.
 3: a run that failed or was cancelled has its declared outputs as well, as far as they go.
+4: within a round a step waits for its optional dependencies too; an `end` ends the rounds.
 
 It stands in for `workflow.patched` where that may be asked for before anything but local
 activities has ended. A run that is queried at that time has a workflow task of its own for what

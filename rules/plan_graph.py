@@ -9,8 +9,8 @@ from rules.graph import Node
 def graph_nodes(steps: Sequence[StepNode]) -> list[Node]:
     """Return the steps as the graph sees them.
 
-    What is repeated with a step is run by it, so the step waits for what its members need; a
-    handler waits for the steps that it may have to catch.
+    What is repeated with a step, and with that in turn, is run by it, so the step waits for what
+    all of them need; a handler waits for the steps that it may have to catch.
     """
     guarded: dict[int, list[int]] = {}
     for number, step in enumerate(steps):
@@ -18,11 +18,11 @@ def graph_nodes(steps: Sequence[StepNode]) -> list[Node]:
             guarded.setdefault(step.handler, []).append(number)
     found = []
     for number, step in enumerate(steps):
-        group = {number, *step.members}
-        members = [steps[member] for member in step.members]
+        group = group_of(number, [one.members for one in steps])
+        members = [steps[member] for member in group[1:]]
         needs = [n for one in (step, *members) for n in one.dependencies if n not in group]
         after = [n for one in (step, *members) for n in one.optional_dependencies]
-        after = [n for n in (*after, *guarded.get(number, ())) if n not in group | set(needs)]
+        after = [n for n in (*after, *guarded.get(number, ())) if n not in {*group, *needs}]
         found.append(
             Node(
                 step.name,
@@ -33,3 +33,11 @@ def graph_nodes(steps: Sequence[StepNode]) -> list[Node]:
             )
         )
     return found
+
+
+def group_of(number: int, members: Sequence[Sequence[int]]) -> list[int]:
+    """Return a step and all that is repeated with it, by `members` of each step: itself first."""
+    group = [number]
+    for one in group:
+        group += [member for member in members[one] if member not in group]
+    return group

@@ -26,6 +26,7 @@ from contracts.teams import (
 from rules import conditions, templates
 from rules.listcheck import why_no_list
 from rules.nearest import meant, suggestion
+from rules.plan_graph import group_of
 from rules.reach import Edges, Reach, find_cycles, reach
 
 TeamPath = tuple[str | int, ...]
@@ -159,6 +160,52 @@ class _Check:
             names = [str(self._draft.names[number]) for number in cycle]
             shown, path = " → ".join(names), ("agents", cycle[0], "dependencies")
             yield Finding(path, f"steps wait in a circle: {shown}", names[1])
+            return
+        yield from self._rounds()
+
+    def _rounds(self) -> Iterator[Finding]:
+        """What is repeated is repeated with one step, and waits for none that waits for it."""
+        members = self._members()
+        heads: dict[int, int] = {}
+        for head, found in enumerate(members):
+            for member in found:
+                if member in heads:
+                    name, first, second = (
+                        self._draft.names[n] for n in (member, heads[member], head)
+                    )
+                    said = (
+                        f'"{name}" is repeated with "{first}" already, it cannot be with "{second}"'
+                    )
+                    yield Finding(("agents", head, "repeat", "with"), said, name)
+                    return
+                heads[member] = head
+        for cycle in find_cycles(self._grouped_edges(members)):
+            head = next(n for n in cycle if members[n])
+            between = next(n for n in cycle if n != head)
+            name, other = self._draft.names[head], self._draft.names[between]
+            said = (
+                f'"{other}" waits for "{name}", and what is repeated with "{name}" waits for '
+                f'"{other}": it has to be repeated with it too'
+            )
+            yield Finding(("agents", head, "repeat", "with"), said)
+            return
+
+    def _members(self) -> list[list[int]]:
+        """Return what each step is repeated with."""
+        found: list[list[int]] = [[] for _ in self._draft.steps]
+        for number, step in self._steps():
+            if isinstance(step, ModelStep | AgentStep) and step.repeat is not None:
+                found[number] = self._known_indexes(step.repeat.with_, number, guess=False)
+        return found
+
+    def _grouped_edges(self, members: Sequence[Sequence[int]]) -> list[Edges]:
+        """Return what each step waits for in a run: for its own, and what its members need."""
+        grouped = []
+        for number, edges in enumerate(self._edges):
+            group = group_of(number, members)
+            needs = (n for one in group for n in self._edges[one].all if n not in group)
+            grouped.append(Edges(tuple(dict.fromkeys(needs)), ()) if members[number] else edges)
+        return grouped
 
     def _dependencies(self, number: int, step: StepSpec) -> Iterator[Finding]:
         path: TeamPath = ("agents", number, "dependencies")

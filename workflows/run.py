@@ -12,9 +12,11 @@ from decimal import Decimal
 from typing import Any
 
 from temporalio import workflow
+from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from contracts.activities import PageRequest, RunActivities
+    from contracts.failures import RUN_FAILED
     from contracts.plans import PlanPage, PlanView, StepNode
     from contracts.runs import (
         RUN_WORKFLOW,
@@ -29,6 +31,7 @@ with workflow.unsafe.imports_passed_through():
         step_of,
     )
     from contracts.teams import AgentStatus, WorkflowStatus
+    from rules.graph import GraphError
     from rules.ledger import Ledger
     from workflows import carrying, closing, light
     from workflows.control import Control
@@ -122,7 +125,11 @@ class RunWorkflow(Control):
             )
         )
         nodes: list[StepNode] = [node for page in (first, *rest) for node in page.nodes]
-        state = RunState(request, header, nodes)
+        try:
+            state = RunState(request, header, nodes)
+        except GraphError as error:
+            # Team files are checked for it; a task that fails is tried for ever.
+            raise ApplicationError(str(error), type=RUN_FAILED, non_retryable=True) from None
         granted, own = request.budget, header.cost_budget
         if granted is not None and own < granted and request.shape >= 2:
             state.ledger = Ledger(own)
@@ -282,7 +289,7 @@ class RunWorkflow(Control):
 
     def _end_members(self, state: RunState, name: str, now: datetime) -> None:
         """End what was repeated with a step: it ran within the step's own task."""
-        for member in state.names_of(state.nodes[name].members):
+        for member in state.members_of(state.nodes[name]):
             result = state.results[member]
             if member in state.frontier.pending and result.status is not AgentStatus.PENDING:
                 state.frontier.start(member)
@@ -290,6 +297,7 @@ class RunWorkflow(Control):
                     state.skip(member, str(result.metadata["reason"]), now)
                 else:
                     state.end(result, now)
+                self._end_members(state, member, now)
 
     async def _stop(self, state: RunState, reason: str) -> None:
         """End what is in flight, keep what it gave and cost, and cancel the rest."""

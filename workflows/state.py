@@ -108,6 +108,20 @@ class RunState:
         """Return the names of steps given by their index in the plan."""
         return [self.names[index] for index in indexes]
 
+    def members_of(self, node: StepNode) -> list[str]:
+        """Return what is repeated with a step, each after what it needs of a round."""
+        left, found = self.names_of(node.members), []
+        while left:
+            name = next((n for n in left if not self._needs(n) & set(left)), left[0])
+            left.remove(name)
+            found.append(name)
+        return found
+
+    def _needs(self, name: str) -> set[str]:
+        node = self.nodes[name]
+        optional = node.optional_dependencies if self.request.shape >= 4 else ()
+        return set(self.names_of((*node.dependencies, *optional)))
+
     def value(self, name: str) -> Value | None:
         """Return what a completed step gave, or None."""
         result = self.results[name]
@@ -154,7 +168,10 @@ class RunState:
             self.mark_skipped(skip.name, skip.reason, now)
 
     def readable(self, name: str) -> set[str]:
-        """Return the names that a step's prompt may read: inputs, its item, what it waits for."""
+        """Return the names that a step's prompt may read: inputs, its item, what it waits for.
+
+        Of what is repeated, also the round before.
+        """
         before: dict[str, None] = {}
         queue = [name]
         while queue:
@@ -163,8 +180,10 @@ class RunState:
                 if other not in before:
                     before[other] = None
                     queue.append(other)
-        item = self.nodes[name].item
-        return {*before, *self.request.inputs, *([item] if item else [])}
+        node = self.nodes[name]
+        rounds = [name, *self.names_of(node.members)] if node.until is not None else []
+        item = [node.item] if node.item else []
+        return {*before, *rounds, *self.request.inputs, *item}
 
     def edit_prompt(self, name: str, prompt: str) -> None:
         """Replace a step's prompt; its bound covers the old text too, which is not known here."""
@@ -199,11 +218,14 @@ class RunState:
         return True
 
     def mark_skipped(self, name: str, reason: str, now: datetime) -> None:
-        """Record a step that will not run."""
+        """Record a step that will not run; what it spent in rounds before stays its own."""
+        spent = self.attempts_of(name)
         self.skipped.add(name)
         self.results[name] = StepResult(
             agent_id=name,
             status=AgentStatus.CANCELLED,
+            cost=sum((a.cost for a in spent), Decimal(0)),
+            tokens_used=sum(a.usage.total_tokens for a in spent if a.usage),
             completed_at=now,
             metadata={"reason": reason},
         )
@@ -333,7 +355,8 @@ class RunState:
         queue = list(found)
         while queue:
             for name in self.names_of(self.nodes[queue.pop()].members):
-                begun = self.results[name].status is not AgentStatus.PENDING or name in self._units
+                begun = self.results[name].status is not AgentStatus.PENDING
+                begun = begun or name in self._units or name in self.questions
                 if begun and name in pending and name not in found:
                     found.add(name)
                     queue.append(name)

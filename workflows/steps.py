@@ -161,7 +161,7 @@ class Steps:
         state = self._state
         rounds, held = 0, False
         result = failed(node, "no round was run")
-        while rounds < node.max_rounds and not held and not state.stopping:
+        while rounds < node.max_rounds and not held and not self._over():
             rounds += 1
             result = await self._once(node)
             if result.status is not AgentStatus.COMPLETED:
@@ -176,16 +176,19 @@ class Steps:
     async def _members(self, node: StepNode) -> bool:
         """Run one round of what is repeated with a step. False once a member fails."""
         state = self._state
-        left = state.names_of(node.members)
-        while left:
-            waiting = {name: set(state.names_of(state.nodes[name].dependencies)) for name in left}
-            name = next(n for n in left if not waiting[n] & set(left))
-            left.remove(name)
+        for name in state.members_of(node):
             result = await self.run(state.nodes[name])
             state.hold(result, workflow.now())
             if result.status is not AgentStatus.COMPLETED and not result.metadata.get("skipped"):
                 return False
+            if self._over():
+                return False
         return True
+
+    def _over(self) -> bool:
+        """Whether the run ends, so that no further round, nor the rest of this one, is run."""
+        ended = self._state.forced is not None and self._state.request.shape >= 4
+        return self._state.stopping or ended
 
     async def _gate(self, node: StepNode) -> StepResult:
         expression = node.expression or "true"

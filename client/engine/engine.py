@@ -18,11 +18,13 @@ from typing import Any
 
 from pydantic import ValidationError
 from temporalio.client import WorkflowUpdateFailedError
+from temporalio.service import RPCError
 
+from client.absence import ServerUnreachable
 from client.engine import monitoring
 from client.engine.agents import Agent
 from client.engine.costs import CostConfig, CostTracker
-from client.engine.failures import FailureHandler, RetryPolicy
+from client.engine.failures import FailureHandler, RetryPolicy, in_callback
 from client.engine.following import Follower, Observers
 from client.engine.limiting import RateLimitConfig, RateLimiter
 from client.engine.monitoring import Monitor, MonitorConfig
@@ -112,6 +114,13 @@ class OrchestrationEngine:
             )
         if not isinstance(config, EngineConfig | None):
             raise TypeError(f"config must be an EngineConfig, not {type(config).__name__}")
+        if not isinstance(failure_handler, FailureHandler | None):
+            kind = type(failure_handler).__name__
+            raise TypeError(f"failure_handler must be a FailureHandler, not {kind}")
+        if on_budget_wait is not None and not callable(on_budget_wait):
+            raise TypeError(
+                f"on_budget_wait must be a function, not {type(on_budget_wait).__name__}"
+            )
         self.llm_client = llm_client
         self.config = config or EngineConfig()
         self.rate_limiter = RateLimiter(self.config.limits_for(llm_client))
@@ -127,6 +136,7 @@ class OrchestrationEngine:
         self._executions: dict[str, int] = {}
         self._running: dict[str, asyncio.Future[None]] = {}
         self._runs: dict[str, Run] = {}
+        self._lost: dict[str, Follower] = {}
         self._publishing: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -161,7 +171,8 @@ class OrchestrationEngine:
         One that has run before runs again, from the start. What fails in the run is the
         workflow's status; cancelling the caller cancels the run. Raises ValueError for an unknown
         id or one that is being executed, RuntimeError after `shutdown`, and what keeps the server
-        or the worker from starting.
+        or the worker from starting. ServerUnreachable where the server went away for longer than a
+        minute: executed again, the workflow's run is followed further, and not started twice.
         """
         self._refuse_if_closed()
         workflow = self._registered(workflow_id)
@@ -254,8 +265,13 @@ class OrchestrationEngine:
     async def shutdown(self) -> None:
         """Wait for running workflows, refuse new ones, and stop worker and server.
 
-        Safe to call twice.
+        Safe to call twice. Raises RuntimeError within a callback of a workflow that runs, which
+        it would wait for.
         """
+        if self._running and in_callback():
+            raise RuntimeError(
+                "shutdown() in a callback would wait for itself: end the workflow with give_up()"
+            )
         self._closed = True
         while self._running:
             await asyncio.wait(set(self._running.values()))
@@ -263,6 +279,9 @@ class OrchestrationEngine:
             self._publishing.cancel()
             await asyncio.gather(self._publishing, return_exceptions=True)
             self._publishing = None
+        for follower in self._lost.values():
+            await follower.abandon()
+        self._lost.clear()
         await self._host.stop()
 
     async def __aenter__(self) -> "OrchestrationEngine":
@@ -321,12 +340,17 @@ class OrchestrationEngine:
         try:
             runs = await self._host.runs()
             self._publish()
-            run = await self._start(runs, workflow_id, workflow, translation)
-            self._runs[workflow_id] = run
-            observers = self._observers(workflow_id, run)
-            crowd = self._running.__len__
-            follower = Follower(workflow, run, runs.store, translation.agents, observers, crowd)
-            await follower.to_end()
+            follower = self._lost.pop(workflow_id, None)
+            if follower is None:
+                run = await self._start(runs, workflow_id, workflow, translation)
+                told = self._observers(workflow_id, run), self._running.__len__
+                follower = Follower(workflow, run, runs.store, translation.agents, *told)
+            self._runs[workflow_id] = follower.run
+            try:
+                await follower.to_end()
+            except (RPCError, ServerUnreachable):
+                self._lost[workflow_id] = follower
+                raise
         except BaseException as error:
             if workflow.status is WorkflowStatus.RUNNING:
                 cancelled = isinstance(error, asyncio.CancelledError)
@@ -341,7 +365,7 @@ class OrchestrationEngine:
     async def _start(
         self, runs: Runs, workflow_id: str, workflow: Workflow, translation: Translation
     ) -> Run:
-        count = self._executions[workflow_id] = self._executions.get(workflow_id, 0) + 1
+        count = self._executions.get(workflow_id, 0) + 1
         run_id = workflow_id if count == 1 else f"{workflow_id}-{count}"
         costs = self.cost_tracker
         costs.set_workflow_budget(run_id, workflow.cost_budget)
@@ -354,13 +378,15 @@ class OrchestrationEngine:
             name: await store_value(runs.store, value, want_inline=True)
             for name, value in translation.inputs.items()
         }
-        return await runs.start(
+        run = await runs.start(
             translation.plan,
             inputs,
             run_id,
             queue=self._name,
             lost_after=timedelta(seconds=workflow.timeout) + LOST_AFTER,
         )
+        self._executions[workflow_id] = count  # what failed to start may be there: it is joined
+        return run
 
     def _publish(self) -> None:
         """Write the metrics to the log at their interval, from the first execution on."""

@@ -9,6 +9,7 @@ import asyncio
 import inspect
 import logging
 import random
+import weakref
 from collections.abc import Callable, Collection, Generator
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,21 @@ from rules import attempts, graph
 log = logging.getLogger("callboard.engine")
 
 OnFailure = Callable[[Agent, AgentResult], Any]
+
+CALLBACKS: "weakref.WeakSet[asyncio.Task[Any]]" = weakref.WeakSet()
+"""The tasks in which a caller's own callbacks run, which may not wait for the run's end."""
+
+
+def in_callback() -> bool:
+    """Whether the current task is one of a callback."""
+    return asyncio.current_task() in CALLBACKS
+
+
+def mark_callback() -> None:
+    """Note that the current task is a callback's."""
+    task = asyncio.current_task()
+    if task is not None:
+        CALLBACKS.add(task)
 
 
 @dataclass
@@ -125,6 +141,7 @@ class FailureHandler:
         """Run an asynchronous callback to its end: here and now where no loop runs."""
 
         async def told() -> None:
+            mark_callback()
             try:
                 await answer
             except Exception:

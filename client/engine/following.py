@@ -8,14 +8,16 @@ handler. What was over between two questions is told at the next one.
 
 import asyncio
 import contextlib
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
+from client.absence import ServerUnreachable
 from client.engine import monitoring
 from client.engine.agents import Agent, AgentResult
 from client.engine.costs import CostEntry, CostTracker
@@ -44,6 +46,9 @@ LOOKS_PER_S = 4
 
 SETTLE_LIMIT_S = 5.0
 """For a run that was cancelled: its server may be gone as well."""
+
+AWAY_LIMIT_S = 60.0
+"""For a server that does not answer; one that is started again is back in less."""
 
 LOADED_AT_ONCE = 50
 """Outputs that are read from the store at the same time."""
@@ -83,7 +88,8 @@ class Follower:
         observers: Observers,
         crowd: Callable[[], int],
     ) -> None:
-        self._workflow, self._run, self._store = workflow, run, store
+        self.run = run
+        self._workflow, self._store = workflow, store
         self._observers, self._crowd = observers, crowd
         by_name = {agent.name: agent for agent in workflow.agents}
         self._agents = {step: by_name[name] for step, name in agents.items()}
@@ -94,22 +100,55 @@ class Follower:
     async def to_end(self) -> None:
         """Follow the run to its end and write its results into the workflow.
 
-        Cancelled, it cancels the run and still waits for its end, SETTLE_LIMIT_S at most: what is
-        in flight is settled.
+        Cancelled, or where following fails, it cancels the run and still waits for its end,
+        SETTLE_LIMIT_S at most: what is in flight is settled, and nothing goes on unseen. Raises
+        ServerUnreachable where the server is away for longer than AWAY_LIMIT_S: the run may go on
+        then, and can be followed again.
         """
-        ending = asyncio.create_task(self._run.wait())
+        ending = asyncio.create_task(self._ended())
         try:
-            result = await self._watch(ending)
-        except asyncio.CancelledError:
-            with contextlib.suppress(RPCError, RuntimeError, TimeoutError):
-                async with asyncio.timeout(SETTLE_LIMIT_S):
-                    await self._run.cancel()
-                    await self._finish(await ending)
+            await self._finish(await self._watch(ending))
+        except (RPCError, ServerUnreachable):
+            raise
+        except BaseException:
+            await self._stop(ending)
             raise
         finally:
             ending.cancel()
             await self._observers.waits.close()
-        await self._finish(result)
+
+    async def abandon(self) -> None:
+        """Cancel a run that nobody will follow any more, if its server is there."""
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(SETTLE_LIMIT_S):
+                await self.run.cancel()
+
+    async def _stop(self, ending: "asyncio.Task[RunResult]") -> None:
+        """Cancel the run and write what it left behind, as far as that still goes."""
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(SETTLE_LIMIT_S):
+                await self.run.cancel()
+                await self._finish(await ending)
+
+    async def _ended(self) -> RunResult:
+        """Wait for the run's end; again where the server was away, for AWAY_LIMIT_S at most."""
+        lasts_until = math.inf
+        while True:
+            began = time.monotonic()
+            try:
+                return await self.run.wait()
+            except RPCError as error:
+                if error.status is not RPCStatusCode.UNAVAILABLE:
+                    raise
+                if time.monotonic() - began > AWAY_LIMIT_S:  # it was there in between
+                    lasts_until = math.inf
+                lasts_until = min(lasts_until, began + AWAY_LIMIT_S)
+                if time.monotonic() > lasts_until:
+                    raise ServerUnreachable(
+                        f"the Temporal server is away: {error.message}; run {self.run.run_id} may "
+                        "go on when it is back: execute the workflow again to follow it"
+                    ) from None
+            await asyncio.sleep(FIRST_LOOK_S)
 
     async def _watch(self, ending: "asyncio.Task[RunResult]") -> RunResult:
         """Ask for the state until the run has ended: often at first, and when that is cheap."""
@@ -120,16 +159,16 @@ class Follower:
             if ending.done():
                 return ending.result()
             began = time.monotonic()
-            with contextlib.suppress(NoWorker):
+            with contextlib.suppress(NoWorker, ServerUnreachable):
                 await self._look()
             took = time.monotonic() - began
             pause = min(USUAL_LOOK_S, pause * 1.5)
 
     async def _look(self) -> None:
         """Ask for the state and tell what is new; for the attempts only where there are more."""
-        status = await self._run.current_status()
+        status = await self.run.current_status()
         if self._take_status(status):
-            await self._take_attempts((await self._run.cost()).attempts)
+            await self._take_attempts((await self.run.cost()).attempts)
 
     def _take_status(self, status: RunStatus) -> bool:
         """Take over the agents' states. Returns whether an attempt may have ended."""
@@ -174,9 +213,9 @@ class Follower:
         usage, costs = attempt.usage, self._observers.costs
         costs.record(
             CostEntry(
-                agent_id=f"{self._run.run_id}/{agent.name}",
+                agent_id=f"{self.run.run_id}/{agent.name}",
                 agent_name=agent.name,
-                workflow_id=self._run.run_id,
+                workflow_id=self.run.run_id,
                 model=attempt.model,
                 input_tokens=usage.prompt_tokens if usage else 0,
                 output_tokens=usage.completion_tokens if usage else 0,
@@ -189,10 +228,10 @@ class Follower:
 
     async def _finish(self, result: RunResult) -> None:
         """Write what the run left behind, and tell what was not told yet."""
-        record = await self._run.record()
+        record = await self.run.record()
         if record is None:
-            results: Sequence[StepResult] = await self._run.results()
-            attempts = (await self._run.cost()).attempts
+            results: Sequence[StepResult] = await self.run.results()
+            attempts = (await self.run.cost()).attempts
             started, completed = self._workflow.started_at, None
         else:
             results, attempts = record.results, record.attempts
@@ -253,10 +292,10 @@ class Follower:
             seconds = (workflow.completed_at - workflow.started_at).total_seconds()
             data["execution_time"] = seconds
         event = _WORKFLOW_EVENTS.get(workflow.status, monitoring.WORKFLOW_FAILED)
-        self._observers.monitor.record_event(event, workflow_id=self._run.run_id, data=data)
+        self._observers.monitor.record_event(event, workflow_id=self.run.run_id, data=data)
 
     def _event(self, event: str, agent: Agent, data: dict[str, Any]) -> None:
-        self._observers.monitor.record_event(event, agent.name, self._run.run_id, data)
+        self._observers.monitor.record_event(event, agent.name, self.run.run_id, data)
 
 
 def _failure_data(attempt: AttemptRecord) -> dict[str, Any]:

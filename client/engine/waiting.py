@@ -17,6 +17,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from client.engine import monitoring
+from client.engine.failures import mark_callback
 from client.engine.monitoring import Monitor
 from client.engine.workflows import Workflow
 from contracts.teams import WorkflowStatus
@@ -101,6 +102,7 @@ class BudgetWaits:
 
     async def _ask(self, on_wait: OnBudgetWait, why: str) -> None:
         workflow = self._workflow
+        mark_callback()
         try:
             answer = on_wait(workflow, why)
             if inspect.isawaitable(answer):
