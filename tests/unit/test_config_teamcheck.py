@@ -173,6 +173,25 @@ def test_repeat_sees_the_round_before() -> None:
     )
 
 
+def test_what_is_repeated_is_so_with_one_step_and_whole() -> None:
+    def head(name: str, *members: str) -> ModelStep:
+        return model(name, repeat=RepeatSpec(until="false", max=2, with_=members))
+
+    (found,) = said(head("a", "j"), head("b", "j"), model("j", "x", "a", "b"))
+    assert found == (
+        'agents.1.repeat.with: "j" is repeated with "a" already, it cannot be with "b"'
+    )
+    between = model("mid", "x", "a"), model("j", "x", "mid")
+    (found,) = said(head("a", "j"), *between)
+    assert found == (
+        'agents.0.repeat.with: "mid" waits for "a", and what is repeated with "a" waits for "mid": '
+        "it has to be repeated with it too"
+    )
+    assert said(head("a", "j", "mid"), *between) == []
+    inner = model("i", "x", "o", repeat=RepeatSpec(until="false", max=2, with_=("l",)))
+    assert said(head("o", "i"), inner, model("l", "x", "i")) == []
+
+
 def test_catch_names_another_step_which_may_read_the_failed_one() -> None:
     assert said(model("a", catch="h"), model("h", "{a?}")) == []
     (found,) = said(model("a", catch="h"), model("h", "{a}"))
