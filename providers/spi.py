@@ -195,6 +195,8 @@ def _chunks(response: LLMResponse) -> list[ChatChunk]:
     chunks = [ChatChunk(delta_text=response.content)] if response.content else []
     for number, call in enumerate(response.tool_calls or ()):
         chunks.append(ChatChunk(tool_call=tool_call(number, call)))
+    if min(response.input_tokens, response.output_tokens) < 0:
+        raise ValueError("negative tokens")
     last = ChatChunk(
         finish_reason=response.finish_reason or "stop",
         usage=Usage(response.input_tokens, response.output_tokens),

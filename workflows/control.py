@@ -203,7 +203,8 @@ class Control:
         """Raise for a step that is repeated with another, whose rounds it belongs to."""
         for other in state.nodes.values():
             if node.name in state.names_of(other.members):
-                raise ValueError(f"{node.name} is repeated with {other.name}: only that can be")
+                why = "only that can be, before its first round or once it has failed itself"
+                raise ValueError(f"{node.name} is repeated with {other.name}: {why}")
 
     def _only_waits(self, state: RunState, node: StepNode) -> bool:
         """Whether a step was started and has sent no call: it waits for money, or for a slot."""

@@ -121,6 +121,9 @@ class AgentExecutor:
 
         Raises as above. Left early, it stops the answer.
         """
+        if not isinstance(message, str):
+            kind = type(message).__name__
+            raise MessageProcessingError(f"a message must be a text, not {kind}")
         chat = await self._opened()
         place = await chat.place()
         try:

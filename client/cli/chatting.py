@@ -37,7 +37,7 @@ from client.cli.console import (
     stdout,
 )
 from client.cli.places import Planning, conversations, given_model
-from client.cli.preparing import dollars
+from client.cli.preparing import dollars, refuse_absent
 from client.cli.session import RUN_ID, Session, open_session
 from client.cli.spelling import plural
 from client.cli.telemetry import note_turn
@@ -74,8 +74,7 @@ class ChatWanted:
 
 def chat(wanted: ChatWanted) -> int:
     """Talk to an agent; return the exit code."""
-    if not wanted.file.is_file():
-        raise Refusal(f"{wanted.file}: no such file")
+    refuse_absent(wanted.file)
     if wanted.session is not None and RUN_ID.fullmatch(wanted.session) is None:
         raise Refusal(
             f"--session {wanted.session}: letters, digits, '.', '_' and '-', 200 at most, and a "

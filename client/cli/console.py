@@ -74,7 +74,14 @@ def _console(stream: Any) -> Console:
     with contextlib.suppress(AttributeError, ValueError):
         stream.reconfigure(errors="replace")
     width = None if stream.isatty() else PLAIN_WIDTH
-    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+    return _Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+
+
+class _Console(Console):
+    """Leaves it to `guarded` what a reader means who has gone: rich would say 1, a failure."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
 
 
 def say(line: str) -> None:

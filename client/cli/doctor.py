@@ -111,11 +111,22 @@ def _providers() -> Iterator[Finding]:
             yield Finding("note", "provider", f"{name}: {found.reason}", found.cure)
         else:
             usable += name != "simulated"
-            yield Finding("ok", "provider", f"{name}: ready")
+            yield Finding("ok", "provider", f"{name}: {_readiness(name)}")
     if not usable:
         yield Finding(
             "note", "provider", "no real one can be used", "--provider simulated needs no key"
         )
+
+
+def _readiness(name: str) -> str:
+    """Say how sure it is that a provider can be used."""
+    if name != "claude_agent":
+        return "ready"
+    from providers.claude_agent_environment import seems_signed_in
+
+    if seems_signed_in(os.environ):
+        return "ready, if its login is good"
+    return "installed; nobody seems to be signed in (`claude`, /login; or ANTHROPIC_API_KEY)"
 
 
 def _policy(session: Session) -> Iterator[Finding]:

@@ -151,9 +151,15 @@ def simulation(path: Path | None) -> dict[str, Any]:
         return {}
     from providers.simulation.faults import Simulation
 
-    if not path.exists():
-        raise Refusal(f"--simulation {path}: no such file")
+    refuse_absent(path, "--simulation ")
     return Simulation.load(path).options()
+
+
+def refuse_absent(path: Path, flag: str = "") -> None:
+    """Raise Refusal where there is no file of that name."""
+    if path.is_dir() or not path.exists():
+        why = "is a directory, not a file" if path.is_dir() else "no such file"
+        raise Refusal(f"{flag}{path}: {why}")
 
 
 def dollars(text: str, flag: str) -> Decimal:

@@ -81,4 +81,5 @@ async def _tell_open(session: Session, embedded: Embedded) -> None:
     open_runs = await runs.latest(100, "ExecutionStatus = 'Running'")
     if open_runs:
         names = "".join(f"\n  {status.run_id}" for status in open_runs[:10])
-        say(f"{plural(len(open_runs), 'open run')} goes on:{names}")
+        verb = "goes" if len(open_runs) == 1 else "go"
+        say(f"{plural(len(open_runs), 'open run')} {verb} on:{names}")

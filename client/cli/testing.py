@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from client.cli.console import DONE, FAILED, Refusal, clean, run_async, say, stdout
 from client.cli.places import Planning, conversations, given_model
+from client.cli.preparing import refuse_absent
 from client.cli.session import Session, open_session
 from client.cli.spelling import duration, money, plural
 from client.cli.tables import new_table, plain
@@ -86,8 +87,7 @@ def _loaded(wanted: TestWanted) -> list[LoadedAgent]:
     """Load all files, or say what is wrong with any. Raises Refusal, ConfigError."""
     found, wrong = [], list[Problem]()
     for file in dict.fromkeys(wanted.files):
-        if not file.is_file():
-            raise Refusal(f"{file}: no such file")
+        refuse_absent(file)
         try:
             found.append(load_agent(file, given=given_model(wanted.model)))
         except ConfigError as error:

@@ -74,12 +74,12 @@ class OptionsError(ValueError):
 
 
 def plan_execution(
-    sources: Iterable[Source],
+    sources: Source | Iterable[Source],
     prompts: str | Sequence[str],
     options: ExecutionOptions | Mapping[str, Any] | None = None,
     **more: Any,
 ) -> ExecutionPlan:
-    """Return the plan that asks each prompt about all sources.
+    """Return the plan that asks each prompt about all sources; one of either need be no list.
 
     `options` as a mapping or as keywords: those of `ExecutionOptions`; `model` is needed. What a
     call's settings are called may stand among them (`system`, `max_tokens`, …). Raises
@@ -134,11 +134,11 @@ def read_options(
 
 
 def _shared(
-    sources: Iterable[Source], options: ExecutionOptions
+    sources: Source | Iterable[Source], options: ExecutionOptions
 ) -> tuple[tuple[Frozen, ...], tuple[SourceFile, ...]]:
     parts: list[Frozen] = []
     files: list[SourceFile] = []
-    for source in sources:
+    for source in (sources,) if isinstance(sources, str | Path | Frozen) else sources:
         if isinstance(source, Frozen):
             parts.append(source)
         elif isinstance(source, str) and source.startswith(("https://", "http://")):

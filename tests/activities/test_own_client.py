@@ -102,6 +102,26 @@ async def failed(folder: Path, client: LLMClient, limiter: Waits | None = None) 
     return failure
 
 
+@pytest.mark.parametrize(
+    "error", [IndexError("list index"), KeyError("usage"), ValueError("no JSON")]
+)
+async def test_an_answer_that_the_client_could_not_read_may_have_been_paid(
+    tmp_path: Path, error: Exception
+) -> None:
+    failure = await failed(tmp_path, Completes(error))
+    assert failure.sent
+    assert not failure.usage_final
+
+
+async def test_negative_tokens_are_no_answer(tmp_path: Path) -> None:
+    class Owes(Completes):
+        async def complete(self, *_: Any, **__: Any) -> Any:
+            return LLMResponse("An answer.", "gpt-4", -10, 5)
+
+    failure = await failed(tmp_path, Owes())
+    assert (failure.retryable, failure.usage_final) == (False, False)
+
+
 async def test_a_client_that_only_completes_is_told_the_model(tmp_path: Path) -> None:
     client = Completes()
     reply = await called(tmp_path, client)

@@ -4,7 +4,7 @@ import asyncio
 from decimal import Decimal
 
 from client.runs import Run
-from contracts.teams import AgentStatus, GateStep, TeamStep
+from contracts.teams import AgentStatus, EndStep, GateStep, RepeatSpec, TeamStep
 from contracts.updates import BudgetRaise, PauseRequest, SkipRequest
 from tests.support.harness import Harness
 from tests.support.teams import agent, plan, team
@@ -72,6 +72,25 @@ async def left_out(h: Harness) -> Run:
         await asyncio.sleep(0.05)
     await asyncio.sleep(1)
     await run.pause(PauseRequest(paused=False))
+    await run.wait()
+    return run
+
+
+async def rounds(h: Harness) -> Run:
+    """Rounds within rounds, a member after its optional one; an end within the second round."""
+    spec = team(
+        agent("outer", repeat=RepeatSpec(until="false", max=9, with_=("late", "inner", "enough"))),
+        agent("late", "{inner?}", dependencies=("outer",), optional_dependencies=("inner",)),
+        agent(
+            "inner",
+            "{outer}",
+            dependencies=("outer",),
+            repeat=RepeatSpec(until="false", max=2, with_=("leaf",)),
+        ),
+        agent("leaf", "{inner}", dependencies=("inner",)),
+        EndStep(name="enough", dependencies=("late",), when="agents.leaf.attempts >= 4"),
+    )
+    run = await h.start(plan(spec))
     await run.wait()
     return run
 

@@ -46,7 +46,7 @@ from tests.support.compaction_scenes import compacted, summed_up
 from tests.support.file_scenes import chat_files
 from tests.support.found_scenes import chat_found
 from tests.support.harness import Harness, harness
-from tests.support.money_scenes import held_back, held_between, left_out, topped_up
+from tests.support.money_scenes import held_back, held_between, left_out, rounds, topped_up
 from tests.support.quick_scenes import quick_tools, unsafe_tools
 from tests.support.scripted import Say, Script
 from tests.support.server import local_server
@@ -301,7 +301,7 @@ SCENES: dict[str, Scene] = {
     for scene in (
         *(graph, begun_at_once, failover, forms, control, cancelled, never_sent, timed_out, many),
         *(slices, slice_of_items, slices_stopped, slice_stopped, slices_again, slice_again),
-        *(told, moved, held_back, held_between, left_out, topped_up),
+        *(told, moved, held_back, held_between, left_out, rounds, topped_up),
         *(chat, chat_tools, asking_tools, agent_steps),
         *(single, single_hands_over, compacted, summed_up, chat_found, chat_files),
         quick_tools,
