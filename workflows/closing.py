@@ -16,6 +16,7 @@ from rules import graph
 from workflows.light import at_once, by_queue
 from workflows.reading import bindings_of
 from workflows.state import RunState
+from workflows.views import records
 
 INLINE_BYTES = 4_000
 """Of outputs in the run's result; the rest is found in the run artifact only."""
@@ -84,7 +85,7 @@ async def store_record(state: RunState) -> ArtifactRef:
     header = _record(state)
     if len(state.names) + len(state.attempts) > MOST_AT_ONCE:
         return await by_queue(RunActivities.store_record, header, "run artifact")
-    page = state.records(RecordQuery(count=len(state.names)))
+    page = records(state, RecordQuery(count=len(state.names)))
     whole = header.model_copy(
         update={name: getattr(page, name) for name in RecordPage.model_fields}
     )

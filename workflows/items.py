@@ -52,6 +52,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.slice_money import SliceReserver
     from workflows.slots import Slots
     from workflows.state import RunState
+from workflows.views import cost_view
 
 MOST_BYTES = 15_000_000
 """Of history, before a slice hands its rest back: far below the server's 50 MB."""
@@ -364,7 +365,7 @@ class ItemsWorkflow:
             return RunCost(
                 run_id=run_id, budget=zero, cost=zero, served=zero, uncertain=zero, reserved=zero
             )
-        return self._state.cost_view().model_copy(update={"run_id": run_id})
+        return cost_view(self._state).model_copy(update={"run_id": run_id})
 
 
 def _index(result: StepResult) -> int:

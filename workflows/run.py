@@ -33,7 +33,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.teams import AgentStatus, WorkflowStatus
     from rules.graph import GraphError
     from rules.ledger import Ledger
-    from workflows import carrying, closing, light
+    from workflows import carrying, closing, light, views
     from workflows.control import Control
     from workflows.granted import GrantedReserver
     from workflows.outcome import NEVER_SENT
@@ -319,7 +319,7 @@ class RunWorkflow(Control):
                 status=WorkflowStatus.RUNNING if self._request.carried else WorkflowStatus.PENDING,
                 budget=Decimal(0),
             )
-        return self._state.status_view()
+        return views.status_view(self._state)
 
     @workflow.query(name="cost")
     def cost(self) -> RunCost:
@@ -334,7 +334,7 @@ class RunWorkflow(Control):
                 uncertain=zero,
                 reserved=zero,
             )
-        return self._state.cost_view()
+        return views.cost_view(self._state)
 
     @workflow.query(name="result")
     def result(self) -> tuple[StepResult, ...]:
@@ -344,7 +344,7 @@ class RunWorkflow(Control):
     @workflow.query(name="records")
     def records(self, query: RecordQuery) -> RecordPage:
         """Return some steps' results and attempts, for the run artifact."""
-        return self._state.records(query) if self._state else RecordPage()
+        return views.records(self._state, query) if self._state else RecordPage()
 
     @workflow.query(name="plan")
     def plan(self) -> PlanView:

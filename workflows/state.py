@@ -1,6 +1,6 @@
 """All that a run knows: its graph, its ledger, its results. One object, owned by the workflow."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal
@@ -10,21 +10,15 @@ from contracts.plans import PlanHeader, StepNode
 from contracts.runs import (
     AttemptRecord,
     Question,
-    RecordPage,
-    RecordQuery,
-    RunCost,
     RunRequest,
-    RunStatus,
     StepResult,
-    StepStatus,
-    attempt_shown,
     step_of,
 )
-from contracts.sharing import SHARED_UNIT, SharingState
+from contracts.sharing import SharingState
 from contracts.slices import AnsweredSlices
 from contracts.teams import AgentStatus, WorkflowStatus
 from contracts.updates import Answer, Command
-from rules import step_notes, templates
+from rules import templates
 from rules.attempts import Outcome, open_circuits
 from rules.graph import Frontier, FrontierState
 from rules.ledger import Ledger, LedgerState
@@ -138,14 +132,14 @@ class RunState:
         """Record how a step ended, and skip what cannot run any more."""
         name = result.agent_id
         started = self.results[name].started_at
-        spent = self.attempts_of(name)
+        cost, tokens = spent_on(self.attempts_of(name))
         self.results[name] = result.model_copy(
             update={
                 "started_at": started,
                 "completed_at": now,
                 "execution_time": (now - started).total_seconds() if started else 0.0,
-                "cost": sum((a.cost for a in spent), Decimal(0)),
-                "tokens_used": sum(a.usage.total_tokens for a in spent if a.usage),
+                "cost": cost,
+                "tokens_used": tokens,
             }
         )
         for skip in self.frontier.finish(name, result.status):
@@ -219,13 +213,13 @@ class RunState:
 
     def mark_skipped(self, name: str, reason: str, now: datetime) -> None:
         """Record a step that will not run; what it spent in rounds before stays its own."""
-        spent = self.attempts_of(name)
+        cost, tokens = spent_on(self.attempts_of(name))
         self.skipped.add(name)
         self.results[name] = StepResult(
             agent_id=name,
             status=AgentStatus.CANCELLED,
-            cost=sum((a.cost for a in spent), Decimal(0)),
-            tokens_used=sum(a.usage.total_tokens for a in spent if a.usage),
+            cost=cost,
+            tokens_used=tokens,
             completed_at=now,
             metadata={"reason": reason},
         )
@@ -303,107 +297,11 @@ class RunState:
         """Return the providers that are to be passed over for a while."""
         return open_circuits(self._endings, now.timestamp())
 
-    def records(self, query: RecordQuery) -> RecordPage:
-        """Answer the query `records`."""
-        names = self.names[query.start : query.start + query.count]
-        shared = () if query.start else self.attempts_of(SHARED_UNIT)
-        return RecordPage(
-            results=tuple(self.results[name] for name in names),
-            attempts=(*shared, *(a for name in names for a in self.attempts_of(name))),
-            inputs={} if query.start else self.request.inputs,
-            outputs={} if query.start else self.outputs,
-        )
 
-    def status_view(self, most: int | None = None) -> RunStatus:
-        """Answer the query `status`; of the steps `most` at most."""
-        at_work = self._at_work()
-        return RunStatus(
-            run_id=self.request.run_id,
-            team=self.header.team,
-            status=self.status,
-            steps=tuple(self._step_view(name, name in at_work) for name in self.names[:most]),
-            cost=self.ledger.counted,
-            reserved=self.ledger.reserved,
-            budget=self.ledger.cap,
-            tokens=self.tokens,
-            started_at=self.started_at,
-            completed_at=self.completed_at,
-            error=self.error or self.paused_for,
-            paused_for=self._waits_for(),
-            budget_used=self.ledger.crossed,
-            questions=tuple(self.questions.values()),
-            uncertain=self.ledger.uncertain,
-        )
-
-    def _waits_for(self) -> str | None:
-        """Say what a person has to do before the run goes on, if anything."""
-        if self.paused_for is not None:
-            return self.paused_for
-        if self.paused:
-            return f"paused{f': {self.pause_reason}' if self.pause_reason else ''}; resume it"
-        for question in self.questions.values():
-            return f"{question.step} asks: {question.ask} ({' or '.join(question.choices)})"
-        return None
-
-    def _at_work(self) -> set[str]:
-        """Return the steps in flight, with those that have begun of what is repeated with them.
-
-        Between rounds they hold the results of the last one, which others read.
-        """
-        pending = set(self.frontier.pending)
-        found = set(self.frontier.running)
-        queue = list(found)
-        while queue:
-            for name in self.names_of(self.nodes[queue.pop()].members):
-                begun = self.results[name].status is not AgentStatus.PENDING
-                begun = begun or name in self._units or name in self.questions
-                if begun and name in pending and name not in found:
-                    found.add(name)
-                    queue.append(name)
-        return found
-
-    def _step_view(self, name: str, at_work: bool) -> StepStatus:
-        result = self.results[name]
-        attempts = self.attempts_of(name)
-        last = attempts[-1] if attempts else None
-        return StepStatus(
-            name=name,
-            status=AgentStatus.RUNNING if at_work else result.status,
-            kind=self.nodes[name].kind,
-            provider=last.provider if last else None,
-            model=last.model if last else None,
-            attempt=attempt_shown(self.nodes[name].kind, attempts),
-            tokens=sum(a.usage.total_tokens for a in attempts if a.usage),
-            cost=sum((a.cost for a in attempts), Decimal(0)),
-            started_at=result.started_at,
-            completed_at=result.completed_at,
-            note=self._note(name, at_work),
-            items=0 if at_work else step_notes.item_count(result),
-            failed_items=0 if at_work else step_notes.failed_items(result),
-        )
-
-    def _note(self, name: str, at_work: bool) -> str | None:
-        asked = next((q for key, q in self.questions.items() if step_of(key) == name), None)
-        if asked is not None:
-            return f"waits for an answer: {' or '.join(asked.choices)}"
-        return step_notes.note(self.results[name], at_work=at_work)
-
-    def cost_view(self) -> RunCost:
-        """Answer the query `cost`."""
-        ledger = self.ledger
-        by_step: dict[str, Decimal] = {}
-        for unit, spent in ledger.by_step.items():
-            by_step[step_of(unit)] = by_step.get(step_of(unit), Decimal(0)) + spent
-        return RunCost(
-            run_id=self.request.run_id,
-            budget=ledger.cap,
-            cost=ledger.counted,
-            served=ledger.served,
-            uncertain=ledger.uncertain,
-            reserved=ledger.reserved,
-            by_step=by_step,
-            attempts=tuple(self.attempts.values()),
-        )
+def spent_on(attempts: Sequence[AttemptRecord]) -> tuple[Decimal, int]:
+    """Return the dollars and the tokens of some attempts."""
+    tokens = sum(attempt.usage.total_tokens for attempt in attempts if attempt.usage)
+    return sum((attempt.cost for attempt in attempts), Decimal(0)), tokens
 
 
 def _stay(_: str) -> bool:

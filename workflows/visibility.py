@@ -15,6 +15,7 @@ from temporalio.common import SearchAttributeKey, SearchAttributeUpdate
 from contracts import search
 from contracts.runs import StepStatus
 from workflows.state import RunState
+from workflows.views import status_view
 
 FIRST_PAUSE = timedelta(seconds=5)
 MOST_ROWS = 100
@@ -66,7 +67,7 @@ def table(state: RunState) -> str:
 
     Amounts carry no dollar sign: the UI would take a pair of them for a formula.
     """
-    view = state.status_view(MOST_ROWS)
+    view = status_view(state, MOST_ROWS)
     lines = [
         f"**{view.team}** is {view.status.value}: {view.cost:.4f} of {view.budget:.2f} USD,"
         f" {view.tokens:,} tokens",

@@ -125,11 +125,8 @@ def pause(name: str, *, paused: bool) -> int:
     async def act(run: Run) -> str:
         await _commanded(run.pause(PauseRequest(paused=paused)))
         if paused:
-            wants = Waiting.until(
-                f"run {run.run_id} starts no further call; those handed out are still made",
-                f"resume {run.run_id}",
-            )
-            return f"{wants.what}\ngo on with: {wants.how}"
+            done = f"run {run.run_id} starts no further call; those handed out are still made"
+            return str(Waiting.until(done, f"resume {run.run_id}"))
         return f"run {run.run_id} goes on{await _still_waiting(run)}"
 
     return _told_to(name, act)
@@ -140,8 +137,7 @@ async def _still_waiting(run: Run) -> str:
     deadline = time.monotonic() + SETTLES_S
     while waits := waiting(await run.status()):
         if time.monotonic() > deadline:
-            told = (f"{wants.what}\ngo on with: {wants.how}" for wants in waits)
-            return "; it still waits: " + "\n".join(told)
+            return "; it still waits: " + "\n".join(map(str, waits))
         await asyncio.sleep(0.2)
     return ""
 

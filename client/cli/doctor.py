@@ -111,22 +111,23 @@ def _providers() -> Iterator[Finding]:
             yield Finding("note", "provider", f"{name}: {found.reason}", found.cure)
         else:
             usable += name != "simulated"
-            yield Finding("ok", "provider", f"{name}: {_readiness(name)}")
+            yield _login(name) or Finding("ok", "provider", f"{name}: ready")
     if not usable:
         yield Finding(
             "note", "provider", "no real one can be used", "--provider simulated needs no key"
         )
 
 
-def _readiness(name: str) -> str:
-    """Say how sure it is that a provider can be used."""
+def _login(name: str) -> Finding | None:
+    """Say how sure a login is that only the vendor's program can check; None: it needs none."""
     if name != "claude_agent":
-        return "ready"
+        return None
     from providers.claude_agent_environment import seems_signed_in
 
     if seems_signed_in(os.environ):
-        return "ready, if its login is good"
-    return "installed; nobody seems to be signed in (`claude`, /login; or ANTHROPIC_API_KEY)"
+        return Finding("ok", "provider", f"{name}: ready, if its login is good")
+    cure = "Sign in with `claude` (/login), or set ANTHROPIC_API_KEY"
+    return Finding("note", "provider", f"{name}: installed, but nobody seems to be signed in", cure)
 
 
 def _policy(session: Session) -> Iterator[Finding]:

@@ -58,8 +58,7 @@ def show_status(name: str, *, as_json: bool) -> int:
             console.print(clean(line), markup=False, highlight=False, soft_wrap=True)
         waits = waiting(status)
         for wants in waits:
-            console.print(clean(wants.what), soft_wrap=True)
-            console.print(f"go on with: {wants.how}", soft_wrap=True)
+            console.print(clean(str(wants)), soft_wrap=True)
         if status.error and not waits:
             console.print(f"{_label(status)}: {status.error}", soft_wrap=True)
         return _code(status)

@@ -326,8 +326,7 @@ async def _follow(
             result = await follow(run, progress, failed, may_pause=sys.stderr.isatty())
     except Paused as paused:
         for wants in paused.waits:
-            say(f"waiting for a person: {wants.what}")
-            say(f"go on with: {wants.how}")
+            say(f"waiting for a person: {wants}")
         return WAITING
     return await tell_end(run, result, link, as_json=manner.as_json)
 

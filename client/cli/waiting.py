@@ -20,6 +20,9 @@ class Waiting:
     what: str
     how: str
 
+    def __str__(self) -> str:
+        return f"{self.what}\ngo on with: {self.how}"
+
     @classmethod
     def until(cls, what: str, command: str) -> "Waiting":
         """Return what waits until somebody gives this command of starter.py."""

@@ -8,8 +8,9 @@ Each name is as the seed writes it; a run is the same as `starter.py run` makes.
 """
 
 from client.engine.agents import Agent, AgentResult
+from client.engine.configuring import EngineConfig
 from client.engine.costs import CostConfig, CostTracker
-from client.engine.engine import EngineConfig, OrchestrationEngine
+from client.engine.engine import OrchestrationEngine
 from client.engine.failures import FailureHandler, RetryPolicy
 from client.engine.limiting import RateLimitConfig, RateLimiter
 from client.engine.monitoring import Monitor, MonitorConfig

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -23,17 +22,17 @@ from temporalio.service import RPCError
 from client.absence import ServerUnreachable
 from client.engine import monitoring
 from client.engine.agents import Agent
-from client.engine.costs import CostConfig, CostTracker
-from client.engine.failures import FailureHandler, RetryPolicy, in_callback
+from client.engine.configuring import EngineConfig
+from client.engine.costs import CostTracker
+from client.engine.failures import FailureHandler, in_callback
 from client.engine.following import Follower, Observers
-from client.engine.limiting import RateLimitConfig, RateLimiter
-from client.engine.monitoring import Monitor, MonitorConfig
+from client.engine.limiting import RateLimiter
+from client.engine.monitoring import Monitor
 from client.engine.place import Serving
 from client.engine.serving import Host
 from client.engine.translating import Asked, Translation, translate
 from client.engine.waiting import BudgetWaits, OnBudgetWait, budget_of
 from client.engine.workflows import Workflow
-from client.planning import SIMULATED
 from client.runs import Run, Runs, new_run_id
 from contracts.queues import OWN_CLIENT, provider_queue
 from contracts.teams import WorkflowStatus
@@ -46,47 +45,6 @@ OPEN_CALLS = 100
 
 LOST_AFTER = timedelta(hours=1)
 """Beyond a workflow's own timeout: by then a run whose process is gone is closed by the server."""
-
-
-class _SeedsLimits(RateLimitConfig):
-    """The default limits, as nobody has configured them: they are for providers that bill."""
-
-
-_PARTS: dict[str, type[Any]] = {
-    "rate_limit_config": RateLimitConfig,
-    "cost_config": CostConfig,
-    "monitor_config": MonitorConfig,
-    "default_retry_policy": RetryPolicy,
-}
-
-
-@dataclass
-class EngineConfig:
-    """Engine configuration; None is a part's default. Raises ValueError naming the field."""
-
-    rate_limit_config: RateLimitConfig = field(default_factory=_SeedsLimits)
-    cost_config: CostConfig = field(default_factory=CostConfig)
-    monitor_config: MonitorConfig = field(default_factory=MonitorConfig)
-    default_retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
-    max_concurrent_workflows: int = 50
-
-    def __post_init__(self) -> None:
-        for name, kind in _PARTS.items():
-            if getattr(self, name) is None:
-                setattr(self, name, kind())
-            elif not isinstance(getattr(self, name), kind):
-                raise ValueError(f"{name} must be a {kind.__name__}, not {getattr(self, name)!r}")
-        most = self.max_concurrent_workflows
-        if not isinstance(most, int) or most < 1:
-            raise ValueError(f"max_concurrent_workflows must be 1 or more, not {most!r}")
-
-    def limits_for(self, client: LLMClient) -> RateLimitConfig:
-        """Return the limits of a client: the simulated one has only those that were configured."""
-        limits = self.rate_limit_config
-        as_it_was = type(limits) is _SeedsLimits and vars(limits) == vars(RateLimitConfig())
-        if as_it_was and client.provider == SIMULATED:
-            return RateLimitConfig.unlimited()
-        return limits
 
 
 class OrchestrationEngine:

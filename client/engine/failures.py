@@ -23,20 +23,20 @@ log = logging.getLogger("callboard.engine")
 
 OnFailure = Callable[[Agent, AgentResult], Any]
 
-CALLBACKS: "weakref.WeakSet[asyncio.Task[Any]]" = weakref.WeakSet()
+_CALLBACKS: "weakref.WeakSet[asyncio.Task[Any]]" = weakref.WeakSet()
 """The tasks in which a caller's own callbacks run, which may not wait for the run's end."""
 
 
 def in_callback() -> bool:
     """Whether the current task is one of a callback."""
-    return asyncio.current_task() in CALLBACKS
+    return asyncio.current_task() in _CALLBACKS
 
 
 def mark_callback() -> None:
     """Note that the current task is a callback's."""
     task = asyncio.current_task()
     if task is not None:
-        CALLBACKS.add(task)
+        _CALLBACKS.add(task)
 
 
 @dataclass

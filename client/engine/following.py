@@ -8,7 +8,6 @@ handler. What was over between two questions is told at the next one.
 
 import asyncio
 import contextlib
-import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -132,7 +131,7 @@ class Follower:
 
     async def _ended(self) -> RunResult:
         """Wait for the run's end; again where the server was away, for AWAY_LIMIT_S at most."""
-        lasts_until = math.inf
+        gone_at: float | None = None
         while True:
             began = time.monotonic()
             try:
@@ -140,10 +139,10 @@ class Follower:
             except RPCError as error:
                 if error.status is not RPCStatusCode.UNAVAILABLE:
                     raise
-                if time.monotonic() - began > AWAY_LIMIT_S:  # it was there in between
-                    lasts_until = math.inf
-                lasts_until = min(lasts_until, began + AWAY_LIMIT_S)
-                if time.monotonic() > lasts_until:
+                now = time.monotonic()
+                if gone_at is None or now - began > AWAY_LIMIT_S:  # else it was there meanwhile
+                    gone_at = now
+                if now - gone_at >= AWAY_LIMIT_S:
                     raise ServerUnreachable(
                         f"the Temporal server is away: {error.message}; run {self.run.run_id} may "
                         "go on when it is back: execute the workflow again to follow it"

@@ -17,8 +17,8 @@ pytestmark = pytest.mark.integration
 class Away:
     """A server that does not answer so many times, of what a follower asks."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
-        self.left = times
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, times: int, after: float = 0.0) -> None:
+        self.left, self.after = times, after
         for name in ("wait", "current_status"):
             monkeypatch.setattr(Run, name, self._instead(getattr(Run, name), name))
 
@@ -28,6 +28,8 @@ class Away:
             if self.left < 0:
                 return await real(run)
             if name == "wait":
+                await asyncio.sleep(self.after)
+                self.after = 0.0
                 raise RPCError("gone", RPCStatusCode.UNAVAILABLE, b"")
             raise ServerUnreachable("gone")
 
@@ -41,6 +43,16 @@ async def test_a_server_that_is_back_is_asked_further(
     Away(monkeypatch, 3)
     flow = await run(make_engine(client), workflow(agent()))
     assert (flow.status, len(client.prompts)) == (WorkflowStatus.COMPLETED, 1)
+
+
+async def test_a_server_that_goes_late_is_waited_for_as_long(
+    make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The question for the end had lasted longer than a server may be away."""
+    monkeypatch.setattr(following, "AWAY_LIMIT_S", 0.5)
+    Away(monkeypatch, 2, after=0.8)
+    flow = await run(make_engine(FakeClient(seconds=1.5)), workflow(agent()))
+    assert flow.status is WorkflowStatus.COMPLETED
 
 
 async def test_a_run_that_was_lost_sight_of_is_followed_again_not_started(

@@ -145,3 +145,10 @@ async def harness(
             )
         yield Harness(client, store, spools, script, "callboard")
     await asyncio.sleep(0.05)
+
+
+async def waits_for(run: Run, text: str) -> None:
+    """Wait until a run says what a person has to do."""
+    async with asyncio.timeout(30):
+        while text not in ((await run.status()).paused_for or ""):
+            await asyncio.sleep(0.05)

@@ -6,7 +6,7 @@ from decimal import Decimal
 from client.runs import Run
 from contracts.teams import AgentStatus, EndStep, GateStep, RepeatSpec, TeamStep
 from contracts.updates import BudgetRaise, PauseRequest, SkipRequest
-from tests.support.harness import Harness
+from tests.support.harness import Harness, waits_for
 from tests.support.teams import agent, plan, team
 
 
@@ -29,8 +29,7 @@ async def held_back(h: Harness) -> Run:
         await asyncio.sleep(0.05)
     await run.skip(SkipRequest(step="skipped"))
     await run.pause(PauseRequest(paused=False))
-    while "nothing is left" not in ((await run.status()).paused_for or ""):
-        await asyncio.sleep(0.05)
+    await waits_for(run, "nothing is left")
     await run.raise_budget(BudgetRaise(to=Decimal(1)))
     await run.wait()
     return run
@@ -63,13 +62,11 @@ async def left_out(h: Harness) -> Run:
         on_budget="pause",
     )
     run = await h.start(plan(spec))
-    while "cost_budget" not in ((await run.status()).paused_for or ""):
-        await asyncio.sleep(0.05)
+    await waits_for(run, "cost_budget")
     await run.skip(SkipRequest(step="dear", reason="too dear"))
     await run.pause(PauseRequest(paused=True))
     await run.raise_budget(BudgetRaise(to=Decimal(1)))
-    while "resume it" not in ((await run.status()).paused_for or ""):
-        await asyncio.sleep(0.05)
+    await waits_for(run, "resume it")
     await asyncio.sleep(1)
     await run.pause(PauseRequest(paused=False))
     await run.wait()

@@ -29,7 +29,7 @@ from contracts.updates import (
     SkipRequest,
 )
 from providers.exceptions import AuthenticationFailed
-from tests.support.harness import Harness, Open, harness
+from tests.support.harness import Harness, Open, harness, waits_for
 from tests.support.scripted import Say, Script
 from tests.support.server import LocalServer
 from tests.support.teams import agent, plan, team
@@ -241,9 +241,7 @@ async def test_an_agent_that_waits_for_money_can_be_skipped(opened: Open) -> Non
     async with opened(script) as running:
         spec = team(dear, after, cheap, cost_budget=Decimal("0.02"), on_budget="pause")
         run = await running.start(plan(spec))
-        async with asyncio.timeout(20):
-            while "dear on" not in str((await run.status()).paused_for):
-                await asyncio.sleep(0.05)
+        await waits_for(run, "dear on")
         skip = SkipRequest(step="dear", reason="too dear")
         assert (await run.skip(skip)).status == "done"
         assert (await run.skip(skip)).status == "unchanged"
@@ -267,9 +265,7 @@ async def test_what_is_repeated_can_be_skipped_before_its_first_call(opened: Ope
     async with opened(script) as running:
         spec = team(dear, judge, cheap, cost_budget=Decimal("0.02"), on_budget="pause")
         run = await running.start(plan(spec))
-        async with asyncio.timeout(20):
-            while "dear on" not in str((await run.status()).paused_for):
-                await asyncio.sleep(0.05)
+        await waits_for(run, "dear on")
         assert "repeated with dear" in await refusal(run, SkipRequest(step="judge"))
         await run.skip(SkipRequest(step="dear", reason="too dear"))
         result = await asyncio.wait_for(run.wait(), 60)

@@ -13,7 +13,7 @@ from contracts.teams import AgentStep, TeamStep, WorkflowStatus
 from contracts.updates import BudgetRaise, PauseRequest
 from providers.exceptions import StreamInterrupted
 from tests.support.finders import planned
-from tests.support.harness import Harness, Open, harness
+from tests.support.harness import Harness, Open, harness, waits_for
 from tests.support.scripted import Say, Script
 from tests.support.server import LocalServer
 from tests.support.teams import agent, plan, team
@@ -61,7 +61,7 @@ async def test_more_money_sends_no_call_of_a_paused_run(opened: Open, resumed: b
     spec = team(agent("a"), cost_budget=Decimal("0.000001"), on_budget="pause")
     async with opened(script) as running:
         run = await running.start(plan(spec))
-        await waiting(run, "cost_budget")
+        await waits_for(run, "cost_budget")
         await pause_and_raise(run)
         await no_further_call(run, script, 0)
         await ends(run, resumed)
@@ -97,7 +97,7 @@ async def test_nor_does_a_team_within_that_has_its_money(opened: Open, resumed: 
     script = Script()
     async with opened(script) as running:
         run = await running.start(plan(spec, children={"sub": plan(inner)}))
-        await waiting(run, "nothing is left for the team sub")
+        await waits_for(run, "nothing is left for the team sub")
         await pause_and_raise(run)
         await no_further_call(run, script, 1)
         await ends(run, resumed)
@@ -116,7 +116,7 @@ async def pause_and_raise(run: Run) -> None:
     """Pause a run that waits for money, and give it some."""
     await run.pause(PauseRequest(paused=True))
     await run.raise_budget(BudgetRaise(to=Decimal(1)))
-    await waiting(run, "resume it")
+    await waits_for(run, "resume it")
 
 
 async def no_further_call(run: Run, script: Script, count: int) -> None:
@@ -136,10 +136,3 @@ async def ends(run: Run, resumed: bool) -> None:
     ended = WorkflowStatus.COMPLETED if resumed else WorkflowStatus.CANCELLED
     assert result.status is ended
     assert (await run.cost()).reserved == 0
-
-
-async def waiting(run: Run, text: str) -> None:
-    """Wait until a run says what a person has to do."""
-    async with asyncio.timeout(30):
-        while text not in ((await run.status()).paused_for or ""):
-            await asyncio.sleep(0.05)

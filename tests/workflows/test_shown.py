@@ -15,6 +15,7 @@ from tests.support.harness import Open
 from tests.support.scripted import Say, Script
 from tests.support.teams import agent, plan, team
 from workflows.state import RunState
+from workflows.views import status_view
 
 pytestmark = pytest.mark.integration
 
@@ -38,22 +39,22 @@ def test_a_group_runs_until_its_last_round_has_ended() -> None:
     ref = ArtifactRef(sha256="a" * 64, size_bytes=1)
     request = RunRequest(run_id="r", team="t", plan=ref)
     state = RunState(request, planning.header(made, 1), list(planning.nodes(made)))
-    assert shown(state.status_view()) == {"memo": PENDING, "judge": PENDING, "last": PENDING}
+    assert shown(status_view(state)) == {"memo": PENDING, "judge": PENDING, "last": PENDING}
     state.begin("memo", NOW)
     done = StepResult(agent_id="memo", status=COMPLETED)
     state.hold(done, NOW)
-    assert shown(state.status_view()) == {"memo": RUNNING, "judge": PENDING, "last": PENDING}
+    assert shown(status_view(state)) == {"memo": RUNNING, "judge": PENDING, "last": PENDING}
     skipped = {"reason": "skipped: false", "skipped": True}
     state.hold(
         StepResult(agent_id="judge", status=AgentStatus.CANCELLED, metadata=dict(skipped)), NOW
     )
-    assert shown(state.status_view()) == {"memo": RUNNING, "judge": RUNNING, "last": PENDING}
-    assert [step.note for step in state.status_view().steps] == [None, None, None]
+    assert shown(status_view(state)) == {"memo": RUNNING, "judge": RUNNING, "last": PENDING}
+    assert [step.note for step in status_view(state).steps] == [None, None, None]
     assert state.results["memo"].status is COMPLETED, "others read what the round gave"
     state.end(done, NOW)
     state.frontier.start("judge")
     state.end(StepResult(agent_id="judge", status=COMPLETED), NOW)
-    assert shown(state.status_view()) == {"memo": COMPLETED, "judge": COMPLETED, "last": PENDING}
+    assert shown(status_view(state)) == {"memo": COMPLETED, "judge": COMPLETED, "last": PENDING}
 
 
 async def test_a_group_runs_as_long_as_its_rounds(opened: Open) -> None:
